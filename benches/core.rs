@@ -1,6 +1,6 @@
-//! The pure core over a large tenant: an almost unchanged organisation, as on most nights. A million accounts are to
-//! take no more than two seconds on one core, and no more than twelve times what a hundred thousand take. And the report of
-//! a first night with 20,000 accounts, in each of its forms: none is to take longer than a second.
+//! The core without I/O over a large tenant, in an almost unchanged organisation, as on most nights. A million accounts
+//! must take at most two seconds on one core, and at most twelve times as long as a hundred thousand. Also the report
+//! of a first night with 20,000 accounts: each of its forms must take at most a second.
 
 use std::collections::BTreeMap;
 
@@ -35,7 +35,7 @@ fn main() {
     divan::main();
 }
 
-/// Matching, comparing, guarding and ordering: all between reading and applying.
+/// Matching, comparing, guarding and ordering: everything between reading and applying.
 #[divan::bench(args = COUNTS, sample_count = 3, sample_size = 1)]
 fn plans(bencher: divan::Bencher<'_, '_>, count: usize) {
     let (world, memory) = (world(count), memory(count));
@@ -83,7 +83,7 @@ mod render {
     }
 }
 
-/// Every account is new, and as many findings.
+/// Every account is new, with one finding for each.
 fn report() -> Report {
     let empty = World {
         accounts: Accounts::new(Actual::default()),
@@ -158,7 +158,7 @@ fn records(count: usize) -> Vec<MailboxRecord> {
     (0..count).map(record).collect()
 }
 
-/// The two users that come after a shared mailbox are its delegates.
+/// The two users after a shared mailbox are its delegates.
 fn actual(count: usize) -> Actual {
     let mut actual = Actual::default();
     for at in 0..count {

@@ -51,7 +51,7 @@ param(
 )
 
 Set-StrictMode -Version Latest
-# It does not reach the functions of modules, which most cmdlets of Graph and Exchange are: each call says it again.
+# This does not apply to functions of modules, which most cmdlets of Graph and Exchange are, so each call sets it again.
 $ErrorActionPreference = 'Stop'
 
 $ExchangeApp = '00000002-0000-0ff1-ce00-000000000000' # Office 365 Exchange Online
@@ -63,21 +63,21 @@ $RoleGroup = 'Cloud Sync reader'
 $ReadRole = 'View-Only Recipients'
 $Tries = 4
 $NotFound = 'couldn.t be found|could not be found|does not exist|not found|NotFound'
-# Where Exchange Online keeps ids of a service principal or member, depending on its kind.
+# The properties in which Exchange Online has the ids of a service principal or member, depending on its kind.
 $IdFields = 'ObjectId', 'ExternalDirectoryObjectId', 'AppId', 'ExchangeObjectId', 'Guid', 'Identity', 'Id', 'Name'
 $script:Missing = $false
 $script:Connected = $false
 $script:IsMember = $false
 
 function Get-Field {
-    # The text of a property; empty where this kind of object does not have it.
+    # The text of a property; empty if this kind of object does not have it.
     param($From, [string] $Name)
     $property = $From.PSObject.Properties[$Name]
     if ($property) { "$($property.Value)" } else { '' }
 }
 
 function Get-Id {
-    # The GUIDs that name an object. A display name is not an id: several identities can have the same.
+    # The GUIDs that identify an object. A display name is not an id, since several identities can have the same one.
     param($From)
     foreach ($name in $IdFields) {
         foreach ($part in (Get-Field $From $name) -split '[\\/,=]') {
@@ -88,7 +88,7 @@ function Get-Id {
 }
 
 function Invoke-Patiently {
-    # What is new in one part of the service is not found in another for some minutes.
+    # A new object in one part of the service is not found in another part for some minutes.
     param([scriptblock] $Action)
     for ($try = 1; ; $try++) {
         try {
@@ -102,7 +102,7 @@ function Invoke-Patiently {
 }
 
 function Set-Grant {
-    # Says what is there. Grants what is not, and asks again: only the second answer shows that it was granted.
+    # Reports what exists. Otherwise grants it and asks again, since only the second answer proves the grant.
     param([string] $What, [scriptblock] $Ask, [scriptblock] $Grant)
     if (& $Ask) {
         Write-Output "ok       $What"
@@ -187,7 +187,7 @@ function Set-RoleGroup {
     Set-Grant -What 'service principal in Exchange Online' -Ask {
         [bool] (Get-ReaderPrincipal)
     } -Grant {
-        # The name tells identities apart; nothing is looked up by it.
+        # The name only helps people to distinguish identities. It is not used for look-ups.
         New-ServicePrincipal -AppId $ClientId -ObjectId "$PrincipalId" -DisplayName "Cloud Sync $PrincipalId" -ErrorAction Stop
     }
     Set-Grant -What "role group '$RoleGroup' with $ReadRole" -Ask {
@@ -212,7 +212,7 @@ function Set-RoleGroup {
             Add-RoleGroupMember -Identity $RoleGroup -Member "$PrincipalId" -ErrorAction Stop
         }
         catch {
-            # A kind of member whose ids the list does not show.
+            # A kind of member whose ids are not in the list.
             if ("$_" -notmatch 'already a member') { throw }
             $script:IsMember = $true
         }
@@ -220,7 +220,7 @@ function Set-RoleGroup {
 }
 
 function Test-Module {
-    # By a command of each module, which PowerShell loads with it.
+    # Checks for one command of each module, since PowerShell loads the module with it.
     $needed = [ordered] @{}
     if ($NeedsGraph) { $needed['Microsoft.Graph.Applications'] = 'Get-MgServicePrincipal' }
     if ($Role -eq 'GlobalReader') { $needed['Microsoft.Graph.Identity.Governance'] = 'Get-MgRoleManagementDirectoryRoleAssignment' }
@@ -233,7 +233,7 @@ function Test-Module {
 }
 
 function Get-Scope {
-    # No more than what this call does.
+    # Only the permissions that this call needs.
     'Application.Read.All'
     if ((-not $RoleGroupOnly -or $Mail) -and -not $Check) { 'AppRoleAssignment.ReadWrite.All' }
     if ($Role -eq 'GlobalReader') {
@@ -242,7 +242,7 @@ function Get-Scope {
 }
 
 function Get-Reason {
-    # What went wrong, and what helps. Exchange Online hides the cmdlets that somebody may not use.
+    # The cause and the remedy. Exchange Online hides cmdlets that the caller may not use.
     param([string] $Text)
     switch -Regex ($Text) {
         'Enable-OrganizationCustomization' {

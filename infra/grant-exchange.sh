@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Lets the function app's identity read Exchange Online: the app role Exchange.ManageAsApp, and one role to read with.
-# Idempotent: what is there already is left alone. docs/security.md lists every message with its exit code.
+# Lets the identity of the function app read Exchange Online: the app role Exchange.ManageAsApp, and one role for
+# reading. Idempotent: existing grants stay as they are. docs/security.md lists every message with its exit code.
 set -euo pipefail
 
 readonly EXCHANGE_APP='00000002-0000-0ff1-ce00-000000000000' # Office 365 Exchange Online
@@ -76,8 +76,8 @@ if [[ -z "$principal" && (-z "$group" || -z "$app") ]]; then
 fi
 command -v az >/dev/null || die 'the Azure CLI is not installed: https://learn.microsoft.com/cli/azure/install-azure-cli'
 
-# Runs az with the arguments from the third on; the first says what for, the second who may do it. Prints the answer.
-# What az says on its way to failing decides what is wrong.
+# Runs az with the arguments from the third on. The first argument is the purpose, the second is who may do it; both are
+# for messages. Prints the answer. The error output of az decides which message is shown.
 ask() {
     local what="$1" who="$2" said='' status=0
     shift 2
@@ -100,7 +100,7 @@ ask() {
     die "cannot $what: the message of az is above"
 }
 
-# A new identity is unknown to Microsoft Graph for some minutes.
+# Microsoft Graph does not know a new identity for some minutes.
 ask_patiently() {
     local try status
     for ((try = 1; ; try++)); do
@@ -111,13 +111,13 @@ ask_patiently() {
     done
 }
 
-# Ends with the status of `ask`; where the object does not exist nothing was said yet.
+# Ends with the status of `ask`, which has printed its message unless the object does not exist.
 give_up() {
     (($1 != NOT_FOUND)) || die "$2"
     exit "$1"
 }
 
-# The app's only identity; with several, a person has to choose.
+# The only identity of the app. If there are several, a person must choose.
 identity_of_app() {
     local found
     found="$(ask 'read the identity of the app' 'somebody who may read the resource group' \
@@ -131,7 +131,7 @@ identity_of_app() {
 
 readonly GRANTER='Privileged Role Administrator or Global Administrator'
 
-# A GET to Microsoft Graph, after a JMESPath query; the first argument says what for.
+# A GET to Microsoft Graph with a JMESPath query. The first argument is the purpose, for messages.
 graph_get() {
     ask_patiently "$1" "$GRANTER" rest --method GET --url "$graph/v1.0/$2" --query "$3" --output tsv
 }
@@ -210,7 +210,8 @@ grant_global_reader() {
     fi
 }
 
-# Roles that can write: this program never does, so they are only a risk. Who may not look at roles may still grant.
+# Roles that can write. This program never writes to Exchange, so they are only a risk. A person who may not read roles
+# may still be allowed to grant.
 warn_of_excess() {
     local roles id name
     if ! roles="$(directory_roles 2>/dev/null)"; then

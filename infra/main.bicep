@@ -1,5 +1,5 @@
-// Cloud Sync on Azure Functions, Flex Consumption: everything that one synchronisation needs, and nothing shared.
-// Each release has it as an ARM template, cloud-sync.template.json, for those who have no Bicep.
+// Cloud Sync on Azure Functions, Flex Consumption: everything that one synchronisation needs, with no shared resources.
+// Each release contains it as an ARM template, cloud-sync.template.json, which needs no Bicep.
 
 @description('Name of the function app; the other resources are named after it.')
 @minLength(2)
@@ -12,8 +12,8 @@ param location string = resourceGroup().location
 @description('Tags for every resource.')
 param tags object = {}
 
-// Settings of the program: docs/settings.md. An empty one has the program's default. They are read anew from the parameters
-// with each deployment, so main.bicepparam is where they are changed.
+// Settings of the program: docs/settings.md. An empty value means the program's default. Each deployment sets them
+// again from the parameters, so change them in main.bicepparam.
 
 @description('Domains that the organisation claimed in Zivver, separated by commas.')
 @minLength(3)
@@ -182,8 +182,8 @@ var packageContainer = 'app-package'
 var clientId = userAssigned ? identity!.properties.clientId : ''
 var principalId = userAssigned ? identity!.properties.principalId : app.identity.principalId
 
-// All settings but ACCESS_TOKEN and LOG_DIR, which are for a computer of one's own, and MANAGED_IDENTITY_CLIENT_ID, which is
-// known only once the identity exists.
+// All settings except ACCESS_TOKEN and LOG_DIR, which are for a developer's computer, and MANAGED_IDENTITY_CLIENT_ID,
+// which is known only after the identity exists.
 var settings = union(otherSettings, {
   CLOUD_SYNC__ZIVVER_API_KEY: '@Microsoft.KeyVault(VaultName=${vaultName};SecretName=zivver-api-key)'
   CLOUD_SYNC__ZIVVER_API_URL: zivverApiUrl
@@ -375,7 +375,7 @@ resource app 'Microsoft.Web/sites@2024-04-01' = {
             value: userAssigned ? 'ClientId=${clientId};Authorization=AAD' : 'Authorization=AAD'
           }
           { name: 'CLOUD_SYNC__MANAGED_IDENTITY_CLIENT_ID', value: clientId }
-          // What `check` compares the settings with.
+          // `check` compares the settings with these.
           { name: 'DEPLOYED_SETTINGS', value: string(settings) }
         ],
         map(items(settings), setting => { name: setting.key, value: setting.value }),
@@ -383,7 +383,7 @@ resource app 'Microsoft.Web/sites@2024-04-01' = {
       )
     }
   }
-  // Azure looks for the container while it makes the app.
+  // Azure looks for the container when it creates the app.
   dependsOn: [packages]
 }
 
@@ -410,7 +410,7 @@ resource signIn 'Microsoft.Web/sites/config@2024-04-01' = if (!empty(signInClien
     identityProviders: {
       azureActiveDirectory: {
         enabled: true
-        // Without a client secret: Entra issues an id token, and no token of another service.
+        // Without a client secret: Entra issues an id token, and no token for another service.
         registration: {
           clientId: signInClientId
           openIdIssuer: '${environment().authentication.loginEndpoint}${tenant().tenantId}/v2.0'
@@ -474,7 +474,7 @@ resource runFailed 'Microsoft.Insights/scheduledQueryRules@2022-06-15' = {
   }
 }
 
-// The file has the two values of a deployment as examples, so that it can be pasted as it is.
+// The file contains example values for the two values of a deployment, so that it can be used without changes.
 var noSuccessQuery = replace(
   replace(loadTextContent('queries/no-success.kql'), '26h', '${noSuccessHours}h'),
   '2026-01-01T00:00:00Z',

@@ -1,6 +1,7 @@
-// Who may do what: each role on one resource of this deployment, none on the resource group. docs/security.md has the table.
-// A module, since names of role assignments have to be known when their deployment starts, and the app's identity is known
-// only once the app exists. A name without the identity could not be used again for an app that was deleted and made anew.
+// Role assignments: each role on one resource of this deployment, none on the resource group. docs/security.md has the
+// table. This is a module, since the names of role assignments must be known when their deployment starts, and the
+// identity of the app is known only after the app exists. A name without the identity could not be used again for an
+// app that was deleted and created again.
 
 @description('Object id of the app\'s identity.')
 param principalId string
@@ -65,7 +66,7 @@ resource maySendLogs 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   }
 }
 
-// Without a type: a person deploys from a computer, a service principal from a pipeline.
+// Without a principal type: a person deploys from a computer, a service principal from a pipeline.
 resource operatorMayWriteSecrets 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (!empty(operatorPrincipalId)) {
   scope: vault
   name: guid(vault.id, operatorPrincipalId, roles.secretsOfficer)

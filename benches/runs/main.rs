@@ -6,8 +6,8 @@
 //! cargo bench --bench runs -- 200 2000 start    only these sizes and the start of the process
 //! ```
 //!
-//! Beside sizes: `capped` (Exchange refuses more than 20 in flight), `paced` (Zivver's limiter, each way of counting),
-//! `shared` (somebody else takes a fifth of Zivver's budget), `start`.
+//! In addition to sizes: `capped` (Exchange refuses more than 20 requests in flight), `paced` (Zivver's limiter, with
+//! each way of counting), `shared` (another client uses a fifth of Zivver's budget), `start`.
 
 mod measure;
 mod services;
@@ -28,7 +28,7 @@ use table::{Row, Setup};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
-/// As the settings of a run that is in a hurry have it.
+/// The setting of a run that should be fast.
 const CONCURRENCY: u64 = 64;
 
 const SIZES: [usize; 4] = [200, 2_000, 20_000, 100_000];
@@ -72,13 +72,13 @@ fn measure_all(wanted: &[String]) -> Outcome<()> {
 }
 
 fn say(line: &str) {
-    // Nobody is left to hear that standard output is gone.
+    // An error means that standard output is closed.
     drop(writeln!(io::stdout(), "{line}"));
 }
 
-/// A first run, which has much to change, and then runs that find nothing to do.
+/// A first run with many changes, and then runs without changes.
 fn sizes(mailboxes: usize) -> Outcome<()> {
-    // What is measured of the largest tenant is our own work.
+    // Of the largest tenant only the program's own work is measured.
     let latency = Duration::from_millis(if mailboxes < 100_000 { 40 } else { 20 });
     let services = Services::start(mailboxes, latency, "unlimited")?;
     for (name, strategy) in [
@@ -97,7 +97,7 @@ fn sizes(mailboxes: usize) -> Outcome<()> {
     Ok(())
 }
 
-/// Exchange refuses with 429, and without saying for how long, what exceeds 20 requests in flight.
+/// Exchange refuses requests above 20 in flight with 429, without `Retry-After`.
 fn capped() -> Outcome<()> {
     let latency = Duration::from_millis(40);
     let services = Services::start(2_000, latency, "unlimited")?;
@@ -105,7 +105,7 @@ fn capped() -> Outcome<()> {
     switches["throttle"]["in_flight_max"] = json!(20);
     switches["throttle"]["refusal"]["retry_after"] = json!("Absent");
     services.send("PUT", "/sandbox/exchange/switches", &switches)?;
-    // Of a preview, since only reading is meant.
+    // A preview, since only reading is measured.
     let usage = services.preview(CONCURRENCY, "get")?;
     let setup = Setup {
         name: "read, 20 in flight",
@@ -116,7 +116,7 @@ fn capped() -> Outcome<()> {
     show(&setup, &usage)
 }
 
-/// The default budget of Zivver, however it is counted.
+/// The default budget of Zivver, with each way of counting.
 fn paced() -> Outcome<()> {
     for kind in ["sliding_window", "token_bucket", "fixed_window"] {
         let window = Duration::from_secs(10);
@@ -136,7 +136,7 @@ fn paced() -> Outcome<()> {
     Ok(())
 }
 
-/// A fifth of the budget is somebody else's. The window is shortened.
+/// Another client uses a fifth of the budget. The window is shortened.
 fn shared() -> Outcome<()> {
     for kind in ["sliding_window", "token_bucket", "fixed_window"] {
         let window = Duration::from_secs(1);

@@ -1,4 +1,5 @@
-//! What a child process used, read from `/proc` while it runs and when it has ended but was not yet waited for.
+//! The resources that a child process used, read from `/proc` while it runs and after it has ended, before it is waited
+//! for.
 
 use std::{
     io::{Read as _, Write as _},
@@ -10,16 +11,16 @@ use std::{
 
 use super::Outcome;
 
-/// Between two looks at the child.
+/// The time between two readings.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
-/// `USER_HZ`, in which `/proc` counts, is 100 on every Linux.
+/// `USER_HZ`, the unit of times in `/proc`, is 100 on every Linux.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// How long a process may take to answer at all.
+/// How long a process may take to its first answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// One run of the program, ended.
+/// The resources of one completed run of the program.
 pub(super) struct Usage {
     pub(super) wall: Duration,
     pub(super) cpu_s: f64,
@@ -69,7 +70,7 @@ fn memory(status: &str) -> u64 {
         .unwrap_or_default()
 }
 
-/// State and CPU time of a process (proc(5)): what follows the name, which may hold anything.
+/// State and CPU time of a process (proc(5)): the fields after the name, which may contain any character.
 fn state(stat: &str) -> Option<(&str, f64)> {
     let (_, rest) = stat.rsplit_once(") ")?;
     let fields: Vec<&str> = rest.split(' ').collect();
@@ -77,7 +78,7 @@ fn state(stat: &str) -> Option<(&str, f64)> {
     Some((fields.first()?, ticks / TICKS_PER_SECOND))
 }
 
-/// From the start of the handler to its first answer.
+/// The time from the start of the handler to its first answer.
 pub(super) fn first_answer(program: &str) -> Outcome<Duration> {
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
         .local_addr()?

@@ -1,4 +1,4 @@
-//! The sandbox in a process of its own, and the program with the settings to talk to it.
+//! The sandbox in a separate process, and the program with the settings for it.
 
 use std::{
     collections::BTreeMap,
@@ -17,7 +17,7 @@ use super::{
 
 pub(super) const PROGRAM: &str = env!("CARGO_BIN_EXE_cloud-sync");
 
-/// Ends with this value.
+/// The sandbox ends when this value is dropped.
 pub(super) struct Services {
     sandbox: Child,
     settings: BTreeMap<String, String>,
@@ -46,7 +46,7 @@ impl Services {
             settings: serde_json::from_str(&text)?,
             state: tempfile::tempdir()?,
         };
-        // A journal of every request would cost the sandbox more than its answers.
+        // A journal of every request would need more time than the answers.
         for service in ["exchange", "zivver"] {
             let path = format!("/sandbox/{service}/options");
             services.send("POST", &path, &json!({"journal_entries_max": 0}))?;
@@ -109,7 +109,7 @@ impl Services {
 
 impl Drop for Services {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // An error means that it has already ended.
         drop(self.sandbox.kill());
         drop(self.sandbox.wait());
     }

@@ -1,4 +1,4 @@
-//! Each run in one line: what it took, and what the two services alone would make it take.
+//! One line for each run: its times, and the time that the two services alone need.
 
 use std::{fmt, time::Duration};
 
@@ -9,14 +9,14 @@ use super::{CONCURRENCY, Outcome, measure::Usage};
 /// Writes in flight.
 const WRITES_IN_FLIGHT: u64 = 32;
 
-/// Under which conditions a run was measured.
+/// The conditions under which a run was measured.
 pub(super) struct Setup<'a> {
     pub(super) name: &'a str,
     pub(super) mailboxes: usize,
     pub(super) latency: Duration,
-    /// What Exchange bears, or what we may send.
+    /// The requests in flight that Exchange accepts, or that the program may send.
     pub(super) in_flight: u64,
-    /// What Zivver leaves to us.
+    /// The part of Zivver's budget that is left to the program.
     pub(super) budget: Option<(u64, Duration)>,
 }
 
@@ -32,7 +32,7 @@ impl Setup<'_> {
     }
 }
 
-/// What we read of a report.
+/// The parts of a report that the table needs.
 #[derive(Deserialize)]
 struct Report {
     error: Option<String>,
@@ -100,8 +100,8 @@ impl Row {
     }
 }
 
-/// The time that the services take by themselves: pages of the list one after the other, all other reads and the writes
-/// as many at a time as they may be, both lists of Zivver once more after writes, and Zivver's budget.
+/// The time that the services need: the pages of the list one after the other, all other reads and the writes with as
+/// many requests in flight as allowed, both lists of Zivver again after writes, and Zivver's budget.
 fn floor(setup: &Setup<'_>, exchange: &Service, zivver: &Service) -> Duration {
     let lists = exchange.kind("list");
     let reads = (exchange.total - exchange.throttled - lists).div_ceil(setup.in_flight);

@@ -1,4 +1,4 @@
-//! Lists, permissions, answers about groups and recipients, errors, links and redirects; and what a token says.
+//! Lists, permissions, answers about groups and recipients, errors, links and redirects, and the content of a token.
 
 use std::collections::BTreeSet;
 
@@ -25,7 +25,8 @@ use super::{
 const TENANT: &str = "11111111-1111-4111-8111-111111111111";
 const SERVICE: &str = "https://outlook.office365.com";
 
-/// Where the token may go: the service and its regional hosts (`docs/specs/exchange-online.md`, "1.1 Base URL").
+/// The hosts that may receive the token: the service and its regional hosts (`docs/specs/exchange-online.md`, "1.1 Base
+/// URL").
 fn is_service(asked: &Asked) -> bool {
     let host = asked.host.as_str();
     let regional = [
@@ -66,7 +67,7 @@ async fn mailboxes(input: &[u8]) -> Option<Vec<MailboxRecord>> {
         .map(|list| list.mailboxes)
 }
 
-/// Rows are read alike one by one and normalised at once, and in either order.
+/// Reading rows one by one gives the same as normalising them while they are read, in either order of the rows.
 pub(super) fn list(input: &[u8]) {
     block_on(async {
         let read = mailboxes(input).await;
@@ -81,7 +82,7 @@ pub(super) fn list(input: &[u8]) {
         };
         assert!(normalised.len() <= read.len());
         for record in &read {
-            // An error names what is wrong; it is no reason to stop.
+            // An error names the fault, and does not end the test.
             drop(normalise(record));
         }
         let Some(turned) = turned(input) else {
@@ -93,7 +94,7 @@ pub(super) fn list(input: &[u8]) {
     });
 }
 
-/// The same single page with its rows the other way round, each to the letter as it was.
+/// The same single page with its rows in reverse order, each byte for byte unchanged.
 fn turned(input: &[u8]) -> Option<Vec<u8>> {
     #[derive(Deserialize)]
     struct Page<'a> {
@@ -113,7 +114,7 @@ fn sorted(records: &[MailboxRecord]) -> Vec<String> {
     texts
 }
 
-/// The first line is the strategy. Each mailbox is answered once at most, whatever comes.
+/// The first line is the strategy. Each mailbox gets at most one answer, whatever the input is.
 pub(super) fn permissions(input: &[u8]) {
     let (strategy, answers) = first_line(input);
     let strategy = match strategy {
@@ -153,12 +154,12 @@ pub(super) fn questions(input: &[u8]) {
     block_on(async {
         let script = Script::new(answers, is_service);
         let client = signed_in(&script, Strategy::Get);
-        // Either way it is an answer in words; what counts is that there is one.
+        // The result does not matter, but there must be one.
         drop(client.answer(&question).await);
     });
 }
 
-/// The sheet of a probe, where there is one.
+/// The sheet of a probe, if it succeeded.
 pub(super) async fn probe(answers: &[u8]) -> Option<AnswerSheet> {
     let script = Script::new(answers, is_service);
     let client = signed_in(&script, Strategy::Get);
@@ -166,7 +167,7 @@ pub(super) async fn probe(answers: &[u8]) -> Option<AnswerSheet> {
     client.probe(&mut sheet).await.ok().map(|_| sheet)
 }
 
-/// Whatever a token claims to be of, requests stay below the API's path.
+/// Whatever the token contains, requests stay below the path of the API.
 pub(super) fn token(input: &[u8]) {
     fn is_below_the_tenant(asked: &Asked) -> bool {
         let parts: Vec<&str> = asked.path.split('/').collect();

@@ -1,4 +1,4 @@
-//! What the Functions host posts: envelopes of timer, HTTP and queue, and what callers put into them.
+//! The bodies that the Functions host posts: envelopes of timer, HTTP and queue, with the content from callers.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use super::{block_on, first_line, script::Script};
 
-/// Each envelope is read or refused; a message that is read comes back from its text.
+/// Each envelope is accepted or refused. An accepted message is equal after writing and reading it.
 pub(super) fn envelope(input: &[u8]) {
     drop(invocation::timer(input));
     if let Ok(request) = invocation::http(input) {
@@ -38,7 +38,7 @@ pub(super) fn envelope(input: &[u8]) {
     }
 }
 
-/// The first line is the trigger, the rest its envelope, for an app whose services refuse everything.
+/// The first line is the trigger, the rest its envelope. The services of the app refuse everything.
 pub(super) fn app(input: &[u8]) {
     let (trigger, body) = first_line(input);
     let trigger = match trigger {

@@ -1,10 +1,11 @@
-//! libFuzzer over the targets, one binary for all: `FUZZ_TARGET` names which (see `fuzz/run`).
+//! libFuzzer over all targets in one binary: `FUZZ_TARGET` selects the target (see `fuzz/run`).
 //!
-//! Beyond what each target asserts, no input may make the program hold more memory than in proportion to itself.
+//! In addition to the assertions of each target: the memory that an input makes the program hold is limited in
+//! proportion to its size.
 
 #![no_main]
 
-// By its path, as `tests/it` has it: only so both look for its parts in one place.
+// By its path, as in `tests/it`, so that both find its submodules in the same place.
 #[path = "targets.rs"]
 mod targets;
 
@@ -19,14 +20,15 @@ use std::{
 
 use targets::Target;
 
-/// What a run of a target may hold by itself: a runtime, clients, an empty store, the longest reason of an error.
+/// The memory that a target may hold for any input: a runtime, clients, an empty store, the longest text of an error.
 const BYTES_FREE: usize = 4 << 20;
 
-/// A row of a list is 3 bytes on the wire (`{},`) and a record of some hundred bytes here, twice while a list grows.
+/// A row of a list is 3 bytes on the wire (`{},`) and a record of a few hundred bytes in memory, twice while a list
+/// grows.
 const BYTES_PER_BYTE: usize = 2000;
 
-/// Deflate packs up to about 1032:1 (RFC 1951), and what is unpacked has limits of its own: 64 MiB and 100,000
-/// rows for an answer.
+/// Deflate compresses up to about 1032:1 (RFC 1951). Unpacked data has separate limits: 64 MiB and 100,000 rows for an
+/// answer.
 const UNPACKED_BYTES: usize = 512 << 20;
 
 struct Counted;

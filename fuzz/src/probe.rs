@@ -1,4 +1,4 @@
-//! What `check --probe` makes of services that answer anything: a sheet that names nobody and tells no secret.
+//! `check --probe` with services that give any answer: its sheet must not contain a name or a secret.
 
 use cloud_sync::domain::probe::AnswerSheet;
 
@@ -10,7 +10,7 @@ pub(super) fn probe(input: &[u8]) {
     let sheet = block_on(async {
         if service == b"zivver" {
             let mut sheet = AnswerSheet::default();
-            // An error is an answer in words, too.
+            // An error is a valid result.
             drop(zivver::probe(answers, &mut sheet).await);
             Some(sheet)
         } else {

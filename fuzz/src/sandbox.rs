@@ -1,5 +1,5 @@
-//! The simulated services before a caller who sends anything: a line `GET /path`, header lines, an empty line, a body; then `%%`
-//! on a line, and the next. The right credentials go with each.
+//! The simulated services with any requests: a line `GET /path`, header lines, an empty line and a body, separated by
+//! lines `%%`. Each request is sent with the right credentials.
 
 use std::time::Duration;
 
@@ -19,10 +19,10 @@ use super::{block_on, script};
 
 const DOMAIN: &str = "corp.example";
 
-/// As much of an answer as is looked at: a fault may make it as long as somebody asks for.
+/// The maximum that is read of an answer, since a fault can make it as long as the input says.
 const LOOKED_AT_BYTES: usize = 1 << 16;
 
-/// A fault may keep a caller waiting for ever.
+/// A fault may make a caller wait without end.
 const PATIENCE: Duration = Duration::from_secs(3600);
 
 struct Asked {
@@ -60,7 +60,7 @@ fn asked(text: &[u8], authorization: &str) -> Option<Asked> {
     })
 }
 
-/// Sends each, and looks at the state after it: no reading changes anything.
+/// Sends each request, and checks the state after it: a read must not change it.
 async fn play<S: PartialEq>(
     input: &[u8],
     router: &Router,
@@ -115,7 +115,7 @@ pub(super) fn zivver(input: &[u8]) {
     });
 }
 
-/// Seed, live state and dump are one type.
+/// Seed, live state and dump have the same type.
 fn written_and_read<S>(state: &S)
 where
     S: serde::Serialize + serde::de::DeserializeOwned + PartialEq,

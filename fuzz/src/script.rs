@@ -1,4 +1,4 @@
-//! A service whose answers are the input: `200`, header lines, an empty line, a body; then `%%` on a line, and the next.
+//! A service whose answers are the input: `200`, header lines, an empty line and a body, separated by lines `%%`.
 
 use std::{
     collections::VecDeque,
@@ -16,7 +16,7 @@ use bytes::Bytes;
 
 const BETWEEN: &[u8] = b"\n%%\n";
 
-/// After the last answer: a refusal that nobody repeats.
+/// After the last answer: a refusal that is not retried.
 const END: StatusCode = StatusCode::BAD_REQUEST;
 
 #[derive(Clone)]
@@ -26,7 +26,7 @@ pub(super) struct Script {
     allowed: fn(&Asked) -> bool,
 }
 
-/// What stands between the lines `%%`.
+/// The parts between the lines `%%`.
 pub(super) fn parts(input: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(input);
     std::iter::from_fn(move || {
@@ -37,7 +37,7 @@ pub(super) fn parts(input: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// A request as it came.
+/// A request as received.
 #[derive(Debug, Clone)]
 pub(super) struct Asked {
     pub(super) host: String,
@@ -47,7 +47,7 @@ pub(super) struct Asked {
 }
 
 impl Script {
-    /// Every request must be `allowed`: it carries a secret.
+    /// Every request must be `allowed`, since it contains a secret.
     pub(super) fn new(input: &[u8], allowed: fn(&Asked) -> bool) -> Self {
         let answers: VecDeque<Bytes> = parts(input).map(Bytes::copy_from_slice).collect();
         Self {

@@ -1,4 +1,4 @@
-//! The environment, and the file of the original.
+//! The environment, and the settings file of the original program.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,8 @@ use cloud_sync::{
     settings::{LogSettings, Settings, functions_port},
 };
 
-/// `NAME=value` lines are the environment. The same environment is read alike, and errors stay on one line.
+/// `NAME=value` lines are the environment. The same environment must give the same settings, and errors must be one
+/// line.
 pub(super) fn settings(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
     let variables: BTreeMap<&str, &str> = text
@@ -40,7 +41,7 @@ pub(super) fn settings(input: &[u8]) {
     }
 }
 
-/// What was imported once is imported again without a change.
+/// Importing imported settings again must not change them.
 pub(super) fn import(input: &[u8]) {
     let Ok(text) = decode(input) else { return };
     let Ok(import) = Import::read(&text) else {
@@ -61,7 +62,7 @@ pub(super) fn import(input: &[u8]) {
     assert_eq!(shown(&import), shown(&again), "{text:?}");
 }
 
-/// As a `.env` file quotes.
+/// Quotes as in a `.env` file.
 fn quoted(text: &str) -> String {
     let text = text.replace('\\', "\\\\").replace('"', "\\\"");
     let text = text.replace('\n', "\\n").replace('\r', "\\r");

@@ -1,4 +1,4 @@
-//! Documents of state, read back whatever became of them.
+//! Documents of the state, read back with any content.
 
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
@@ -24,7 +24,8 @@ use super::{block_on, first_line, functions::plain_settings};
 
 const RUN: &str = "20261123T020000Z-0b5e77";
 
-/// The first line is the name of the document, as in the store. What can be read is the same once written and read again.
+/// The first line is the name of the document in the store. A document that can be read must be equal after writing and
+/// reading it.
 pub(super) fn state(input: &[u8]) {
     let (name, document) = first_line(input);
     let name = String::from_utf8_lossy(name).into_owned();
@@ -92,7 +93,7 @@ async fn runs(state: &State, run: &RunId) {
     drop(told(state.form_key("fresh".to_owned()).await));
 }
 
-/// Whatever stands there, the lock is free, held or unreadable; who gets it can give it back.
+/// With any content, the lock is free, held or unreadable. If it can be acquired, it can be released.
 async fn lock(state: &State, run: &RunId) {
     let lock = state.lock(Lease::of(Duration::from_secs(60)));
     drop(told(lock.status().await));
@@ -107,7 +108,7 @@ async fn lock(state: &State, run: &RunId) {
     }
 }
 
-/// An approval as the engine reads it: known and fresh, or refused in one line.
+/// An approval as the engine reads it: known and valid, or refused with one line.
 async fn approval(state: State, code: &str) {
     let links = Links {
         state: Some(state),
@@ -123,7 +124,7 @@ async fn approval(state: State, code: &str) {
     }
 }
 
-/// An error of state is one line, however the document looks.
+/// An error of the state is one line, whatever the document contains.
 fn told<T>(result: Result<T, StateError>) -> Result<T, StateError> {
     if let Err(error) = &result {
         assert!(!error.to_string().contains('\n'), "{error:?}");

@@ -1,7 +1,8 @@
-//! Every parser of bytes from outside, through the front door: clients before a service that answers with the input, the
-//! sandbox before a caller who sends it, the handler's envelopes, settings, state. Fuzzed by `fuzz/run`, and replayed from `fuzz/corpus` by `cargo test`.
+//! Every parser of external bytes, through the public interface: clients with a service that answers with the input,
+//! the sandbox with a caller that sends it, the handler's envelopes, settings, state. Fuzzed by `fuzz/run`, and
+//! replayed from `fuzz/corpus` by `cargo test`.
 //!
-//! All must end, and must not panic. What else holds stands in each target as an assertion.
+//! All of them must end without a panic. Further properties are assertions in each target.
 
 mod exchange;
 mod functions;
@@ -43,7 +44,7 @@ const fn target(name: &'static str, run: fn(&[u8])) -> Target {
     Target { name, run }
 }
 
-/// Runs to the end on a paused clock: what waits takes no time, and what waits for nothing is stuck.
+/// Runs to the end on a paused clock, on which waiting takes no time. Panics if the work waits for nothing.
 fn block_on<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -53,7 +54,7 @@ fn block_on<T>(work: impl Future<Output = T>) -> T {
         .block_on(work)
 }
 
-/// The first line, and what follows it.
+/// The first line, and the rest.
 fn first_line(input: &[u8]) -> (&[u8], &[u8]) {
     match input.iter().position(|byte| *byte == b'\n') {
         Some(at) => (&input[..at], &input[at + 1..]),

@@ -6,7 +6,7 @@ use cloud_sync::{
     state::RunId,
 };
 
-/// A canonical form is its own canonical form.
+/// The canonical form of a canonical form is equal to it.
 pub(super) fn text(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
     let verbatim = SmtpAddress::verbatim(&text);

@@ -1,4 +1,4 @@
-//! SCIM lists, resources, errors, and the headers by which the governor steers.
+//! SCIM lists, resources, errors, and the headers that control the governor.
 
 use cloud_sync::{
     domain::{account::UserAccount, address::SmtpAddress, ids::ScimId, probe::AnswerSheet},
@@ -17,7 +17,7 @@ use super::{
 
 const EXTENSION: &str = "urn:ietf:params:scim:schemas:zivver:0.1:User";
 
-/// The key goes to Zivver alone, and a write to one account or to a collection that takes it.
+/// The key is sent only to Zivver, and a write only to one account or to a collection that accepts it.
 fn is_zivver(asked: &Asked) -> bool {
     let parts: Vec<&str> = asked.path.split('/').collect();
     let path = match (asked.method.as_str(), &parts[..]) {
@@ -40,7 +40,8 @@ fn client(script: &Script) -> ZivverClient {
     ZivverClient::new(connection, Transport::InProcess(script.router()))
 }
 
-/// The first line is what is read. What was read is written back whole: read again, it is the same (R23).
+/// The first line says what is read. What was read is written back as a whole, and is equal when it is read again
+/// (R23).
 pub(super) fn read(input: &[u8]) {
     let (what, answers) = first_line(input);
     let address = SmtpAddress::verbatim("anna@corp.example");
@@ -62,7 +63,7 @@ pub(super) fn read(input: &[u8]) {
 }
 
 pub(super) async fn probe(answers: &[u8], sheet: &mut AnswerSheet) -> Result<(), ReadError> {
-    // Paths of the probe's own; they go to Zivver alone.
+    // The probe requests other paths, but only of Zivver.
     let script = Script::new(answers, |asked| asked.host == "app.zivver.com");
     client(&script).probe(sheet).await
 }
@@ -80,7 +81,7 @@ async fn comes_back(user: &UserAccount) {
         )),
         ..UserWrite::default()
     };
-    // It is refused; what was sent is what counts.
+    // The request is refused. Only what was sent matters.
     drop(client(&script).update_user(&user.id, &write).await);
     let asked = script.asked();
     let sent = asked.first().expect("the write was sent");
@@ -107,13 +108,13 @@ async fn comes_back(user: &UserAccount) {
     assert_eq!(rest(&old.rest), rest(&new.rest));
 }
 
-/// The first line is what is written, and to which id.
+/// The first line says what is written, and to which id.
 pub(super) fn write(input: &[u8]) {
     let (what, answers) = first_line(input);
     let what = String::from_utf8_lossy(what);
     let (verb, id) = what.split_once(' ').unwrap_or((&what, "1"));
     let address = SmtpAddress::verbatim("anna@corp.example");
-    // No other id is ever read from a list.
+    // A list contains no other ids.
     let is_id =
         !id.trim().is_empty() && !id.contains(char::is_control) && id.contains(|c: char| c != '.');
     let id = ScimId::new(if is_id { id } else { "1" });

@@ -1,4 +1,4 @@
-//! The dashboard as an administrator sees and uses it: a real Chromium in front of the emulated Functions host.
+//! The dashboard in a real Chromium in front of the emulated Functions host.
 
 mod beside;
 mod drift;
@@ -28,7 +28,7 @@ use site::Site;
 
 use crate::host::{FUNCTION_KEY, wire::Call};
 
-/// For whoever wants to look: `target/pictures`.
+/// The file for a picture that a developer can look at, in `target/pictures`.
 fn picture(name: &str, look: Look) -> PathBuf {
     let night = if look.dark { "-dark" } else { "" };
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -36,7 +36,7 @@ fn picture(name: &str, look: Look) -> PathBuf {
         .join(format!("{name}-{}{night}.png", look.width))
 }
 
-/// An organisation with something of everything, Zivver without its limiter.
+/// An organisation with every kind of change, and a Zivver without its limiter.
 fn organisation() -> (Tenant, Organisation) {
     let (tenant, mut organisation) = tenant::generate(7, 120);
     organisation.limiter = LimiterConfig::off();
@@ -44,7 +44,7 @@ fn organisation() -> (Tenant, Organisation) {
 }
 
 impl Browser {
-    /// The page that is open, in every light and width.
+    /// Checks the open page in all colour schemes and widths.
     async fn judge(&self, name: &str) {
         for look in Look::ALL {
             self.look(look).await;
@@ -70,7 +70,7 @@ impl Site {
         serde_json::from_str(&answer.body).unwrap_or_else(|error| panic!("{error}: {answer:?}"))
     }
 
-    /// R43, as JSON.
+    /// The access review (R43) as JSON.
     async fn access(&self, query: &[(&str, &str)]) -> serde_json::Value {
         let call = Call::get("/api/SyncHttp/access");
         let call = query
@@ -96,7 +96,7 @@ async fn every_page_is_good_at_both_widths_by_day_and_by_night() {
     see("empty", "").await;
     let preview = site.run(json!({"wait": 60})).await;
     let applied = site.run(json!({"mode": "apply", "wait": 60})).await;
-    // The next night: somebody left, and Zivver refuses an alias.
+    // The next night: one person left, and Zivver refuses an alias.
     let leaver = site.sandbox.exchange.with_state(|tenant| {
         let people = tenant.mailboxes.iter_mut();
         let mut active = people
@@ -161,7 +161,7 @@ async fn r43_an_auditor_searches_who_can_open_what() {
     let all = browser.says("via ").await;
     assert!(!all.contains("Page 1"), "{all}");
 
-    // The question and its pages are answered by the server, and the key stays in the address bar.
+    // The server answers the question and its pages, and the key stays in the address bar.
     let rows = site.access(&[("page", "1")]).await;
     assert_eq!(rows["rows"].as_array().unwrap().len(), 200);
     assert_eq!(rows["next_page"], 2);
@@ -185,7 +185,7 @@ async fn r43_an_auditor_searches_who_can_open_what() {
     assert_eq!(csv.status, 200);
     assert!(csv.body.contains("\"mailbox\""), "{}", csv.body);
 
-    // What happened to an account is on its page, also while Exchange is away.
+    // The history of an account is on its page, even while Exchange is not reachable.
     browser
         .go(&site.at(&format!("/accounts/{person}?format=html")))
         .await;
@@ -213,7 +213,7 @@ async fn an_administrator_previews_approves_applies_explains_and_undoes() {
     let site = Site::open(tenant, organisation, &[]).await;
     browser.go(&site.at("")).await;
 
-    // A preview of everything, and its plan.
+    // A preview of all accounts, and its plan.
     browser.says("No run yet").await;
     browser.click("Preview").await;
     browser.says("Queued").await;
@@ -229,7 +229,7 @@ async fn an_administrator_previews_approves_applies_explains_and_undoes() {
     assert!(found.contains("supplier0@corp.example"), "{found}");
     assert!(!found.contains("zivver.admin@corp.example"), "{found}");
 
-    // A held set is approved from the page of the run that showed it, and its progress is seen.
+    // A held set is approved from the page of the run that showed it, and the page shows the progress.
     browser.click("Cloud Sync").await;
     browser.says("needs attention").await;
     let form = "//section[.//h2[contains(., 'never had a mailbox')]]//form";
@@ -254,7 +254,7 @@ async fn an_administrator_previews_approves_applies_explains_and_undoes() {
     drop(bar);
     zivver.set_latency(Duration::ZERO);
     delivery.join_next().await.unwrap().unwrap();
-    // The page notices the end by itself.
+    // The page detects the end by itself.
     browser.says("converged").await;
     browser.look(Look::new(1280, false)).await;
     let run = browser.address().await;
@@ -262,7 +262,7 @@ async fn an_administrator_previews_approves_applies_explains_and_undoes() {
     assert!(!after.user("supplier0@corp.example").unwrap().active);
     assert_ne!(after.users.len(), state.users.len(), "the rest went too");
 
-    // Why is the supplier suspended?
+    // The explanation of the suspended supplier.
     browser.click("Cloud Sync").await;
     let address = browser
         .element("//input[@name='account'][@type='search']")
@@ -278,7 +278,7 @@ async fn an_administrator_previews_approves_applies_explains_and_undoes() {
     );
     browser.back().await;
 
-    // All of it is taken back.
+    // All changes of the run are taken back.
     browser.go(&run).await;
     let undo = "//section[.//h2[.='Undo']]";
     let sure = browser
@@ -292,7 +292,7 @@ async fn an_administrator_previews_approves_applies_explains_and_undoes() {
     browser.says("Takes back the run").await;
     let undone = site.sandbox.zivver.state();
     assert!(undone.user("supplier0@corp.example").unwrap().active);
-    // The key stays in the address bar, and nowhere in a page.
+    // The key is in the address bar, but in no page.
     assert!(browser.address().await.contains(FUNCTION_KEY));
     assert_eq!(browser.complaints().await, [""; 0]);
 }

@@ -1,5 +1,5 @@
-//! Small worlds from the field, each a file in `tests/it/data/cases` whose README tells the form. The engine plays them
-//! against the sandbox on a paused clock.
+//! Small worlds from practice, each a file in `tests/it/data/cases`. The README there describes the format. The engine
+//! runs them against the sandbox on a paused clock.
 
 mod file;
 mod judge;

@@ -1,4 +1,4 @@
-//! The self-test: what it finds in a world that works, and in worlds that do not.
+//! The self-test: its findings in a world that works, and in worlds that do not.
 
 use std::process::Command;
 
@@ -114,7 +114,7 @@ async fn a_grant_that_exchange_does_not_know_yet_is_waited_for() {
     );
 }
 
-/// `check` as it is run inside Azure: in a process of its own, with the identity endpoint and the settings of the platform.
+/// `check` as it runs inside Azure: in a separate process, with the identity endpoint and the settings of the platform.
 fn check_inside(office: &Office, settings: &[(&str, &str)]) -> String {
     let mut check = Command::new(env!("CARGO_BIN_EXE_cloud-sync"));
     check

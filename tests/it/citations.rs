@@ -1,4 +1,4 @@
-//! Comments and pages cite documents of this repository: the file and the heading exist. The form is
+//! Comments and pages cite documents of this repository. The cited file and heading must exist. The form is
 //! `docs/specs/zivver-scim.md, "5.4 Quirks"`, with `and "…"` for more headings of the same file.
 
 use std::{
@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What has comments or prose that can cite.
+/// The folders whose comments or prose can contain citations.
 const FOLDERS: [&str; 10] = [
     "src", "crates", "tests", "benches", "fuzz", "scripts", ".ci", "infra", "docs", "",
 ];
@@ -42,7 +42,7 @@ fn find(folder: &Path, deep: bool, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Every text of the repository by its path, its comments joined to sentences.
+/// Every text of the repository by its path, with the lines of its comments joined.
 fn texts() -> Vec<(String, String)> {
     let mut found = Vec::new();
     for folder in FOLDERS {
@@ -57,7 +57,7 @@ fn texts() -> Vec<(String, String)> {
         .collect()
 }
 
-/// A citation may go on in the next line of its comment.
+/// Joins the lines of a comment, since a citation may continue in the next line.
 fn joined(text: &str) -> String {
     let lines = text.lines().map(|line| {
         let line = line.trim_start();
@@ -68,7 +68,7 @@ fn joined(text: &str) -> String {
     lines.collect::<Vec<_>>().join(" ")
 }
 
-/// Headings of a page as they are read: without the backticks around code.
+/// The headings of a page without backticks.
 fn headings(page: &Path) -> BTreeSet<String> {
     let text = fs::read_to_string(page).unwrap_or_default();
     let lines = text.lines().filter(|line| line.starts_with('#'));
@@ -77,7 +77,7 @@ fn headings(page: &Path) -> BTreeSet<String> {
         .collect()
 }
 
-/// The text in quotes that each of these begins with: `, "…"`, ` and "…"`.
+/// The quoted texts at the start: `, "…"`, ` and "…"`.
 fn cited<'a>(mut rest: &'a str, found: &mut Vec<&'a str>) {
     rest = rest.strip_prefix('`').unwrap_or(rest);
     for link in [", \"", " and \"", ", and \""] {
@@ -91,7 +91,7 @@ fn cited<'a>(mut rest: &'a str, found: &mut Vec<&'a str>) {
     }
 }
 
-/// Positions of a word that begins there.
+/// The positions at which a word begins with this text.
 fn starts<'a>(text: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 'a {
     text.match_indices(word)
         .map(|(at, _)| at)
@@ -122,7 +122,7 @@ fn cited_specifications_have_the_heading() {
                     .filter(is_missing)
                     .map(|heading| format!("{file}: {page}, \"{heading}\"")),
             );
-            // Not the path of a file that is read.
+            // A path that the code reads is not a citation.
             let is_citation = is_code(&file) && text[..at].ends_with('`');
             if is_citation && named.is_empty() {
                 wrong.push(format!("{file}: {page} without a heading"));
@@ -134,7 +134,7 @@ fn cited_specifications_have_the_heading() {
     assert!(count > 60, "{count} headings are cited");
 }
 
-/// Of a name such as `README.md` in a comment there is a file, seen from the root, from the file, or from `docs`.
+/// A name such as `README.md` in a comment belongs to a file, relative to the root, to the file, or to `docs`.
 #[test]
 fn cited_documents_exist() {
     let mut wrong = Vec::new();
@@ -161,7 +161,7 @@ fn cited_documents_exist() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// The number of a section says nothing without its document.
+/// The number of a section means nothing without its document.
 #[test]
 fn sections_are_those_of_a_standard() {
     let standards = ["RFC ", "WHATWG URL", "WebDriver"];
@@ -197,7 +197,7 @@ fn cited_rules_exist() {
     }
 }
 
-/// Of `R12`, and of no longer word.
+/// The number in `R12`. `None` for a longer word.
 fn number(text: &str) -> Option<u32> {
     let digits = text.strip_prefix('R')?;
     let end = digits

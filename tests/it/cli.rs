@@ -1,4 +1,4 @@
-//! The built program, as a person at a keyboard and a script see it: against a sandbox, with an environment of its own.
+//! The built program on the command line and in scripts: against a sandbox, with a separate environment.
 
 mod access;
 mod bench;
@@ -130,7 +130,7 @@ async fn r39_the_report_is_about_the_named_accounts() {
     let all = bench.run(&["preview"]);
     assert!(all.out.contains("1 other kind of mailbox") || all.out.contains("Left alone"));
     let room = bench.run(&["preview", "room@corp.example"]);
-    // Its notes are shown without being asked for, and it is counted no second time.
+    // Its notes are shown by default, and it is not counted twice.
     assert!(
         room.out.contains("room@corp.example  a mailbox of kind"),
         "{room:?}"
@@ -198,7 +198,7 @@ async fn runs_lists_the_history_and_shows_a_report_again() {
     assert_eq!(again, report);
 }
 
-/// Neither addresses nor secrets, whatever happens on the way.
+/// Neither addresses nor secrets are logged, whatever happens during the run.
 #[tokio::test(flavor = "multi_thread")]
 async fn stderr_at_info_has_no_address_and_no_secret() {
     let bench = Bench::start(bench::small()).await;

@@ -1,4 +1,4 @@
-//! The documentation says what the program does: generated pages are up to date, and what pages name exists.
+//! The documentation matches the program: generated pages are up to date, and the names in pages exist.
 
 mod settings_page;
 
@@ -119,7 +119,7 @@ fn anchors(page: &Path) -> BTreeSet<String> {
         .collect()
 }
 
-/// Names that begin like our settings, wherever a page has them.
+/// Names in pages that begin like the settings of this program.
 #[test]
 fn pages_name_only_settings_that_exist() {
     let known: BTreeSet<&str> = settings::SETTINGS.iter().map(|entry| entry.name).collect();
@@ -127,7 +127,7 @@ fn pages_name_only_settings_that_exist() {
         for part in text.split(settings::PREFIX).skip(1) {
             let end = part.find(|c: char| !c.is_ascii_uppercase() && c != '_');
             let name = &part[..end.unwrap_or(part.len())];
-            // The one setting of the original that has no successor.
+            // The only setting of the original program without a successor.
             let fine = name.is_empty() || name == "TELEMETRY" || known.contains(name);
             assert!(fine, "{page} names {}{name}", settings::PREFIX);
         }
@@ -185,7 +185,7 @@ fn every_command_is_in_the_help() {
     }
 }
 
-/// What stands between backticks: lines of blocks, and spans within lines.
+/// The texts between backticks: lines of blocks, and spans within lines.
 fn code(text: &str) -> Vec<&str> {
     let mut found = Vec::new();
     for (at, part) in text.split("```").enumerate() {
@@ -198,13 +198,13 @@ fn code(text: &str) -> Vec<&str> {
     found
 }
 
-/// Commands of `az`, `azd` and `func` on a line of a page: the words that name each, and its options.
+/// Commands of `az`, `azd` and `func` on a line of a page: the words of each, and its options.
 fn foreign_commands(line: &str) -> Vec<(String, Vec<&str>)> {
     let is_word = |word: &str| word.chars().all(|c| c.is_ascii_lowercase() || c == '-');
     let mut found = Vec::new();
     for part in line.split(['|', ';', '(', ')', '{', '}', '=']) {
         let words: Vec<&str> = part.split_whitespace().collect();
-        // After `NAME=value`, which the split has cut, too.
+        // After `NAME=value`, which the split has separated as well.
         let Some(at) = words
             .iter()
             .take(2)
@@ -225,7 +225,7 @@ fn foreign_commands(line: &str) -> Vec<(String, Vec<&str>)> {
     found
 }
 
-/// The tools are not at hand here, so `tests/it/data/commands.txt` has what their help lists.
+/// The tools are not installed here, so `tests/it/data/commands.txt` contains what their help lists.
 #[test]
 fn pages_name_only_commands_and_options_that_the_tools_accept() {
     let data = fs::read_to_string(root().join("tests/it/data/commands.txt")).unwrap();
@@ -253,7 +253,7 @@ fn pages_name_only_commands_and_options_that_the_tools_accept() {
     assert!(checked > 60, "{checked} options were looked at");
 }
 
-/// Core Tools ends with "Worker runtime cannot be 'None'" in a clone that has no `local.settings.json`.
+/// In a clone without `local.settings.json` Core Tools ends with "Worker runtime cannot be 'None'".
 #[test]
 fn func_is_told_the_worker_runtime() {
     for (page, text) in pages() {
@@ -273,7 +273,7 @@ fn openapi() -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
-/// Every operation of the document reaches a call, and every other method is refused.
+/// Every operation of the document reaches a call. Every other method is refused.
 #[test]
 fn the_openapi_document_has_the_paths_of_the_router() {
     let document = openapi();
@@ -330,7 +330,7 @@ fn the_openapi_document_has_every_kind_of_problem() {
     );
 }
 
-/// `tests/it/pages.rs` holds the schema against reports; here the document of the HTTP interface takes it over.
+/// `tests/it/pages.rs` checks the schema against reports. Here it is compared with the document of the HTTP interface.
 #[test]
 fn the_openapi_document_has_the_report_of_its_schema() {
     let document = openapi();
@@ -370,7 +370,7 @@ fn report_schema() -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
-/// `class` is `ReportClass` there.
+/// `class` is called `ReportClass` there.
 fn part_name(name: &str) -> String {
     format!("Report{}{}", name[..1].to_uppercase(), &name[1..])
 }

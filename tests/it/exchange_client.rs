@@ -1,4 +1,4 @@
-//! The Exchange client in front of small fakes, with tokio's clock paused: what waits in the text takes no time here.
+//! The Exchange client against small fakes. tokio's clock is paused, so waiting takes no real time.
 
 mod calls;
 mod lists;
@@ -46,7 +46,7 @@ const ROOT: &str =
 const NOT_FOUND: &str = "M.ManagementObjectNotFoundException";
 const NOW: &str = "2026-11-23T10:00:00Z";
 
-/// A request, as a fake sees it.
+/// A request as a fake receives it.
 #[derive(Debug, Clone)]
 struct Seen {
     /// Counts from 0.
@@ -218,7 +218,7 @@ async fn list(client: &ExchangeClient) -> Result<MailboxList, ExchangeError> {
     client.mailboxes(|_| ()).await
 }
 
-/// All answers in order of the keys, up to the error, if there was one.
+/// All answers in the order of the keys, up to the error if there was one.
 async fn permissions(
     client: &ExchangeClient,
     count: usize,

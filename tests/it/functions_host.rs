@@ -1,4 +1,4 @@
-//! The listener, as the Functions host meets it: bytes over TCP, `docs/specs/functions-host.md`, "2. Wire protocol".
+//! The listener as the Functions host uses it: bytes over TCP, `docs/specs/functions-host.md`, "2. Wire protocol".
 
 use std::{
     net::SocketAddr,
@@ -129,7 +129,7 @@ async fn any_get_says_ready_and_other_paths_do_not_exist() {
         ("POST /synctimer HTTP/1.1", 404),
         ("DELETE /SyncTimer HTTP/1.1", 404),
     ] {
-        // Readiness comes with a Host header only.
+        // The only header of the host's readiness request is Host.
         let request = format!("{line}\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
         assert_eq!(host.send(request.as_bytes()).await.status, status, "{line}");
     }
@@ -222,7 +222,7 @@ async fn r35_after_a_panic_in_the_middle_of_a_run_the_next_one_converges() {
     assert_eq!(host.invoke("SyncTimer", tick).await.status, 500);
     assert_eq!(bench.users(), []);
     bench.weather.suffers(Fault::None);
-    // Nobody renews its lock any more.
+    // Its lock is no longer renewed.
     tokio::time::sleep(LEASE.length + LEASE.margin * 2).await;
     assert_eq!(host.invoke("SyncTimer", tick).await.status, 200);
     assert_eq!(bench.users().len(), 3);
@@ -341,7 +341,7 @@ async fn what_began_ends_though_the_host_hangs_up() {
     let ended = Arc::new(Mutex::new(Some(ended)));
     let host = Host::start(move |_| {
         let (inside, gate) = (Arc::clone(&inside), Arc::clone(&gate));
-        // Dropped with the invocation, so that one that is given up is seen as such.
+        // Dropped with the invocation, so that the test sees when an invocation is abandoned.
         let ended = ended.lock().unwrap().take().unwrap();
         async move {
             inside.notify_one();
@@ -365,14 +365,14 @@ async fn what_began_ends_though_the_host_hangs_up() {
     server.join_next().await.unwrap().unwrap().unwrap();
 }
 
-/// What an invocation of each function may have.
+/// The limits of an invocation of each function.
 const LIMITS: [(&str, usize, u16); 3] = [
     ("SyncHttp", 2 * 1024 * 1024, 200),
     ("SyncTimer", 1024 * 1024, 500),
     ("SyncQueue", 1024 * 1024, 500),
 ];
 
-/// A good invocation of this length.
+/// A valid invocation of this length.
 fn invocation_of(function: &str, length: usize) -> String {
     let message = r#"{"v":1,"kind":"run","run":"20261123T020000Z-0b5e77","mode":"apply"}"#;
     let mut body = json!({

@@ -1,4 +1,4 @@
-//! The inputs that fuzzing kept (`fuzz/corpus`), through the same targets.
+//! Runs the inputs that fuzzing kept (`fuzz/corpus`) through the same targets.
 
 use std::{
     fs,
@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-/// No input takes a second; a machine may stand still.
+/// No input takes a second, but the machine may pause.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 #[path = "../../fuzz/src/targets.rs"]
@@ -22,7 +22,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Whether it ended well; `None` where it did not end.
+/// Whether it ended without a panic; `None` if it did not end.
 fn ends(target: targets::Target, input: Vec<u8>) -> Option<bool> {
     let (send, receive) = mpsc::channel();
     thread::spawn(move || send.send(catch_unwind(|| (target.run)(&input)).is_ok()));

@@ -1,7 +1,7 @@
 //! A double of the Azure Functions host for one native handler (`docs/specs/functions-host.md`, "1. Process life cycle"
-//! and "7. HTTP time limit and admin API"): it starts the real binary, invokes its functions over the default protocol,
-//! and judges the answers as the real host does. What the real host would wait for in vain, and forms of answers that
-//! work by luck only, it flags.
+//! and "7. HTTP time limit and admin API"). It starts the real binary, invokes its functions over the default protocol,
+//! and interprets the answers as the real host does. It reports answers for which the real host would wait in vain, and
+//! forms of answers that work only by chance.
 
 pub(crate) mod answer;
 pub(crate) mod front;
@@ -69,18 +69,18 @@ impl SignedIn<'_> {
     }
 }
 
-/// Times that a test may want shorter than the real ones.
+/// Times that a test may want to be shorter than the real ones.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Timing {
     /// How long the handler may take to answer `GET /`.
     pub(crate) initialization: Duration,
-    /// `None`: what host.json says.
+    /// `None`: the value of host.json.
     pub(crate) function_timeout: Option<Duration>,
-    /// Before a failed message is tried again; `None`: what host.json says.
+    /// The pause before a failed message is tried again; `None`: the value of host.json.
     pub(crate) visibility: Option<Duration>,
-    /// Between two tries of a failed tick; `None`: what function.json says.
+    /// The pause between two tries of a failed tick; `None`: the value of function.json.
     pub(crate) retry_delay: Option<Duration>,
-    /// How long a received message is invisible, unless renewed.
+    /// How long a received message is invisible unless its lease is renewed.
     pub(crate) lease: Duration,
     /// How much longer than functionTimeout the host's HTTP client waits for an answer.
     pub(crate) client_slack: Duration,
@@ -103,7 +103,7 @@ impl Default for Timing {
 enum Phase {
     Starting,
     Ready,
-    /// Exit 0: nobody listens, and the host does not mind.
+    /// Exit 0: the handler does not listen, and the host does not treat it as an error.
     Gone,
     /// The host has given up, or was stopped.
     Stopped(String),
@@ -118,7 +118,7 @@ struct Shared {
     log: Log,
     phase: watch::Sender<Phase>,
     worker: Mutex<Option<Arc<Worker>>>,
-    /// The next exit is the host's own doing.
+    /// The host itself causes the next exit.
     killed: Mutex<bool>,
 }
 
@@ -140,10 +140,10 @@ pub(crate) struct Host {
     root: Option<TempDir>,
 }
 
-/// What an HTTP client and the portal see of an invocation.
+/// An invocation as an HTTP client and the portal see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Invoked {
-    /// Why it is red, if it is.
+    /// Why the portal shows it as failed, if it does.
     pub(crate) failure: Option<String>,
     pub(crate) client: Option<Client>,
     pub(crate) took: Duration,
@@ -163,7 +163,7 @@ impl Invoked {
 }
 
 impl Host {
-    /// The project with these settings and a queue of its own.
+    /// The project with these settings and a new queue.
     pub(crate) async fn start(settings: AppSettings) -> Self {
         Self::with(settings, Queue::default(), Timing::default()).await
     }
@@ -176,7 +176,7 @@ impl Host {
         host
     }
 
-    /// Starts whatever stands in `root`, without waiting for it.
+    /// Starts what is in `root`, without waiting for it.
     pub(crate) fn over(
         root: &Path,
         settings: AppSettings,
@@ -186,7 +186,7 @@ impl Host {
         Self::over_as(None, root, settings, queue, timing)
     }
 
-    /// The same as another user.
+    /// The same under another user.
     pub(crate) fn over_as(
         user: Option<u32>,
         root: &Path,
@@ -197,7 +197,7 @@ impl Host {
         settings
             .entry("SYNC_SCHEDULE".into())
             .or_insert_with(|| "0 0 2 * * *".into());
-        // An empty variable is none.
+        // An empty variable counts as not set.
         settings.retain(|_, value| !value.is_empty());
         let mut project = Project::read(root, &settings, Provider::Azure)?;
         project.user = user;
@@ -235,12 +235,12 @@ impl Host {
         &self.shared.log
     }
 
-    /// Panics with the log when the host stopped instead.
+    /// Panics with the log if the host stopped instead.
     pub(crate) async fn ready(&self) {
         assert_eq!(self.initialized().await, Phase::Ready, "{}", self.log());
     }
 
-    /// Waits until a handler is there, or none will be; the host stops when nothing happens for too long (1.4).
+    /// Waits until a handler is there, or will not come. The host stops if nothing happens for too long (1.4).
     async fn initialized(&self) -> Phase {
         let mut phase = self.shared.phase.subscribe();
         let reached = phase.wait_for(|phase| *phase != Phase::Starting);
@@ -255,7 +255,7 @@ impl Host {
         stopped
     }
 
-    /// Why the host gave up, once it has.
+    /// Waits until the host gave up, and returns why.
     pub(crate) async fn stopped(&self) -> String {
         let mut phase = self.shared.phase.subscribe();
         let stopped = phase
@@ -268,7 +268,7 @@ impl Host {
         why.clone()
     }
 
-    /// Why the host left a function out.
+    /// The functions that the host left out, with the reason.
     pub(crate) fn left_out(&self) -> &BTreeMap<String, String> {
         &self.shared.project.broken
     }
@@ -289,7 +289,7 @@ impl Host {
         assert!(sent.unwrap().success(), "cannot send {name}");
     }
 
-    /// The handler dies. The host starts it again, as often as it does that.
+    /// The handler dies. The host starts it again, up to its limit.
     pub(crate) async fn crash(&self) {
         let worker = self.worker();
         self.shared.phase.send_replace(Phase::Starting);
@@ -297,13 +297,13 @@ impl Host {
         worker.exited().await;
     }
 
-    /// Stops as the host does: SIGKILL, a second for the process to be gone, and no restart (1.7).
+    /// Stops like the host: SIGKILL, one second for the process to end, and no restart (1.7).
     pub(crate) async fn stop(mut self) {
         const PATIENCE: Duration = Duration::from_secs(1);
         self.supervisor.shutdown().await;
         let worker = self.worker();
         worker.kill();
-        // What the handler started may outlive it, and keep its console open.
+        // A process that the handler started may outlive it and keep its console open.
         drop(tokio::time::timeout(PATIENCE, worker.exited()).await);
     }
 
@@ -328,13 +328,13 @@ impl Host {
         self.tick(Tick::Normal).await
     }
 
-    /// The first try of a tick, and no other.
+    /// The first try of a tick only.
     pub(crate) async fn tick(&self, tick: Tick) -> Invoked {
         self.try_tick(tick, Uuid::new_v4(), 0, None).await
     }
 
-    /// A tick as the host plays it: one that failed is tried again as often as function.json says. All tries, the last one
-    /// last.
+    /// A tick as the host runs it: a failed one is tried again as often as function.json says. Returns all tries in
+    /// order.
     pub(crate) async fn occur(&self, tick: Tick) -> Vec<Invoked> {
         let id = Uuid::new_v4();
         let retry = self.timer_function().retry;
@@ -380,7 +380,7 @@ impl Host {
         self.call_as_it_is(&call).await
     }
 
-    /// As `call`, by somebody whom App Service authentication has signed in.
+    /// Like `call`, for a caller whom App Service authentication has signed in.
     pub(crate) async fn call_signed_in(&self, who: SignedIn<'_>, call: Call) -> Client {
         assert!(self.authenticates(), "App Service authentication is off");
         let call = call
@@ -399,7 +399,7 @@ impl Host {
             .is_some_and(|it| it == "True")
     }
 
-    /// App Service authentication takes these headers off what comes from outside, where it is on.
+    /// App Service authentication, if it is on, removes these headers from outside requests.
     pub(crate) async fn call_as_it_is(&self, call: &Call) -> Client {
         let mut call = call.clone();
         if self.authenticates() {
@@ -468,8 +468,8 @@ impl Host {
         self.queue.receive(self.shared.timing.lease, dequeues_max)
     }
 
-    /// Invokes the function with a message that stays invisible meanwhile, then deletes or releases the message. Dropped
-    /// before that, it leaves the message as a host that died does.
+    /// Invokes the function with a message that is invisible in the meantime, then deletes or releases the message. If
+    /// it is dropped before that, the message stays as after the death of a host.
     async fn settle(&self, delivery: Delivery, encoding: Encoding) -> Invoked {
         let options = &self.shared.project.queues;
         let lease = self.shared.timing.lease;
@@ -509,8 +509,9 @@ impl Host {
         self.invoke(function, &body, self.framing).await
     }
 
-    /// Delivers until the queue is empty, also of what other instances have in hand. As many messages are under way at once as
-    /// the settings say: a batch is fetched when no more than `newBatchThreshold` are left of the last ones (3.1).
+    /// Delivers until the queue is empty, including messages that other instances are working on. The settings limit
+    /// how many messages are processed at once: a batch is fetched when no more than `newBatchThreshold` are left of
+    /// the last ones (3.1).
     pub(crate) async fn drain(&self) -> Vec<Invoked> {
         const POLL: Duration = Duration::from_millis(20);
         let options = &self.shared.project.queues;
@@ -589,7 +590,7 @@ impl Host {
         }
     }
 
-    /// 1.6: kills the process, with everything else that it was doing.
+    /// 1.6: kills the process, and everything else that it was doing.
     async fn time_out(&self) {
         self.log().add(
             Level::Error,
@@ -616,7 +617,7 @@ async fn supervise(shared: Arc<Shared>) {
                 let why =
                     format!("Failed to start Worker Channel. Process fileName: {file}: {error}");
                 shared.log.add(Level::Error, why);
-                // No restart: whoever invokes waits in vain.
+                // No restart, so every invocation waits in vain.
                 return;
             }
         };
@@ -656,8 +657,8 @@ async fn supervise(shared: Arc<Shared>) {
     }
 }
 
-/// Any answer counts, and any failure but a refused connection (1.3). Only the pauses are summed: who accepts and does not
-/// answer is waited for as long as the host's client waits for anything.
+/// Any answer counts, and any failure except a refused connection (1.3). Only the pauses are added up: a handler that
+/// accepts a connection and does not answer is waited for as long as the host's client waits for any answer.
 async fn initialized(shared: &Shared) -> bool {
     const PAUSE: Duration = Duration::from_millis(25);
     let patience = shared.function_timeout() + shared.timing.client_slack;
@@ -673,7 +674,7 @@ async fn initialized(shared: &Shared) -> bool {
     false
 }
 
-/// Waits for a condition that only asking can tell.
+/// Waits for a condition that can only be polled.
 pub(crate) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while !condition() {
@@ -682,7 +683,7 @@ pub(crate) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// How long this machine stood still: what a thread that wants to wake every 10 ms overslept.
+/// How long this machine was suspended: measured by a thread that wants to wake up every 10 ms.
 #[derive(Debug)]
 pub(crate) struct Stalls {
     over: Arc<AtomicBool>,

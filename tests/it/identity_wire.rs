@@ -1,5 +1,5 @@
-//! The platform's identity endpoint behind a bad network: without a token nothing is read, nothing is written, and the log and
-//! the report say whom to ask (R1, R31, R35).
+//! The platform's identity endpoint behind a bad network. Without a token nothing is read or written, and the log and
+//! the report name the remedy (R1, R31, R35).
 
 use std::{
     net::Ipv4Addr,
@@ -59,7 +59,7 @@ impl Scene {
         }
     }
 
-    /// How often a token was asked for.
+    /// How often a token was requested.
     fn asked(&self) -> usize {
         let control = self.office.sandbox.exchange.identity().control();
         control.journal().len()
@@ -91,8 +91,8 @@ impl Scene {
             .to_owned()
     }
 
-    /// A run that gets no token, and asks once: nothing says that asking again may help. (What may is asked for nine times,
-    /// for a minute and a half at most.)
+    /// A run that gets no token and asks once, since the answer does not suggest that a retry may help. (A failure that
+    /// may be temporary is tried nine times, for a minute and a half at most.)
     async fn a_run_fails(&self, name: &str, kind: FaultKind, remedy: &str) {
         self.becomes(Fault::always(kind));
         let errors = self.host.log().at(Level::Error).len();
@@ -115,7 +115,7 @@ impl Scene {
         assert_eq!(self.office.writes(), 0, "{name}");
     }
 
-    /// The identity's secret header went nowhere but to its own endpoint, and into no log.
+    /// The identity's secret header was sent only to its own endpoint, and is in no log.
     fn keeps_the_secret(&self) {
         let sandbox = &self.office.sandbox;
         assert!(!self.host.log().to_string().contains(HEADER));
@@ -185,7 +185,7 @@ async fn r1_without_a_token_nothing_is_written_and_the_remedy_is_told() {
         "nobody calls Exchange without a token"
     );
 
-    // The same process, once there are tokens again.
+    // The same process, after tokens are available again.
     scene.clears_up();
     scene.host.timer().await.succeeded();
     scene.office.is_in_sync();
@@ -258,7 +258,7 @@ async fn a_hanging_identity_holds_up_its_run_and_nobody_else() {
         let runs = Call::get("/api/SyncHttp/runs");
         assert_eq!(scene.host.call(runs).await.status, 200);
         assert_eq!(scene.office.writes(), 0);
-        // Whoever hung breaks off.
+        // Ends the requests that hang.
         scene.office.sandbox.exchange.identity().control().close();
         run.await.succeeded();
     }
@@ -266,7 +266,7 @@ async fn a_hanging_identity_holds_up_its_run_and_nobody_else() {
     scene.host.stop().await;
 }
 
-/// Counts who comes, and keeps what they say.
+/// Counts the connections, and records what they send.
 async fn listener() -> (String, Arc<Mutex<Vec<String>>>, JoinSet<()>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let url = format!("http://{}/elsewhere", listener.local_addr().unwrap());
@@ -292,7 +292,7 @@ async fn the_identitys_secret_follows_no_redirect() {
         let kind = status(code, &[("location", &elsewhere)], "");
         scene.a_run_fails(&code.to_string(), kind, REMEDY).await;
     }
-    // Proof that the listener hears: somebody else comes.
+    // Proof that the listener works: another client connects.
     let client = crate::world::http_client().build().unwrap();
     drop(client.get(&elsewhere).send().await);
     until("the listener has heard", || {

@@ -1,4 +1,4 @@
-//! What Azure is told to make agrees with the program, and the scripts do what they say.
+//! The Azure templates match the program, and the scripts do what they say.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -56,7 +56,7 @@ fn declaration<'a>(text: &'a str, start: &str) -> &'a str {
     &text[at..at + end]
 }
 
-/// What the template sets, by full name.
+/// The settings in the template, by full name.
 fn app_settings() -> BTreeMap<String, String> {
     let bicep = bicep();
     let settings = declaration(&bicep, "var settings = ");
@@ -69,7 +69,7 @@ fn app_settings() -> BTreeMap<String, String> {
         .collect()
 }
 
-/// For a computer of one's own, so not in Azure.
+/// Only for a developer's computer, so not in Azure.
 const LOCAL: [&str; 2] = ["ACCESS_TOKEN", "LOG_DIR"];
 
 /// Settings whose value is a secret of the vault.
@@ -113,7 +113,8 @@ fn parameter_of(setting: &str) -> String {
     name
 }
 
-/// Deploying again sets all settings anew, so each has a parameter; what decides who may write has no default there.
+/// Each deployment sets all settings again, so each has a parameter. Those that decide who may write have no default
+/// there.
 #[test]
 fn every_setting_is_a_parameter_that_the_environment_gives() {
     let (parameters, given, settings) =
@@ -143,7 +144,7 @@ fn every_setting_is_a_parameter_that_the_environment_gives() {
                 assert_eq!(default, Some("'false'"), "R28");
                 format!("param {parameter} = readEnvironmentVariable('{full}')\n")
             }
-            // Blank is the default of the program, which then stands in one place only.
+            // Blank means the default of the program, which is then defined in only one place.
             (SettingDefault::Value(_) | SettingDefault::Nothing, _) => {
                 assert_eq!(default, Some("''"), "{full}");
                 format!("param {parameter} = readEnvironmentVariable('{full}', '')\n")
@@ -182,7 +183,7 @@ fn the_template_allows_what_the_program_accepts() {
     }
 }
 
-/// A subscription in which one of them is not registered refuses the deployment.
+/// Azure refuses the deployment if one of them is not registered in the subscription.
 #[test]
 fn the_page_on_deploying_names_every_resource_provider() {
     let both = bicep() + &read("infra/roles.bicep");
@@ -208,7 +209,7 @@ fn the_page_on_deploying_names_every_resource_provider() {
     }
 }
 
-/// Each of these ended a deployment, or will.
+/// Each of these made a deployment fail, or will.
 #[test]
 fn the_template_has_nothing_that_azure_refuses() {
     let both = bicep() + &read("infra/roles.bicep");
@@ -228,7 +229,7 @@ fn the_template_has_nothing_that_azure_refuses() {
             "vaults@{version} ends in February 2027"
         );
     }
-    // An app that is made anew has another identity: with the old name Azure refuses to change the assignment.
+    // An app that is created again has another identity. Azure refuses to change the assignment under its old name.
     let assignments: Vec<&str> = both
         .split("'Microsoft.Authorization/roleAssignments@")
         .skip(1)
@@ -281,7 +282,7 @@ fn nothing_is_open_that_need_not_be() {
     }
 }
 
-/// R41: a sign-in tells who calls. Who has a function key needs none, and neither does the host.
+/// R41: a sign-in shows who calls. A caller with a function key needs none, and neither does the host.
 #[test]
 fn sign_in_is_off_by_default_and_keeps_nobody_with_a_key_out() {
     assert_eq!(parameters()["signInClientId"].as_deref(), Some("''"));
@@ -348,7 +349,7 @@ const ROLES: [(&str, &str, &str); 6] = [
     ),
 ];
 
-/// Each role with what it is given on: no more than the table of `docs/security.md` has, and nothing on the resource group.
+/// Each role with its scope: no more than the table of `docs/security.md`, and nothing on the resource group.
 #[test]
 fn roles_are_those_of_the_page_on_security() {
     let bicep = read("infra/roles.bicep");
@@ -427,7 +428,7 @@ fn alerts_and_workbook_use_the_queries_of_this_folder() {
     ] {
         assert!(declaration(&bicep, start).contains(query), "{start}");
     }
-    // What a deployment fills in stands in the file once, as an example.
+    // A value that a deployment fills in is in the file once, as an example.
     for (file, variable, examples) in [
         (
             "no-success",
@@ -463,7 +464,7 @@ fn alerts_and_workbook_use_the_queries_of_this_folder() {
     let quick = read("infra/queries/no-quick-success.kql");
     assert!(quick.contains(r#"Message has "fresh=true""#));
     let query = read("infra/queries/no-success.kql");
-    // R28: what the program logs of a success, and of nothing else.
+    // R28: only what the program logs about a success.
     assert!(query.contains(r#"Message has "success=true""#) && !query.contains("outcome="));
     let workbook: Value = serde_json::from_str(&read("infra/workbook.json")).unwrap();
     let queries: Vec<&str> = workbook["items"]
@@ -479,7 +480,7 @@ fn alerts_and_workbook_use_the_queries_of_this_folder() {
     );
 }
 
-/// `infra/grant-exchange.sh` with an Azure CLI of our own.
+/// `infra/grant-exchange.sh` with a fake Azure CLI.
 struct Grant {
     state: tempfile::TempDir,
     path: String,
@@ -492,7 +493,7 @@ impl Grant {
         let bin = state.path().join("bin");
         fs::create_dir(&bin).unwrap();
         fs::copy(root().join("tests/it/data/az"), bin.join("az")).unwrap();
-        // Nothing but what the script needs, and certainly no pwsh.
+        // Only what the script needs, without pwsh.
         for tool in ["bash", "env", "cat", "dirname", "touch", "sleep"] {
             let found = ["/usr/bin", "/bin"]
                 .map(|folder| Path::new(folder).join(tool))
@@ -519,7 +520,7 @@ impl Grant {
             .unwrap()
     }
 
-    /// A file in the memory of the fake `az`.
+    /// A file in the storage of the fake `az`.
     fn with(self, file: &str, text: &str) -> Self {
         fs::write(self.state.path().join(file), text).unwrap();
         self
@@ -560,7 +561,7 @@ fn a_grant_is_checked_made_once_and_left_alone() {
     assert!(!said(&check).contains("missing"));
 }
 
-/// Who may send as every mailbox is a decision of its own.
+/// Permission to send as every mailbox is a separate decision.
 #[test]
 fn the_right_to_send_mail_is_granted_on_request_only() {
     let grant = Grant::new("principal-1\n");
@@ -621,7 +622,7 @@ fn who_may_not_read_directory_roles_may_still_grant() {
     );
 }
 
-/// Only 3 of `grant-exchange.ps1` means that something is missing.
+/// Only exit code 3 of `grant-exchange.ps1` means that something is missing.
 #[test]
 fn a_failure_of_powershell_is_an_error() {
     for (code, expected) in [(0, 0), (3, 3), (1, 1), (64, 1), (139, 1)] {
@@ -651,7 +652,7 @@ fn a_new_identity_is_asked_for_again() {
     );
 }
 
-/// A file in the memory of the fake `az`, arguments, exit code, and a piece of what is said.
+/// A file in the storage of the fake `az`, arguments, exit code, and a part of the output.
 const FAILURES: [(&str, &str, i32, &str); 13] = [
     ("", "--app app", 2, "say which identity"),
     ("", "--app", 2, "needs a value"),
@@ -741,9 +742,9 @@ fn a_grant_that_cannot_be_made_says_why() {
     }
 }
 
-/// What a script says, with the exit code that it then ends with, and `…` for what differs from call to call.
+/// The messages of a script, each with the exit code that follows it, and `…` for the variable parts.
 fn messages(script: &str) -> BTreeSet<(String, String)> {
-    // What stands before the text of an error, and before a line of progress.
+    // The calls that print an error and a line of progress.
     let (errors, progress) = if script == "infra/grant-exchange.ps1" {
         (&["throw ", "return "][..], "Write-Output ")
     } else {
@@ -778,7 +779,7 @@ fn messages(script: &str) -> BTreeSet<(String, String)> {
         .collect()
 }
 
-/// The quoted text that `code` begins with, and what comes after it.
+/// The quoted text at the start of `code`, and the rest.
 fn literal(code: &str) -> Option<(String, &str)> {
     let quote = code.chars().next().filter(|c| ['\'', '"'].contains(c))?;
     let (text, rest) = code[1..].split_once(quote)?;
@@ -826,8 +827,8 @@ fn the_page_on_security_has_every_message_of_the_grant_scripts() {
     }
 }
 
-/// `$ErrorActionPreference` of a script does not reach functions of modules, which these are: without `-ErrorAction Stop` a
-/// refused grant goes on and is reported as granted.
+/// `$ErrorActionPreference` of a script does not apply to functions of modules, which these are. Without `-ErrorAction
+/// Stop` the script continues after a refused grant and reports it as granted.
 #[test]
 fn every_call_of_graph_and_exchange_stops_on_an_error() {
     let script = read("infra/grant-exchange.ps1");
@@ -852,7 +853,7 @@ fn every_call_of_graph_and_exchange_stops_on_an_error() {
                 .iter()
                 .any(|verb| line.contains(&format!("{verb}{noun}")))
         });
-        // `$needed` names commands, and does not call them.
+        // `$needed` names commands, but does not call them.
         if is_call && !line.contains("$needed[") {
             assert!(line.contains("-ErrorAction Stop"), "{line}");
             calls += 1;
@@ -869,7 +870,7 @@ fn every_call_of_graph_and_exchange_stops_on_an_error() {
     );
 }
 
-/// Only where there is Python; a handler of our own stands for the build, which takes minutes.
+/// Needs Python. A placeholder handler replaces the build, which takes minutes.
 #[test]
 fn the_package_holds_five_entries_and_refuses_what_azure_cannot_run() {
     let folder = tempfile::tempdir().unwrap();

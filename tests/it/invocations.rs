@@ -1,5 +1,5 @@
-//! Invocations without a host around them: who may write, who goes on with what, when an invocation ends, and what it leaves
-//! behind (R28, R29, R34, R35).
+//! Invocations without a host: who may write, who continues which run, when an invocation ends, and what it leaves
+//! (R28, R29, R34, R35).
 
 mod handover;
 mod health;
@@ -47,21 +47,21 @@ fn at(local: &str) -> String {
     format!("{local}@{DOMAIN}")
 }
 
-/// Short, but long enough for a machine that stands still for a moment.
+/// Short, but long enough for a machine that pauses for a moment.
 pub(crate) const LEASE: Lease = Lease {
     length: ms(3000),
     renew_every: ms(500),
     margin: ms(300),
 };
 
-/// People who have no accounts yet.
+/// People without accounts.
 pub(crate) fn newcomers(count: usize) -> Tenant {
     (0..count).fold(Tenant::new(DOMAIN), |tenant, n| {
         tenant.user(&at(&format!("person{n:02}")))
     })
 }
 
-/// An app whose state can be looked into.
+/// An app whose state the test can read.
 pub(crate) struct Bench {
     world: World,
     store: Arc<dyn ObjectStore>,
@@ -94,7 +94,7 @@ impl Bench {
         App::new(Ok(self.engine(None)))
     }
 
-    /// A process whose clock is so many hours ahead, with other settings; those of the host have no prefix.
+    /// A process whose clock is ahead by this many hours, with other settings. Those of the host have no prefix.
     fn app_at(&self, hours: i64, extra: &[(&str, &str)]) -> App {
         let mut settings = self.world.settings.clone();
         settings.extend(
@@ -130,7 +130,7 @@ impl Bench {
             .unwrap();
     }
 
-    /// A run in the history that was cut off, or whose message is on its way.
+    /// A run in the history that was cut off, or whose message is in the queue.
     async fn recorded(&self, request: &RunRequest, state: RunState, started: &str) -> RunId {
         let started: jiff::Timestamp = started.parse().unwrap();
         let id = RunId::drawn(started, 7);
@@ -212,7 +212,7 @@ const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// Come again after these seconds.
+/// Asks the client to retry after these seconds.
 fn busy(status: u16, seconds: u32) -> FaultKind {
     FaultKind::Status {
         status,

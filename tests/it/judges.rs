@@ -1,5 +1,5 @@
-//! Zivver's side, in the eyes of SCIM software that nobody here wrote: a whole synchronisation into scim2-server, and two
-//! conformance suites against the sandbox.
+//! Zivver's side judged by independent SCIM software: a whole synchronisation into scim2-server, and two conformance
+//! suites against the sandbox.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -25,7 +25,7 @@ fn data(name: &str) -> PathBuf {
         .join(name)
 }
 
-/// What the judge is told: facts of the directory, and the accounts to begin with.
+/// The input of the judge: facts of the directory, and the initial accounts.
 fn world(tenant: &Tenant, organisation: &Organisation) -> Value {
     let aliases = |addresses: &[String]| -> Vec<String> {
         let aliases = addresses
@@ -99,7 +99,7 @@ impl Judge {
 
 impl Drop for Judge {
     fn drop(&mut self) {
-        // An error means that it has ended by itself.
+        // An error means that it has already ended.
         drop(self.child.kill());
         drop(self.child.wait());
     }
@@ -150,7 +150,7 @@ async fn a_scim_server_of_others_ends_as_the_directory_calls_for() {
     );
 }
 
-/// `docs/scim-deviations.md` has them as a list of code lines, each with its reason below.
+/// `docs/scim-deviations.md` contains them as a list of code lines, each followed by its reason.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_sandbox_deviates_from_the_standard_as_documented() {
     let Some(mut python) = python_with("scim2_tester, scim_sanity, scim2_server") else {

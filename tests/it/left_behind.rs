@@ -1,4 +1,4 @@
-//! R29, R35: what a report says of the lock, and what becomes of a preview whose process died.
+//! R29, R35: what a report says about the lock, and what happens to a preview whose process died.
 
 use cloud_sync::{
     domain::{
@@ -20,7 +20,7 @@ async fn office() -> Nights {
     Nights::begin(tenant, Organisation::new(["corp.example"])).await
 }
 
-/// Runs until Exchange was asked for something that it never answers, and then no more.
+/// Runs until Exchange was asked something that it never answers, and is then dropped.
 async fn die_in_a_preview(nights: &Nights) {
     let control = nights.sandbox.exchange.control();
     control.clear_journal();

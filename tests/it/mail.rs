@@ -42,7 +42,7 @@ impl Server {
         })
     }
 
-    /// Every mail, one line each: a report is shorter than what a pipe holds.
+    /// Every mail on one line, since a report is smaller than the buffer of a pipe.
     fn stop(mut self) -> Vec<Value> {
         self.end();
         let lines = self.lines.by_ref().lines().map(Result::unwrap);
@@ -54,7 +54,7 @@ impl Server {
 
 impl Server {
     fn end(&mut self) {
-        // An error means that it has ended by itself.
+        // An error means that it has already ended.
         drop(self.child.kill());
         drop(self.child.wait());
     }
@@ -73,7 +73,7 @@ pub(crate) struct Certificate {
 }
 
 impl Certificate {
-    /// For `localhost`, signed by itself.
+    /// A self-signed certificate for `localhost`.
     pub(crate) fn new() -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let (certificate, key) = (folder.path().join("certificate"), folder.path().join("key"));
@@ -232,7 +232,7 @@ async fn r28_of_the_tries_of_a_tick_that_fail_the_first_is_mailed() {
     };
     let state = tempfile::tempdir().unwrap();
     let office = Office::open(3, 1).await;
-    // It may be another answer in some minutes.
+    // The answer may be another one in some minutes.
     let mailboxes = office
         .sandbox
         .exchange
@@ -252,7 +252,7 @@ async fn r28_of_the_tries_of_a_tick_that_fail_the_first_is_mailed() {
     assert_eq!(mails.len(), 2, "the failure, and the success: {mails:?}");
 }
 
-/// A report that goes out by Microsoft Graph, with what it refuses.
+/// A report that is sent with Microsoft Graph, and the errors of Graph.
 mod graph {
     use cloud_sync::sandbox::graph::{MAIL_SEND, Sent};
 
@@ -330,7 +330,7 @@ mod graph {
         .await;
         let away = with(settings.clone(), "GRAPH_URL", "http://127.0.0.1:9");
         run(&away, "check CLOUD_SYNC__GRAPH_URL").await;
-        // Exchange takes this audience; Microsoft Graph does not.
+        // Exchange accepts this audience, Microsoft Graph does not.
         identity.with_settings(|it| it.audience = Some("https://outlook.office365.com".into()));
         run(
             &settings,

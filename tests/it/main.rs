@@ -1,5 +1,4 @@
-//! Everything that needs more than one module, through the front door: the library and the binary against stores and
-//! simulated services on 127.0.0.1.
+//! Tests that need more than one module: the library and the binary against stores and simulated services on 127.0.0.1.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 

@@ -1,4 +1,4 @@
-//! The command `import-settings`, as a person who migrates meets it.
+//! The command `import-settings`, as used in a migration.
 
 use std::{
     fs,

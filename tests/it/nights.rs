@@ -1,4 +1,4 @@
-//! A bench for runs over several days: the engine against the sandbox, with one state and a clock that tests move.
+//! A test bench for runs over several days: the engine against the sandbox, with one state and a clock that tests move.
 
 use std::collections::BTreeSet;
 
@@ -90,7 +90,7 @@ impl Nights {
         Engine::new(settings, links)
     }
 
-    /// What the timer starts.
+    /// The run that the timer starts.
     pub(super) async fn night(&self) -> Report {
         let request = RunRequest::new(Mode::Apply, Trigger::Timer);
         self.engine().run(&request).await.unwrap()
@@ -127,7 +127,7 @@ impl Nights {
         state.user(address).unwrap().clone()
     }
 
-    /// What people see of Zivver, one account a line.
+    /// The visible state of Zivver, one line for each account.
     pub(super) fn shown(&self) -> Vec<String> {
         let state = self.sandbox.zivver.state();
         let set = |items: &[String]| {
@@ -165,7 +165,7 @@ impl Nights {
     }
 }
 
-/// Kinds and addresses of what was planned.
+/// Kinds and addresses of the planned actions.
 pub(super) fn actions(report: &Report) -> Vec<(ActionKind, String)> {
     let actions = report.actions.iter();
     actions
@@ -173,7 +173,7 @@ pub(super) fn actions(report: &Report) -> Vec<(ActionKind, String)> {
         .collect()
 }
 
-/// What is held: whose, and what.
+/// The held changes with their accounts.
 pub(super) fn held(report: &Report) -> Vec<String> {
     let sets = report.held.iter();
     sets.flat_map(|set| set.changes.iter().map(|change| (set.class, change)))

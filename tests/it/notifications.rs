@@ -1,4 +1,4 @@
-//! A webhook hears of each change of state once, from runs as they are.
+//! A webhook receives each change of state once, from real runs.
 
 use std::sync::{
     Arc, Mutex,
@@ -118,7 +118,7 @@ async fn failed_and_recovered_are_told_once_each() {
     }
 }
 
-/// The channel hears how the accounts stand, not the zeros of a run that saw nothing.
+/// The message contains the figures of the accounts, not the zeros of a run that read nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn r28_a_failure_is_told_with_the_figures_of_the_last_complete_run() {
     let receiver = Receiver::start(Vec::new()).await;
@@ -142,7 +142,7 @@ async fn r28_a_failure_is_told_with_the_figures_of_the_last_complete_run() {
     assert!(text.contains("The last complete run ended at"), "{text}");
 }
 
-/// Names are in reports; a channel with many readers hears of numbers and codes only.
+/// Names are only in reports. A channel with many readers gets numbers and codes.
 #[tokio::test(flavor = "multi_thread")]
 async fn hostile_names_do_not_reach_a_channel() {
     let receiver = Receiver::start(Vec::new()).await;
@@ -170,11 +170,11 @@ async fn silence_is_told_at_the_tick_after_26_hours() {
     let before = receiver.events().len();
     nights.pass_hours(25);
     nights.engine().announce_silence().await;
-    // What waits is told again; silence is not told yet.
+    // Held changes are reported again. Missing successes are not reported yet.
     assert_eq!(receiver.events()[before..], ["held"]);
     nights.pass_hours(2);
     for _ in 0..2 {
-        // R28: neither of them is a success, so neither ends the silence.
+        // R28: neither of them is a success, so neither ends the alarm.
         let preview = RunRequest::new(Mode::Preview, Trigger::CommandLine);
         nights.engine().run(&preview).await.unwrap();
         let mut scoped = RunRequest::new(Mode::Apply, Trigger::CommandLine);
@@ -197,7 +197,7 @@ async fn r28_an_app_that_never_succeeded_is_told_26_hours_after_it_was_first_see
     assert_eq!(receiver.events(), ["no_success"]);
 }
 
-/// Four ticks a day over three days: what stays held or failed is told once a day, with the same code.
+/// Four ticks a day over three days: what stays held or failed is reported once a day, with the same code.
 #[tokio::test(flavor = "multi_thread")]
 async fn r27_what_stays_bad_is_told_daily_and_its_code_serves_as_long() {
     let receiver = Receiver::start(Vec::new()).await;
@@ -228,8 +228,8 @@ async fn r27_what_stays_bad_is_told_daily_and_its_code_serves_as_long() {
             heard[3]
         );
     }
-    // Runs fail for three days: the failure is told daily too, and the code still serves, since the set is the last that
-    // a complete run held.
+    // Runs fail for three days. The failure is reported daily too, and the code is still valid, since the set is the
+    // one that the last complete run held.
     for _ in 0..12 {
         nights.pass_hours(6);
         refuse_key(&nights);
@@ -245,7 +245,7 @@ async fn r27_what_stays_bad_is_told_daily_and_its_code_serves_as_long() {
     );
     let approved = nights.approve(&held).await;
     assert_eq!(approved.converged, Some(true), "{:?}", approved.error);
-    // What was used and is not held any more does not serve for ever.
+    // A set that was used and is no longer held expires.
     nights.pass_hours(25);
     let mut again = RunRequest::new(Mode::Apply, Trigger::CommandLine);
     again.approve = vec![held.held[0].code.clone()];
@@ -253,7 +253,7 @@ async fn r27_what_stays_bad_is_told_daily_and_its_code_serves_as_long() {
     assert!(refused.to_string().contains("has expired"), "{refused}");
 }
 
-/// Each link of a message opens what it names, in the real program.
+/// Each link of a message opens what it names in the real program.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_link_of_a_message_opens_what_it_names() {
     let receiver = Receiver::start(Vec::new()).await;
@@ -324,7 +324,8 @@ async fn a_receiver_that_refuses_fails_no_run_and_hears_it_the_next_time() {
     assert_eq!(receiver.events(), ["failed"]);
 }
 
-/// What one message comes to, and how many bodies each of two places got: the receiver, and where it sends people on to.
+/// The result of one message, and the number of bodies that each of two places got: the receiver, and the target of its
+/// redirect.
 async fn answered(answer: fn(&str) -> axum::response::Response) -> (String, [usize; 2]) {
     let counts: Arc<[AtomicUsize; 2]> = Arc::default();
     let elsewhere = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -365,7 +366,7 @@ async fn an_answer_of_64_kibibytes_is_read_and_a_longer_one_is_not_asked_for_aga
     let one_more = |_: &str| " ".repeat(64 * 1024 + 1).into_response();
     let (said, counts) = answered(one_more).await;
     insta::assert_snapshot!(said, @"the notification was not sent: the answer of RECEIVER is larger than 65536 bytes; check CLOUD_SYNC__NOTIFY_URL");
-    // It has the message: once more would be once too often.
+    // The receiver has the message, so it must not be sent again.
     assert_eq!(counts, [1, 0]);
 }
 

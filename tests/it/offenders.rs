@@ -46,7 +46,7 @@ async fn r33_the_rest_of_the_account_goes_on_and_success_clears() {
     nights.writes();
     let report = nights.night().await;
     assert_eq!(nights.writes(), [""; 0]);
-    // R36: what was not tried is no difference; the report says that it waits.
+    // R36: a change that was not tried is not a difference. The report says that it waits.
     assert_eq!(
         (report.converged, report.differences.len()),
         (Some(false), 0)

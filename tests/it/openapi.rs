@@ -1,5 +1,5 @@
-//! The `OpenAPI` document and the running handler agree, in the eyes of schemathesis, which makes calls of all kinds out
-//! of the document: fitting ones and wrong ones.
+//! The `OpenAPI` document and the running handler agree. schemathesis checks it with valid and invalid calls that it
+//! derives from the document.
 
 use std::{path::Path, process::Stdio, sync::Arc};
 
@@ -9,8 +9,8 @@ use crate::{
     tools::python_with,
 };
 
-/// Bounded so that all of it takes less than half a minute; the seed makes a failure come again. Other methods than GET,
-/// HEAD and POST never come through: the host answers those itself, with 404 (`docs/specs/functions-host.md`, "2.3 HTTP
+/// Limited so that it takes less than half a minute. The seed makes failures reproducible. Methods other than GET, HEAD
+/// and POST are not called, since the host itself answers them with 404 (`docs/specs/functions-host.md`, "2.3 HTTP
 /// trigger request").
 const CONFIGURATION: &str = r#"
 seed = 20261123

@@ -1,4 +1,4 @@
-//! Traces and metrics of the real binary, as a receiver with OpenTelemetry's own definitions understands them.
+//! Traces and metrics of the real binary, decoded by a receiver with OpenTelemetry's own definitions.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -31,7 +31,7 @@ impl Receiver {
         let mut lines = BufReader::new(child.stdout.take().unwrap());
         let mut port = String::new();
         lines.read_line(&mut port).unwrap();
-        // Read all the while: a pipe holds little.
+        // Reads continuously, since the buffer of a pipe is small.
         let lines = thread::spawn(move || {
             let lines = lines.lines().map(Result::unwrap);
             lines
@@ -45,7 +45,7 @@ impl Receiver {
         })
     }
 
-    /// Everything received; each request was written down before it was answered.
+    /// Everything received. Each request was recorded before it was answered.
     fn stop(mut self) -> Vec<Value> {
         self.end();
         self.lines.take().unwrap().join().unwrap()
@@ -54,7 +54,7 @@ impl Receiver {
 
 impl Receiver {
     fn end(&mut self) {
-        // An error means that it has ended by itself.
+        // An error means that it has already ended.
         drop(self.child.kill());
         drop(self.child.wait());
     }
@@ -117,7 +117,7 @@ fn inner(received: &[Value], path: &str, outer: &str, middle: &str, last: &str) 
     found
 }
 
-/// Requests that a report tells of.
+/// The requests that a report counts.
 fn reported(report: &Value) -> u64 {
     let of = |service: &str| report["requests"][service]["total"].as_u64().unwrap();
     of("exchange") + of("zivver")
@@ -214,7 +214,7 @@ fn a_demo_arrives_in_both_encodings() {
         for one in &arrived {
             assert_eq!((&one["media"], &one["key"]), (&media.into(), &KEY.into()));
             assert!(one["body"].get("refused").is_none(), "{one}");
-            // The key of the receiver stands in a header, and that of Zivver nowhere.
+            // The key of the receiver is in a header, and the key of Zivver is nowhere.
             let text = one["body"].to_string();
             assert!(!text.contains('@') && !text.contains(KEY), "{text}");
             assert!(!text.contains(sandbox::zivver::API_KEY), "{text}");

@@ -1,6 +1,6 @@
-//! What is published, and nothing else: the zip, unpacked into an empty folder of another user, under the host.
+//! The published zip and nothing else, unpacked into an empty folder of another user, under the host.
 //!
-//! `.ci/run` gives the released zip in `PACKAGE`; otherwise the script packs the binary of this build.
+//! `.ci/run` passes the released zip in `PACKAGE`. Without it the script packs the binary of this build.
 
 use std::{
     env, fs,
@@ -21,7 +21,7 @@ use crate::{
 /// `nobody`, on every Linux.
 const NOBODY: u32 = 65534;
 
-/// Newer symbols than this glibc 2.x are not on every image.
+/// Some images do not have symbols that are newer than this glibc 2.x.
 const GLIBC_MAX: u32 = 28;
 
 fn released() -> Option<PathBuf> {
@@ -46,7 +46,7 @@ fn zip(folder: &Path) -> Option<Vec<u8>> {
     Some(fs::read(folder.join("cloud-sync.zip")).unwrap())
 }
 
-/// As Azure mounts a package: nobody may write, and only `handler` may be executed.
+/// As Azure mounts a package: read-only, and only `handler` may be executed.
 fn unpack(zip: &[u8]) -> TempDir {
     let root = tempfile::tempdir().unwrap();
     let mut folders = vec![root.path().to_owned()];
@@ -92,7 +92,7 @@ async fn the_zip_alone_runs_as_another_user() {
     let root = unpack(&zip);
     drop(zip);
     let myself = fs::metadata(out.path()).unwrap().uid();
-    // Only root may become somebody else.
+    // Only root can switch to another user.
     let user = if myself == 0 { NOBODY } else { myself };
     let state = folder_of(user);
     let office = Office::open(6, 1).await;

@@ -1,4 +1,4 @@
-//! What a browser, a spreadsheet and a program get over HTTP, from real runs; and what nobody gets to see.
+//! What browsers, spreadsheets and programs get over HTTP, from real runs, and what they must not get.
 
 use std::{
     io,
@@ -303,7 +303,7 @@ async fn reports_keep_to_the_published_schema() {
         for schema in [&schema, &closed] {
             check(schema, &report).unwrap_or_else(|error| panic!("{error:#}"));
         }
-        // The check itself can fail.
+        // The check itself must be able to fail.
         let mut broken = report.clone();
         broken["outcome"] = json!("fine");
         assert!(check(&schema, &broken).is_err());
@@ -325,7 +325,7 @@ fn check(schema: &Value, value: &Value) -> Result<(), String> {
         .map_err(|error| format!("{error:#}"))
 }
 
-/// No member that the schema does not name: so a new one cannot be forgotten there.
+/// Allows no member that the schema does not name, so that a new one cannot be forgotten there.
 fn close(schema: &mut Value) {
     match schema {
         Value::Object(members) => {
@@ -339,7 +339,7 @@ fn close(schema: &mut Value) {
     }
 }
 
-/// All that is logged, as text.
+/// Everything that is logged, as text.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -421,7 +421,7 @@ async fn no_secret_is_in_a_log_a_report_a_page_or_a_message() {
     }
 }
 
-/// A page shows what to post; `path` is below the dashboard.
+/// The path and the body that a page shows for a POST. `path` is below the dashboard.
 fn posted(page: &str) -> (String, Value) {
     let (_, rest) = page.split_once("<code>POST …/SyncHttp").unwrap();
     let (call, _) = rest.split_once("</code>").unwrap();
@@ -465,7 +465,7 @@ async fn r27_r37_r39_the_call_on_a_page_releases_what_it_shows() {
                 "{change:?} {made:?}"
             );
         }
-        // Its form asks for the same.
+        // Its form sends the same.
         let form = format!("token={}&mode=apply&approve={}", token(&page), set.code);
         let (_, action) = page
             .split_once("<form class=\"held\" method=\"post\" action=\"/api/SyncHttp")

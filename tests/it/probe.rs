@@ -1,4 +1,4 @@
-//! `check --probe`: what it finds out about tenants that differ, and what it never tells.
+//! `check --probe`: what it finds out about different tenants, and what it must not reveal.
 
 use cloud_sync::{domain::probe::AnswerSheet, sandbox::tenant};
 

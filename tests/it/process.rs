@@ -1,4 +1,4 @@
-//! The built binary, started and used as the Functions host starts and uses it.
+//! The built binary, started and used like the Functions host does.
 
 mod approval;
 mod beside;

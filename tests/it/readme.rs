@@ -1,5 +1,5 @@
-//! A newcomer who types what README.md shows, in its order: each command is typed here, into a real shell, or has a row in
-//! docs/testing.md that says why it is not.
+//! The commands of README.md in their order. Each command is typed here into a real shell, or has a row in
+//! docs/testing.md with the reason why it is not.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,7 +19,7 @@ use crate::{
     tools::said,
 };
 
-/// What is typed, how it ends, and a piece of what it says. `ADDRESS` and `CODE` stand for what was shown before.
+/// The command, its exit code, and a part of its output. `ADDRESS` and `CODE` stand for what was shown before.
 const TYPED: &[(&str, i32, &str)] = &[
     (
         "cargo run -- demo",
@@ -75,7 +75,7 @@ const TYPED: &[(&str, i32, &str)] = &[
     ),
 ];
 
-/// What begins a command, where a page has it within a sentence.
+/// The starts of commands within the sentences of a page.
 const PROGRAMS: [&str; 8] = [
     "cloud-sync ",
     "cargo ",
@@ -95,7 +95,7 @@ fn page(name: &str) -> String {
     fs::read_to_string(root().join(name)).unwrap()
 }
 
-/// Commands of a page in their order: lines of its blocks for shells, and spans that begin like a command.
+/// The commands of a page in their order: lines of its blocks for shells, and spans that start like a command.
 fn commands(page: &str) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     let mut add = |command: String| {
@@ -164,7 +164,7 @@ fn commands_are_found_wherever_a_page_has_them() {
     );
 }
 
-/// Where bash and PowerShell differ, both are there.
+/// Where bash and PowerShell differ, the page has both.
 #[test]
 fn each_bash_line_of_the_readme_has_its_form_in_powershell() {
     let readme = page("README.md");
@@ -209,7 +209,7 @@ fn each_command_of_the_readme_is_typed_or_excused() {
     assert_eq!(shown, answered);
 }
 
-/// Every command of the program is in the README's table, and no other.
+/// The table in the README contains every command of the program, and no other.
 #[test]
 fn the_table_of_commands_is_complete() {
     let readme = page("README.md");
@@ -233,14 +233,14 @@ fn the_table_of_commands_is_complete() {
     assert_eq!(listed, known);
 }
 
-/// A folder, a shell whose PATH has the program, and what was exported in it.
+/// A folder, a shell whose PATH has the program, and the variables exported in it.
 struct Terminal {
     folder: TempDir,
     exports: String,
 }
 
 impl Terminal {
-    /// `cargo` starts what it would have built.
+    /// `cargo` starts the program that is already built.
     fn open() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let bin = folder.path().join("bin");
@@ -279,7 +279,7 @@ impl Terminal {
         tokio::task::block_in_place(|| self.shell(command).output()).unwrap()
     }
 
-    /// Something that keeps running, once it said that it does; what it printed till then is copied.
+    /// Starts a command that keeps running, waits until it says that it does, and copies its output until then.
     fn start(&mut self, command: &str) -> Running {
         let printed = self.folder.path().join("printed");
         let child = self
@@ -302,18 +302,18 @@ impl Terminal {
     }
 }
 
-/// Ended when it is dropped, so that a failing test leaves nothing behind.
+/// Ended when it is dropped, so that a failing test leaves no process behind.
 struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // An error means that it has already ended.
         drop(self.0.kill());
         drop(self.0.wait());
     }
 }
 
-/// The first code that a report offered.
+/// The first code that a report shows.
 fn code(report: &str) -> &str {
     let (_, after) = report.split_once("--approve ").expect("something is held");
     after.split_whitespace().next().unwrap()
@@ -335,7 +335,7 @@ async fn a_newcomer_sees_what_the_page_promises() {
     let mut shown = String::new();
     for &(typed, status, piece) in TYPED {
         if typed.starts_with("export ") {
-            // The key is the one thing that the page cannot know.
+            // The key is the only value that the page cannot contain.
             own_tenant.exports += &typed.replace('…', "key");
             own_tenant.exports += "\n";
         } else if typed == "cloud-sync sandbox" {
@@ -357,12 +357,12 @@ async fn a_newcomer_sees_what_the_page_promises() {
         }
     }
     drop(running);
-    // The settings that the page calls enough are.
+    // The settings that the page calls sufficient are.
     let runs = own_tenant.type_in("cloud-sync runs");
     ends_as_told(("cloud-sync runs", 0, "No runs yet"), &runs);
 }
 
-/// The emulated host instead of `func start`, on a port of its own; it asks for a key, which a curlrc has.
+/// The emulated host replaces `func start`, on a free port. It requires a key, which is in a curlrc.
 #[tokio::test(flavor = "multi_thread")]
 #[expect(clippy::print_stderr, reason = "a skipped test has to be seen")]
 async fn the_call_for_func_start_is_answered_with_a_report() {

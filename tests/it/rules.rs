@@ -1,5 +1,5 @@
-//! The rules where they show on the wire: the real engine and the real clients against the sandbox, on a paused clock.
-//! A test is named after its rule.
+//! The rules as they appear on the wire: the real engine and the real clients against the sandbox, on a paused clock. A
+//! test is named after its rule.
 
 mod all_clear;
 mod applying;

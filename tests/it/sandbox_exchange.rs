@@ -1,5 +1,5 @@
-//! The simulated Exchange, asked with a plain HTTP client and raw JSON, item by item
-//! (`docs/specs/exchange-online.md`, "8.1 Behaviours").
+//! The simulated Exchange, called with a plain HTTP client and raw JSON, item by item (`docs/specs/exchange-online.md`,
+//! "8.1 Behaviours").
 
 mod access;
 mod batches;
@@ -18,7 +18,7 @@ use reqwest::header::HeaderMap;
 use reqwest::{Method, RequestBuilder, redirect};
 use serde_json::{Value, json};
 
-/// The simulator on a port of its own, and a caller who has a token.
+/// The simulator on a free port, and a caller with a token.
 struct Bench {
     simulator: Simulator,
     client: reqwest::Client,

@@ -22,7 +22,7 @@ struct World {
     client: reqwest::Client,
 }
 
-/// What came back: the status and the body as text.
+/// The answer: the status and the body as text.
 #[derive(Debug, Eq, PartialEq)]
 struct Reply {
     status: u16,

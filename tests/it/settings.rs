@@ -1,4 +1,4 @@
-//! The project's files agree with the settings and with what the host demands (`docs/specs/functions-host.md`, "5.
+//! The project's files match the settings and the requirements of the host (`docs/specs/functions-host.md`, "5.
 //! host.json and function.json" and "8. Core Tools").
 
 use std::{
@@ -68,7 +68,7 @@ fn the_host_finds_what_the_handler_serves() {
 }
 
 fn files(folder: &Path, into: &mut Vec<String>) {
-    // `target` is large and stands in the test by two names; the others are never published.
+    // `target` is large, so the test represents it by two names. The others are never published.
     const UNSEEN: [&str; 4] = [".git", ".vscode", "target", "node_modules"];
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -84,8 +84,8 @@ fn files(folder: &Path, into: &mut Vec<String>) {
     }
 }
 
-/// Core Tools takes what `.funcignore` does not name, hidden folders and keys too: so everything is ignored, and what goes in
-/// is named.
+/// Core Tools packs everything that `.funcignore` does not name, even hidden folders and keys. So the file ignores
+/// everything, and names what to include.
 #[test]
 fn a_publish_holds_exactly_five_entries() {
     let ignore = fs::read_to_string(root().join(".funcignore")).unwrap();

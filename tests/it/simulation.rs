@@ -1,8 +1,8 @@
-//! Deterministic simulation: engine, clients, state and sandbox in one process, under one seeded schedule of faults, kills and
-//! a second instance, with an oracle that judges every write by the directory and by what was really read.
+//! Deterministic simulation: engine, clients, state and sandbox in one process, under one seeded schedule of faults,
+//! kills and a second instance. An oracle judges every write by the directory and by what was actually read.
 //!
-//! `SIM_SEED=7 cargo test --test it simulation` replays one seed with its trace; `SIM_SEEDS=100000 SIM_FIRST=1` chooses how many
-//! and from which on.
+//! `SIM_SEED=7 cargo test --test it simulation` replays one seed with its trace. `SIM_SEEDS=100000 SIM_FIRST=1` sets
+//! the number of seeds and the first one.
 
 mod deaf;
 mod dice;
@@ -39,23 +39,38 @@ use std::{
 use cloud_sync::settings::environment;
 use story::{Outcome, Tally, play, play_hours};
 
-/// How many seeds a quick look takes.
+/// The number of seeds in a normal test run.
 const SEEDS: u64 = 300;
 
-/// Of the accounts at the end: 59 % of them were, since most worlds have limits that hold something.
+/// The maximum share of excused accounts at the end, in percent. 59 % were measured, since most worlds have limits that
+/// hold something.
 const EXCUSED_PERCENT_MAX: u64 = 70;
 
-/// Seeds that found a fault once. A seed keeps its meaning only as long as the order of random choices does not change, so each
-/// fault has a test of its own under `rules` or in the domain. 10: a half answer counted as "not found"; 23: a row lost between
-/// two pages; 196, 350: a killed plan that was never counted; 716: a disabled person whose address a room has; 755: a held key
-/// that was sent with a rename; 806: a functional account resumed without members; 1001: a delegate who stayed unmentioned;
-/// 1400: a lost create called refused; 1409: a rename on evidence that was held again for its key; 1975: a new account that the
-/// list did not show yet; 2671: a disabled leaver at an alias of a mailbox of the wrong kind; 2828: a code printed before the
-/// run's own renames; 2957: creates of a killed run that the next list hid; 3101: a create without an answer; 4244, 6199: a scoped run that
-/// renamed what it was for; 4692, 10911: an approved tie of a killed run; 5971: a name that was stored as a third value; 9066, 9111: a
-/// new account that the list did not show yet, of a mailbox that was renamed; 9348: a code that was shown before its mailbox got a
-/// third address; 4216, 9088: an action of which a killed invocation had done a part; 22016: a leaver whose address another mailbox
-/// has stayed a member. 586, 3080, 4735, 5345, 7900, 8044, 10841 and 11635 found faults of the oracle.
+/// Seeds that once found a fault. A seed has the same meaning only while the order of random choices does not change,
+/// so each fault also has a separate test under `rules` or in the domain. The faults:
+///
+/// - 10: an incomplete answer that counted as "not found"
+/// - 23: a row that was lost between two pages
+/// - 196, 350: a killed plan that was never counted
+/// - 716: a disabled person whose address a room has
+/// - 755: a held key that was sent with a rename
+/// - 806: a functional account that was resumed without members
+/// - 1001: a delegate who was not mentioned
+/// - 1400: a create without an answer that was reported as refused
+/// - 1409: a rename by alias evidence that was held again because of its key
+/// - 1975: a new account that the list did not show yet
+/// - 2671: a disabled leaver at an alias of a mailbox of the wrong kind
+/// - 2828: a code that was printed before the run's own renames
+/// - 2957: creates of a killed run that the next list did not show
+/// - 3101: a create without an answer
+/// - 4216, 9088: an action of which a killed invocation had done a part
+/// - 4244, 6199: a scoped run that renamed its own account
+/// - 4692, 10911: an approved tie of a killed run
+/// - 5971: a name that was stored as a third value
+/// - 9066, 9111: a new account that the list did not show yet, of a mailbox that was renamed
+/// - 9348: a code that was shown before its mailbox got a third address
+/// - 22016: a leaver who stayed a member, and whose address another mailbox has
+/// - 586, 3080, 4735, 5345, 7900, 8044, 10841, 11635: faults of the oracle
 const KEPT: [u64; 34] = [
     10, 23, 196, 350, 586, 716, 755, 806, 1001, 1400, 1409, 1975, 2671, 2828, 2957, 3101, 3080,
     4216, 4244, 4692, 4735, 5345, 5971, 6199, 7900, 8044, 9066, 9088, 9111, 9348, 10841, 10911,
@@ -66,7 +81,7 @@ fn number(name: &str) -> Option<u64> {
     environment(name).map(|text| text.parse().unwrap())
 }
 
-/// The end of a trace is where it went wrong.
+/// The end of the trace, where the fault is.
 fn told(seed: u64, outcome: &Outcome) -> String {
     let mut text = String::new();
     for line in &outcome.trace {
@@ -78,7 +93,7 @@ fn told(seed: u64, outcome: &Outcome) -> String {
     text
 }
 
-/// What a hundred seeds have to bring at least: two thirds of what was measured.
+/// The minimum numbers for a hundred seeds: two thirds of what was measured.
 fn floors(tally: &Tally) -> [(&'static str, u64, u64); 8] {
     [
         ("runs", tally.runs, 540),
@@ -92,7 +107,7 @@ fn floors(tally: &Tally) -> [(&'static str, u64, u64); 8] {
     ]
 }
 
-/// Too little of what makes a simulation worth something; too few seeds tell nothing.
+/// The events that were too rare for the simulation to prove something. Too few seeds are not checked.
 fn quiet(tally: &Tally, seeds: u64) -> Vec<String> {
     if seeds < SEEDS {
         return Vec::new();
@@ -158,14 +173,14 @@ fn no_schedule_of_faults_breaks_an_invariant() {
     );
     let seeds = end - first;
     assert_eq!(quiet(&tally, seeds), [""; 0], "{text}");
-    // Seen with --nocapture.
+    // Visible with --nocapture.
     writeln!(std::io::stdout(), "{text}").unwrap();
 }
 
-/// How many seeds of hourly ticks a quick look takes.
+/// The number of seeds of hourly ticks in a normal test run.
 const SEEDS_OF_HOURS: u64 = 30;
 
-/// `SIM_HOURS=7` replays one; `SIM_SEEDS` and `SIM_FIRST` choose others.
+/// `SIM_HOURS=7` replays one seed; `SIM_SEEDS` and `SIM_FIRST` select others.
 #[test]
 fn r45_no_schedule_of_faults_breaks_an_invariant_of_hourly_ticks() {
     if let Some(seed) = number("SIM_HOURS") {

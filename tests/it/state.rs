@@ -1,7 +1,7 @@
-//! State and its lock, the same over a folder, memory and Azurite.
+//! State and its lock, with the same tests over a folder, memory and Azurite.
 //!
-//! Azurite is found through `AZURITE_BLOB` or on the PATH as `azurite-blob` (`npm install -g azurite`). Without it those tests say that
-//! they were skipped; where CI is set they fail instead.
+//! Azurite is found through `AZURITE_BLOB` or on the PATH as `azurite-blob` (`npm install -g azurite`). Without it
+//! those tests report that they were skipped; if CI is set they fail instead.
 
 pub(crate) mod azurite;
 mod documents;
@@ -17,13 +17,13 @@ use object_store::{ObjectStore, local::LocalFileSystem, memory::InMemory};
 use tempfile::TempDir;
 use uuid::Uuid;
 
-/// A store that several processes could share, seen both through [`State`] and as it is.
+/// A store that several processes can share, accessible both through [`State`] and directly.
 pub(crate) struct Bench {
     pub(crate) store: Arc<dyn ObjectStore>,
     location: Option<StateLocation>,
-    /// Short, but long enough for how exactly the store tells time.
+    /// Short, but long enough for the precision of the store's times.
     pub(crate) lease: Lease,
-    /// How often a race is run. Azurite is slow.
+    /// How often a race is repeated. Azurite is slow.
     pub(crate) rounds: usize,
     folder: Option<TempDir>,
 }
@@ -52,12 +52,12 @@ impl Bench {
         }
     }
 
-    /// A container of its own. `None` where there is no Azurite.
+    /// A new container. `None` without Azurite.
     async fn azurite() -> Option<Self> {
         Some(Self::container(&azurite::connection_string()?).await)
     }
 
-    /// The same, reached with a shared access signature.
+    /// The same with a shared access signature.
     async fn azurite_with_sas() -> Option<Self> {
         Some(Self::container(&azurite::connection_string_with_sas()?).await)
     }
@@ -82,7 +82,7 @@ impl Bench {
         self.folder.as_ref().unwrap().path()
     }
 
-    /// What a process of its own would see.
+    /// The state as a separate process would open it.
     pub(crate) async fn open(&self) -> State {
         match &self.location {
             Some(location) => State::open(location).await.unwrap(),
@@ -91,7 +91,7 @@ impl Bench {
     }
 }
 
-/// The newest `runs` that wrote nothing stay, and none but them is wanted.
+/// Keeps the newest `runs` that wrote nothing, and no others.
 async fn prune(state: &State, runs: usize, now: Timestamp) -> Pruned {
     let keep = Keep {
         runs,

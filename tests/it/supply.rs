@@ -1,5 +1,5 @@
-//! What may come into the binary: `deny.toml`, held without cargo-deny, which takes longer to build than all of this.
-//! Advisories are left to `cargo deny check advisories`, which needs their database.
+//! Which crates may be in the binary: checks `deny.toml` without cargo-deny, which takes longer to build than all of
+//! this. Advisories are left to `cargo deny check advisories`, which needs their database.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,17 +25,17 @@ fn list(text: &str, start: &str) -> BTreeSet<String> {
     quoted.map(str::to_owned).collect()
 }
 
-/// SPDX in the forms that crates use; an old `/` means OR.
+/// SPDX in the forms that crates use. An old `/` means OR.
 fn is_allowed(expression: &str, allowed: &BTreeSet<String>) -> bool {
     let plain = expression.replace(['(', ')'], "").replace('/', " OR ");
-    // AND binds tighter, except in parentheses, which only ever group choices here.
+    // AND binds tighter, except in parentheses, which group only choices here.
     plain.split(" AND ").all(|choices| {
         let mut choices = choices.split(" OR ");
         choices.any(|license| allowed.contains(license.trim()))
     })
 }
 
-/// All packages that this platform's builds of the workspace take, tests included.
+/// All packages of the workspace's builds for this platform, including tests.
 fn packages() -> Vec<Value> {
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version=1", "--locked"])
@@ -90,7 +90,8 @@ fn what_comes_in_is_what_deny_toml_lets_in() {
     }
 }
 
-/// Of each crate one version, but for those that are skipped by name and reason; and no skip outlives its need.
+/// One version of each crate, except those that are skipped by name with a reason. A skip that is no longer needed
+/// fails the test.
 #[test]
 fn no_second_version_comes_in_unseen() {
     let skipped = list(&read("deny.toml"), "\nskip = [");
@@ -138,7 +139,7 @@ fn licenses_are_told_apart() {
     }
 }
 
-/// A panic ends one invocation only as long as it unwinds (`docs/security.md`).
+/// A panic ends only one invocation because it unwinds (`docs/security.md`).
 #[test]
 fn no_profile_turns_a_panic_into_an_abort() {
     let manifest = read("Cargo.toml");

@@ -16,7 +16,7 @@ async fn r38_a_made_up_tenant_converges_and_then_nothing_is_written() {
     assert_eq!(first.converged, Some(true));
     let journal = world.sandbox.zivver.control().journal();
     let written = journal.iter().filter(|entry| entry.method != "GET").count();
-    // What was foreseen is what it took: nothing was refused here.
+    // The planned number of writes is the actual one, since nothing was refused.
     assert_eq!(preview.planned_writes as usize, written);
     let second = world.apply().await;
     assert_eq!(second.actions, []);

@@ -1,7 +1,7 @@
-//! Programs of others that judge us, from a Python environment that `.ci/run` makes.
+//! External programs that judge this project, in a Python environment that `.ci/run` creates.
 //!
-//! It is found through `TEST_PYTHON`, else as `python3` on the PATH. Where a package is missing, tests say that they were
-//! skipped; where CI is set they fail instead.
+//! It is found through `TEST_PYTHON`, otherwise as `python3` on the PATH. If a package is missing, tests report that
+//! they were skipped; if CI is set they fail instead.
 
 use std::{
     env,
@@ -28,7 +28,7 @@ pub(crate) fn python_with(module: &str) -> Option<Command> {
     None
 }
 
-/// A script of ours, where there is Python to run it; a build server has to have one.
+/// A script of this project, if Python is installed. A build server must have it.
 pub(crate) fn script(name: &str) -> Option<Command> {
     let mut command = python_with("zipfile")?;
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts");
@@ -51,7 +51,7 @@ pub(crate) struct ZipEntry {
     pub(crate) content: Vec<u8>,
 }
 
-/// What the central directory lists (APPNOTE 4.3.12), in its order.
+/// The entries of the central directory (APPNOTE 4.3.12), in its order.
 pub(crate) fn zip_entries(zip: &[u8]) -> Vec<ZipEntry> {
     let short = |at: usize| usize::from(u16::from_le_bytes([zip[at], zip[at + 1]]));
     let long = |at: usize| short(at) | (short(at + 2) << 16);

@@ -1,4 +1,4 @@
-//! R37: a run is taken back, and stays back.
+//! R37: a run is undone, and its changes are not made again.
 
 use std::time::Duration;
 
@@ -61,11 +61,11 @@ async fn out_of_step() -> Nights {
         User::new("carl@corp.example", "Carl the Old").suspended(jiff::civil::date(2026, 10, 1));
     organisation.add_user(resumed);
     organisation.add_group(Group::new("old@corp.example", "Old").member(&bert));
-    organisation.add_group(Group::new("desk@corp.example", "Desk")); // Nobody is in it.
+    organisation.add_group(Group::new("desk@corp.example", "Desk")); // It has no members.
     Nights::begin(tenant, organisation).await
 }
 
-/// Everything as before, but for what was created: that is out of use.
+/// Everything is as before, except for what was created, which is out of use.
 fn assert_restored(nights: &Nights, before: &[String]) {
     let mut expected = before.to_vec();
     expected.push("emil@corp.example \"Emil\" off aliases [] delegates []".into());
@@ -228,7 +228,7 @@ async fn r37_only_a_known_run_can_be_undone() {
     assert!(matches!(error, RunError::UnknownRun(_)), "{error}");
 }
 
-/// So many that not all are written at once, each with a name to change.
+/// More people than can be written at once, each with a name to change.
 async fn crowd(names: usize) -> Nights {
     let (mut tenant, mut organisation) = (
         Tenant::new("corp.example"),

@@ -1,4 +1,4 @@
-//! The bench: a made-up world behind the sandbox, the engine in front of it, and verbs to look at what became of it.
+//! The test bench: a simulated world behind the sandbox, the engine in front of it, and methods to inspect the result.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -20,7 +20,7 @@ use cloud_sync::{
     state::{State, lock::Lease},
 };
 
-/// An HTTP client of a test's own, apart from those of the program.
+/// An HTTP client of a test, separate from those of the program.
 pub(crate) fn http_client() -> reqwest::ClientBuilder {
     cloud_sync::http::set_up_tls();
     reqwest::Client::builder()
@@ -47,7 +47,7 @@ impl World {
         Self::build(tenant, organisation, extra, |_| Links::default()).await
     }
 
-    /// Without a network between engine and sandbox, for a test on a paused clock: what waits takes no time.
+    /// Without a network between engine and sandbox, for a test on a paused clock: waiting takes no real time.
     pub(crate) async fn still(tenant: Tenant, organisation: Organisation) -> Self {
         Self::still_with(tenant, organisation, &[]).await
     }
@@ -71,7 +71,7 @@ impl World {
         self.again(extra, None).await
     }
 
-    /// The same, with a lock of its own length.
+    /// The same, with another length of the lock.
     pub(crate) async fn again(self, extra: &[(&str, &str)], lease: Option<Lease>) -> Self {
         let state = self.engine.state().await.unwrap().clone();
         self.over(state, extra, lease)
@@ -135,7 +135,7 @@ impl World {
             ("PERFORM_SYNC", "true".into()),
             ("ZIVVER_RATE", "unlimited".into()),
             ("STATE", "memory:".into()),
-            // What most worlds of the tests are about is not how many accounts are new.
+            // Most tests are not about the number of new accounts.
             ("MAX_CREATES", "100%".into()),
             ("MAX_SIGN_IN_KEY_CHANGES", "100%".into()),
         ]
@@ -186,7 +186,7 @@ impl World {
     }
 
     pub(crate) async fn run_for(&self, request: &RunRequest) -> Result<Report, RunError> {
-        // On a paused clock this is virtual time: enough for the longest patience with a service that is down.
+        // On a paused clock this is virtual time. It is longer than the longest retry of a service that is down.
         let run = Box::pin(self.engine.run(request));
         tokio::time::timeout(Duration::from_hours(6), run)
             .await

@@ -1,8 +1,10 @@
-//! What is held, over several runs of two instances that share one lock, exhausted by stateright: hold, approve, apply, verify,
-//! remember. Writes are stored in silence or not at all, lists lag, processes die and freeze, people leave and are let in again.
+//! Model checking with stateright: what is held, over several runs of two instances that share one lock: hold, approve,
+//! apply, verify, remember. Writes are lost or not answered, lists lag, processes die and freeze, people leave and are
+//! made active again.
 //!
-//! What is pure is the product's own: `plan` with the guard in it, `compare` and `remember` of verification, `Approval`,
-//! `PlanRecord` and `Memory`. The wiring around them is the model's, in the order of `engine::run`.
+//! The parts without I/O are those of the product: `plan` with the guard, `compare` and `remember` of verification,
+//! `Approval`, `PlanRecord` and `Memory`. The code that connects them is the model's own, in the order of
+//! `engine::run`.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 #![expect(clippy::print_stdout, reason = "how many states there are is a result")]
@@ -23,17 +25,17 @@ use self::{
     state::{Budget, Event, State},
 };
 
-/// A rule that the wiring breaks on purpose, to show that the model notices.
+/// A rule that the model's own code breaks on purpose, to show that the model detects it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Broken {
     Nothing,
-    /// Verification forgets what the run held, and memory what the limit was of (R36).
+    /// Verification forgets what the run held, and memory forgets the base of the limit (R36).
     Marks,
-    /// A run writes without asking whether the lock is still its own (R29).
+    /// A run writes without a check whether it still has the lock (R29).
     Permit,
-    /// What is about to be made with a code stays open in it (R27).
+    /// A change that is about to be made with a code can still be approved with it (R27).
     Used,
-    /// What a killed run did is not counted (R26, R35).
+    /// What a killed run did does not count (R26, R35).
     InHand,
 }
 
@@ -47,13 +49,13 @@ struct Life {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Action {
-    /// An instance takes the lock, reads, plans and shows codes; with a code, or by the timer.
+    /// An instance takes the lock, reads, plans and shows codes. It is started with a code or by the timer.
     Start {
         who: usize,
         code: Option<String>,
         a_day_later: bool,
     },
-    /// Memory, plan and approvals, before the first write.
+    /// Stores memory, plan and approvals, before the first write.
     WriteDown(usize),
     Send(usize, Answer),
     /// The process ends while a request is on its way.
@@ -162,7 +164,7 @@ impl Life {
     }
 }
 
-/// By percentage, so that the accounts that a run creates move the limit, and by count.
+/// A percentage, whose limit moves with the accounts that a run creates, and a count.
 const LIMITS: [&str; 2] = ["50%", "1"];
 
 #[test]

@@ -1,4 +1,4 @@
-//! Four people, as Exchange, Zivver and the product see them.
+//! Four people, as Exchange, Zivver and the product know them.
 
 use std::collections::BTreeSet;
 
@@ -53,7 +53,7 @@ impl Person {
     }
 }
 
-/// Zivver: whose account there is, and whether it is active.
+/// Zivver: which accounts exist, and whether each is active.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Organisation([Option<bool>; 4]);
 
@@ -92,7 +92,7 @@ impl Organisation {
     }
 }
 
-/// Who is wrong in Zivver, by what Exchange says; nothing of the product decides it.
+/// Who has a wrong status in Zivver according to Exchange. Decided without the product.
 pub(crate) fn wrong(organisation: Organisation, gone: &BTreeSet<Person>) -> Vec<Person> {
     let is_wrong = |person: &Person| match organisation.of(*person) {
         Some(active) => active == gone.contains(person),

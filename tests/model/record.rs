@@ -1,4 +1,5 @@
-//! Values of the product that the model keeps: equal where their JSON is, or of no matter for what is equal.
+//! Values of the product that are part of the model's state. They are equal if their JSON is, or do not count for
+//! equality.
 
 use std::{
     fmt,
@@ -71,7 +72,7 @@ impl<T> Hash for Document<T> {
     }
 }
 
-/// What follows from the rest of a state.
+/// A value that follows from the rest of a state, so it does not count for equality.
 pub(crate) struct Derived<T>(Arc<T>);
 
 impl<T> Derived<T> {

@@ -1,4 +1,4 @@
-//! One run: the wiring of `engine::run` without its I/O.
+//! One run: the order of `engine::run` without its I/O.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -30,11 +30,11 @@ use crate::{
     state::{Event, State, pause},
 };
 
-/// What becomes of a request.
+/// The result of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Answer {
     Stored,
-    /// 200, and nothing is stored.
+    /// Answered with 200, but not stored.
     Ignored,
     LostStored,
     Lost,
@@ -81,9 +81,9 @@ pub(crate) struct Run {
     memory: Document<Memory>,
     revision: u8,
     read_from: Option<i64>,
-    /// How many there had been when it began.
+    /// The number of disturbances before it began.
     disturbances: u8,
-    /// How many may be suspended in a day without a person, counted in Zivver itself.
+    /// How many people may be suspended in a day without an approval, counted in Zivver.
     pub(crate) allowed: usize,
     answers: BTreeMap<usize, Answer>,
     planned: Derived<Planned>,
@@ -91,7 +91,7 @@ pub(crate) struct Run {
     report: Derived<Report>,
 }
 
-/// What the state knows of a run while somebody may have to take it up.
+/// What the state has about a run while another may have to continue it.
 #[derive(Debug, Clone, PartialEq, Hash)]
 pub(crate) struct Record {
     number: u8,
@@ -117,7 +117,7 @@ impl Run {
         &self.planned.plan.approved.deltas()[action]
     }
 
-    /// Whose status becomes what.
+    /// The person whose status the action changes, and the new status.
     pub(crate) fn asks(&self, action: usize) -> (Person, bool) {
         let delta = self.delta(action);
         (Person::with_address(&delta.address), !delta.is_suspend())
@@ -222,7 +222,7 @@ impl Run {
     }
 }
 
-/// What a run reads.
+/// The input that a run reads.
 #[derive(Debug)]
 pub(crate) struct Read {
     world: World,
@@ -251,7 +251,7 @@ impl Planned {
     }
 }
 
-/// Plans by what they are made from: many lives come to the same one.
+/// Plans by their input, since many histories lead to the same plan.
 #[derive(Debug, Default)]
 pub(crate) struct Plans(Mutex<HashMap<u64, Derived<Planned>>>);
 
@@ -380,7 +380,7 @@ impl State {
         }
     }
 
-    /// R26, R35: what a plan did whose run did not come to its end.
+    /// R26, R35: counts the plan of a run that did not end.
     fn take_over(&mut self, world: &World, life: &Life) {
         let Some(InHand { run, .. }) = self.memory.in_hand.clone() else {
             return;
@@ -400,7 +400,7 @@ impl State {
         self.forget_records();
     }
 
-    /// R27, R35: what a run that was left behind did not come to stays approved.
+    /// R27, R35: changes that a killed run did not make stay approved.
     fn give_back_of_killed(&mut self, world: &World) {
         for record in self.records.iter_mut().filter(|record| record.is_open) {
             record.is_open = false;
@@ -461,7 +461,7 @@ impl State {
             life.record_plan(&planned.ledger(&number, now), memory);
             memory.in_hand = Some(InHand::new(id(run.number), 0));
         });
-        // A run that froze after its last write may have saved what it saw meanwhile.
+        // A run that froze after its last write may have saved what it read in the meantime.
         if !self.save_memory(&mut run) {
             self.lock = None;
             return;
@@ -532,7 +532,7 @@ impl State {
         self.die(who);
     }
 
-    /// All was sent, or the lock is lost.
+    /// Everything was sent, or the lock is lost.
     pub(crate) fn take_in(&mut self, who: usize) {
         let Phase::Sending(mut run) = self.idle(who) else {
             unreachable!("{who} does not send")
@@ -600,7 +600,7 @@ impl State {
         std::mem::replace(&mut self.instances[who], Phase::Idle)
     }
 
-    /// Gives whether nobody else has saved it meanwhile.
+    /// Returns whether no other instance has saved the memory in the meantime.
     fn save_memory(&mut self, run: &mut Run) -> bool {
         if self.revision != run.revision {
             return false;
@@ -619,7 +619,7 @@ impl State {
         self.forget_records();
     }
 
-    /// A report that says how things are: what it says is compared with how they are.
+    /// Compares the statements of a report with the state of Zivver.
     fn end(&mut self, run: &Run, mut report: Report) {
         self.close(run);
         report.count();

@@ -1,4 +1,4 @@
-//! What there is between two steps, and what is known of it from outside.
+//! The state between two steps, and what is known about it from outside.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,11 +14,11 @@ use crate::{
 pub(crate) const HOUR: i64 = 3600;
 const DAY: i64 = 25 * HOUR;
 
-/// How often something may happen in one life.
+/// How often an event may happen in one history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Budget {
     pub(crate) runs: u8,
-    /// Answers that are lost or lie, and lists that lag.
+    /// Answers that are lost or wrong, and lists that lag.
     pub(crate) faults: u8,
     /// Processes that die or freeze.
     pub(crate) ends: u8,
@@ -43,22 +43,22 @@ pub(crate) struct State {
     pub(crate) left: Budget,
     pub(crate) runs: u8,
     pub(crate) organisation: Organisation,
-    /// Whose mailbox is disabled.
+    /// The people whose mailbox is disabled.
     pub(crate) gone: BTreeSet<Person>,
     pub(crate) memory: Document<Memory>,
     pub(crate) revision: u8,
     pub(crate) approvals: Document<BTreeMap<String, Approval>>,
-    /// Runs that have not come to their end, or are in hand.
+    /// Runs that have not ended, or whose plan is in progress.
     pub(crate) records: Vec<Record>,
     pub(crate) lock: Option<usize>,
     pub(crate) instances: [Phase; 2],
     pub(crate) seen: Seen,
 }
 
-/// Told by what happened in Zivver, not by the product.
+/// What happened in Zivver, recorded without the product.
 #[derive(Debug, Clone, Default, PartialEq, Hash)]
 pub(crate) struct Seen {
-    /// Whose access was taken, and when.
+    /// Who was suspended, and when.
     pub(crate) suspends: Vec<(i64, Person)>,
     pub(crate) made_by_code: BTreeSet<(String, Person)>,
     /// The newest run that wrote.
@@ -87,8 +87,8 @@ impl Seen {
         }
     }
 
-    /// People, not changes: whether somebody was suspended before a person let him in again, no run can tell that had no
-    /// answer.
+    /// Counts people, not changes: a run without an answer cannot know whether a person was suspended before being made
+    /// active again.
     pub(crate) fn suspended_since_yesterday(&self, now: i64) -> usize {
         let since = self.suspends.iter().filter(|(at, _)| *at > now - 86_400);
         let people: BTreeSet<Person> = since.map(|(_, person)| *person).collect();
@@ -176,7 +176,8 @@ impl State {
         }
     }
 
-    /// Between two runs: what changes after a run has read cannot be in its report.
+    /// A person changes Zivver only between two runs, since a report cannot contain what changes after the run has
+    /// read.
     pub(crate) fn by_people(&self, actions: &mut Vec<Action>) {
         if self.lock.is_some() {
             return;
@@ -202,7 +203,7 @@ impl State {
         self.disturb();
     }
 
-    /// The process is gone; its lock runs out before anybody else starts.
+    /// The process is gone, and its lock expires before another instance starts.
     pub(crate) fn die(&mut self, who: usize) {
         self.freeze();
         self.instances[who] = Phase::Idle;
@@ -223,7 +224,7 @@ impl State {
         self.seen.disturbances += 1;
     }
 
-    /// What was made with a code and undone since can be approved again once it is shown again (R27).
+    /// What was made with a code and has been undone since can be approved again after it is shown again (R27).
     pub(crate) fn shown_anew(&mut self, code: &str) {
         let organisation = self.organisation;
         self.seen
@@ -231,7 +232,8 @@ impl State {
             .retain(|(made, person)| made != code || organisation.of(*person) != Some(true));
     }
 
-    /// A request arrives in Zivver. What has no answer stays approved: it is not planned again, unless a person takes it back.
+    /// A request arrives in Zivver. A change without an answer stays approved: it is not planned again unless a person
+    /// undoes it.
     pub(crate) fn store(&mut self, run: &Run, action: usize, is_answered: bool) {
         let (person, active) = run.asks(action);
         let seen = &mut self.seen;

@@ -20,7 +20,7 @@ use domain::address::SmtpAddress;
 const TIMEOUT: Duration = Duration::from_secs(30);
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
-/// One mail. Sending it also stores nothing in the mailbox of the sender.
+/// One mail. Sending it stores no copy in the mailbox of the sender.
 #[derive(Debug)]
 pub struct Mail<'a> {
     pub from: &'a SmtpAddress,
@@ -29,7 +29,7 @@ pub struct Mail<'a> {
     pub html: &'a str,
 }
 
-/// The mail was not sent. No text of the answer is shown: it repeats addresses.
+/// The mail was not sent. No text of the answer is shown, since it repeats addresses.
 #[derive(Debug, thiserror::Error)]
 pub enum GraphError {
     #[error(transparent)]

@@ -1,6 +1,6 @@
-//! Clients of the two services: [`http`] sends requests and retries; [`exchange`] reads the Exchange Online admin API;
-//! [`graph`] sends mail; [`zivver`] reads and writes Zivver's SCIM API at the rate that it allows; [`managed_identity`] reads the answers of the
-//! platform's identity endpoint.
+//! Clients of the external services: [`http`] sends requests and retries; [`exchange`] reads the Exchange Online admin
+//! API; [`graph`] sends mail; [`zivver`] reads and writes Zivver's SCIM API at the rate that it allows;
+//! [`managed_identity`] reads the answers of the platform's identity endpoint.
 
 pub mod exchange;
 pub mod graph;

@@ -1,8 +1,8 @@
 //! The answer of the platform's identity endpoint (`docs/specs/exchange-online.md`, "5.2 Functions / App Service
 //! endpoint"), as the credentials of `azure_identity` and `object_store` read it.
 //!
-//! Both read `expires_on` only as a text of digits, both call any other answer a missing identity, and both ask again
-//! for every request while the token has less than five minutes left, as one from the cache of the platform may have.
+//! Both accept `expires_on` only as a text of digits, and report any other answer as a missing identity. Both ask again
+//! for every request while the token has less than five minutes left, which a token from the platform's cache may have.
 
 use azure_core::{
     error::ErrorKind,
@@ -13,14 +13,14 @@ use serde_json::{Map, Value, json};
 
 use crate::http::one_line;
 
-/// A credential uses its token until so long before the end.
+/// The credentials stop using a token so many seconds before it expires.
 const RENEWED_BEFORE_S: i64 = 300;
 
-/// How long a token is used before the endpoint is asked for a better one, also if it is about to expire, or has expired
-/// by the clock of this machine.
+/// How long a token is used before the endpoint is asked for a newer one, even if it is about to expire, or has expired
+/// according to the clock of this machine.
 const PAUSE_S: std::ops::RangeInclusive<i64> = 5..=60;
 
-/// What the endpoint answered in place of a token.
+/// The endpoint answered with this text instead of a token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the identity endpoint answered {0}")]
 pub struct NoTokenInAnswer(String);
@@ -29,14 +29,14 @@ impl NoTokenInAnswer {
     pub const REMEDY: &str =
         "restart the function app, and ask the support of Azure if the endpoint answers so again";
 
-    /// The one that caused `error`.
+    /// The value of this type that caused `error`.
     pub fn within<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Self> {
         std::iter::successors(Some(error), |error| error.source())
             .find_map(|error| error.downcast_ref())
     }
 }
 
-/// The answer with status 200, in the form that the credentials read.
+/// The answer with status 200, converted to the form that the credentials read.
 pub fn readable(body: &[u8], now: Timestamp) -> Result<Vec<u8>, NoTokenInAnswer> {
     let refused = |what: &str| NoTokenInAnswer(what.to_owned());
     let answer: Map<String, Value> = serde_json::from_slice(body)
@@ -109,8 +109,8 @@ fn whole(value: &Value) -> Option<i64> {
     }
 }
 
-/// `09/14/2017 00:00:00 PM +00:00`, as older versions of the endpoint write it: on Linux with 24 hours and their half of the
-/// day, on Windows with 12.
+/// `09/14/2017 00:00:00 PM +00:00`, as older versions of the endpoint write it: on Linux with 24 hours and AM or PM, on
+/// Windows with 12 hours.
 fn american(text: &str) -> Option<civil::DateTime> {
     let mut parts = text.split_whitespace();
     let (date, time) = (parts.next()?, parts.next()?);

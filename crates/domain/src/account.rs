@@ -1,4 +1,4 @@
-//! What Zivver said: the accounts as listed (`docs/specs/zivver-scim.md`, "3. User resource" and "4. Group resource
+//! The accounts as Zivver lists them (`docs/specs/zivver-scim.md`, "3. User resource" and "4. Group resource
 //! (functional account)").
 
 use std::collections::BTreeMap;
@@ -30,8 +30,8 @@ pub struct Actual {
     pub rejected: Vec<RejectedAccount>,
 }
 
-/// A row that is an account but cannot be understood: left untouched (R1), with everything tied to it (R7). Every field
-/// holds what can be read of it.
+/// A row that is an account but cannot be understood. It stays untouched (R1), with everything tied to it (R7). A field
+/// that could not be read is `None` or empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RejectedAccount {
     /// The list that it is in.
@@ -44,7 +44,7 @@ pub struct RejectedAccount {
     pub aliases: Vec<SmtpAddress>,
     /// `ExternalAccountId`, where it is a GUID.
     pub object_id: Option<ObjectId>,
-    /// What reports call it: its address, id or name, else its place in the list.
+    /// The name in reports: its address, id or name, otherwise its place in the list.
     pub label: String,
     pub reason: String,
 }
@@ -89,15 +89,16 @@ pub struct Extension {
     pub aliases: Vec<SmtpAddress>,
     /// `ExternalAccountId` (name matched without case), as read.
     pub external_account_id: Option<Box<str>>,
-    /// Every other member as read, `ExternalAccountId` under its own spelling included; without `aliases`,
-    /// `delegates` and the key.
+    /// All other members as read, among them `ExternalAccountId` under its own spelling. Without `aliases`, `delegates`
+    /// and the key.
     pub rest: Vec<(Box<str>, Value)>,
-    /// Addresses (aliases and delegates) whose stored spelling is not the canonical one: written back as read (R22).
+    /// Addresses (aliases and delegates) whose stored spelling is not the canonical one. They are written back as read
+    /// (R22).
     pub spelling: BTreeMap<SmtpAddress, Box<str>>,
 }
 
 impl Extension {
-    /// The text to send for an address: as Zivver spelled it, else canonical.
+    /// The text to send for an address: the spelling that Zivver has, otherwise the canonical one.
     pub fn spell<'a>(&'a self, address: &'a SmtpAddress) -> &'a str {
         self.spelling
             .get(address)

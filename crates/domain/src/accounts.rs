@@ -21,7 +21,7 @@ pub enum AccountView<'a> {
     Functional(&'a FunctionalAccount),
 }
 
-/// One account of either kind, as the answer to a write shows it.
+/// One account of either kind, as the answer to a write returns it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Account {
     User(UserAccount),
@@ -100,7 +100,7 @@ pub struct Accounts {
     /// Positions in `actual.rejected`.
     rejected_by_id: HashMap<ScimId, u32>,
     rejected_by_address: HashMap<SmtpAddress, u32>,
-    /// Who is a member of each functional account, without unknown ids, one account after the other.
+    /// The members of each functional account, without unknown ids, one account after the other.
     members: Vec<AccountIx>,
     /// Where the members of each functional account end in `members`.
     members_end: Vec<u32>,
@@ -193,7 +193,7 @@ impl Accounts {
         self.len() == 0
     }
 
-    /// The same accounts, those in `newer` as they are there.
+    /// The same accounts, with those in `newer` in place of the older versions.
     #[must_use]
     pub fn with<'a>(&self, newer: impl Iterator<Item = AccountView<'a>>) -> Self {
         let mut actual = self.actual.clone();
@@ -240,7 +240,7 @@ impl Accounts {
         self.by_id.get(id).last().copied()
     }
 
-    /// R1: accounts that are there and cannot be understood.
+    /// R1: accounts that exist but cannot be understood.
     pub fn rejected(&self) -> &[RejectedAccount] {
         &self.actual.rejected
     }
@@ -256,7 +256,8 @@ impl Accounts {
         self.actual.rejected.get(*at as usize)
     }
 
-    /// R7: whether an id that is not an account's may be that of a rejected one: one row may lack its id.
+    /// R7: whether an id that no understood account has may belong to a rejected account, since a rejected row may lack
+    /// its id.
     pub fn may_be_rejected_id(&self, id: &ScimId) -> bool {
         self.with_id(id).is_none()
             && (self.rejected_with_id(id).is_some()
@@ -268,7 +269,7 @@ impl Accounts {
         self.with_id(id).is_some() || self.may_be_rejected_id(id)
     }
 
-    /// R7: whether an address that is not an account's may be that of a rejected user.
+    /// R7: whether an address that no understood account has may belong to a rejected user.
     pub fn may_be_rejected(&self, address: &SmtpAddress) -> bool {
         let mut rejected = self.rejected().iter();
         rejected.any(|row| match &row.address {
@@ -277,7 +278,7 @@ impl Accounts {
         })
     }
 
-    /// R7: whether a rejected user is a member of this functional account, and so may not be taken out.
+    /// R7: whether a rejected user is a member of this functional account. Such a member must not be removed.
     pub fn has_rejected_member(&self, ix: AccountIx) -> bool {
         let AccountView::Functional(group) = self.get(ix) else {
             return false;
@@ -294,7 +295,7 @@ impl Accounts {
         self.external[ix.0 as usize].as_ref()
     }
 
-    /// Accounts whose principal this is: at most one in a sound organisation.
+    /// Accounts with this principal. More than one is an error in the organisation.
     pub fn with_address(&self, address: &SmtpAddress) -> &[AccountIx] {
         self.by_address.get(address)
     }
@@ -309,8 +310,8 @@ impl Accounts {
         self.by_object_id.get(&Guid::from(id))
     }
 
-    /// R22: a delegate is an account. The user whose principal `address` is, else the only user that has it as alias:
-    /// so a delegate whose account was renamed is still the same delegate.
+    /// R22: the user account that a delegate address means: the user with this principal, otherwise the only user with
+    /// it as an alias. A delegate whose account was renamed is therefore still the same delegate.
     pub fn user_called(&self, address: &SmtpAddress) -> Option<AccountIx> {
         let is_user = |ix: &&AccountIx| self.is_user(**ix);
         if let Some(ix) = self.with_address(address).iter().find(is_user) {
@@ -323,7 +324,7 @@ impl Accounts {
         }
     }
 
-    /// The delegates or members of an account, told apart by what they are (R22).
+    /// The delegates or members of an account, by kind (R22).
     pub fn delegates_of(&self, ix: AccountIx) -> CurrentDelegates {
         let mut current = CurrentDelegates::default();
         match self.get(ix) {
@@ -357,7 +358,7 @@ impl Accounts {
         current
     }
 
-    /// R26 "active": a user by its flag, a functional account by having a member that is a user.
+    /// R26 "active": a user by its flag, a functional account if at least one member is a user.
     pub fn is_active(&self, ix: AccountIx) -> bool {
         match self.get(ix) {
             AccountView::User(user) => user.active,
@@ -372,11 +373,11 @@ impl Accounts {
 /// What an account lists as delegates or members, without itself and without unknown ids.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CurrentDelegates {
-    /// Compared (R22).
+    /// These are compared (R22).
     pub users: Vec<AccountIx>,
-    /// Other functional accounts: not compared, written back.
+    /// Other functional accounts: not compared, but written back.
     pub functional: Vec<AccountIx>,
-    /// Delegate addresses that are not account of the organisation.
+    /// Delegate addresses that belong to no account of the organisation.
     pub strangers: Vec<SmtpAddress>,
 }
 

@@ -1,4 +1,4 @@
-//! What happens to one account, in the words of reports and of the journal.
+//! What happens to one account, as reports and the journal show it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,14 +16,13 @@ use super::{
     world::World,
 };
 
-/// What happens to one account, for people and for the journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Action {
     pub kind: ActionKind,
     pub account: AccountKind,
-    /// The address that the account has before.
+    /// The address of the account before the action.
     pub address: SmtpAddress,
-    /// `None` for an account that is yet to be created.
+    /// `None` for an account that does not exist yet.
     pub id: Option<ScimId>,
     pub changes: Vec<AttributeChange>,
     pub reasons: Vec<Reason>,
@@ -51,7 +50,7 @@ impl Action {
         is_whole || self.changes.iter().any(removes)
     }
 
-    /// R34: one action on an account, of which an earlier invocation of the run made `self` and a later one the rest.
+    /// R34: joins an action that an earlier invocation made in part (`self`) with the rest that a later one made.
     pub(super) fn followed_by(&mut self, later: Self) {
         if self.kind != ActionKind::Create && later.kind != ActionKind::Update {
             self.kind = later.kind;
@@ -95,13 +94,13 @@ impl ActionKind {
     ];
 }
 
-/// One attribute, old and new. For sets `before` holds what goes and `after` what comes.
+/// One attribute, old and new. For sets, `before` holds the removed and `after` the added entries.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttributeChange {
     pub attribute: Attribute,
     pub before: Vec<String>,
     pub after: Vec<String>,
-    /// R44: by the value that comes; of a set, by the entry. Empty where it is not known.
+    /// R44: keyed by the new value, or for a set by the entry. Empty if the origin is not known.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub origins: BTreeMap<String, Origin>,
 }
@@ -133,7 +132,7 @@ impl AttributeChange {
         self.keep_origins();
     }
 
-    /// Those of values that it has still.
+    /// Keeps the origins of the values that are still there.
     fn keep_origins(&mut self) {
         let (before, after) = (&self.before, &self.after);
         self.origins
@@ -203,21 +202,21 @@ pub struct ActionReport {
     #[serde(flatten)]
     pub action: Action,
     pub outcome: ActionOutcome,
-    /// What was refused in it, each with status, text and remedy.
+    /// The refused parts, each with status, text and remedy.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub problems: Vec<String>,
-    /// R34: of an action that was done in part, what the end of the run left of it, from what is in Zivver now.
+    /// R34: the part of a partly done action that was not made when the run ended, compared with what is in Zivver now.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub left: Vec<AttributeChange>,
 }
 
 impl ActionReport {
-    /// Whether a later run is to make it, or a part of it.
+    /// Whether a later run must make it, or a part of it.
     pub fn is_left(&self) -> bool {
         self.outcome == ActionOutcome::Remaining || !self.left.is_empty()
     }
 
-    /// R34: one action on an account, of which an earlier invocation of the run made `self` and a later one the rest.
+    /// R34: joins an action that an earlier invocation made in part (`self`) with the rest that a later one made.
     pub fn followed_by(&mut self, later: Self) {
         let was_left = !self.left.is_empty() && self.problems.is_empty();
         self.outcome = if was_left && later.outcome == ActionOutcome::Applied {
@@ -247,20 +246,20 @@ impl ActionReport {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ActionOutcome {
-    /// Not carried out: a preview.
+    /// A preview does not carry it out.
     Planned,
     Applied,
-    /// Carried out but for parts that were refused, or that the end of the run left.
+    /// Carried out, except for parts that were refused or not reached before the run ended.
     Partly,
     Refused,
-    /// No answer, or the run stopped in it: it may have been carried out.
+    /// No answer, or the run stopped during the action. It may have been carried out.
     Failed,
     /// Not started before the deadline or the stop.
     Remaining,
 }
 
 impl ActionOutcome {
-    /// Whether Zivver said that it did the action, or a part of it.
+    /// Whether Zivver confirmed the action, or a part of it.
     pub fn is_done(self) -> bool {
         match self {
             Self::Applied | Self::Partly => true,
@@ -268,7 +267,7 @@ impl ActionOutcome {
         }
     }
 
-    /// The outcome of an action whose parts had these two, one after the other.
+    /// The outcome of an action that was made in two parts, one after the other.
     fn followed_by(self, later: Self) -> Self {
         match (self, later) {
             (Self::Applied, Self::Applied) => Self::Applied,

@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::mode::Trigger;
 
-/// Longer names are cut: they come from outside and are shown in tables.
+/// Longer names are cut, since they come from outside and are shown in tables.
 const NAME_CHARS_MAX: usize = 200;
 
-/// Who did something. Documents of earlier versions do not say it, so it is optional where it is stored.
+/// Who did something. Optional where it is stored, since documents of earlier versions do not have it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Actor {
@@ -18,26 +18,26 @@ pub enum Actor {
     /// A person or a program that App Service authentication has signed in.
     SignedIn {
         name: String,
-        /// The object id in Entra, which stays when the name changes.
+        /// The object id in Entra. It stays the same when the name changes.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         id: Option<String>,
     },
-    /// A caller who gave this function key and did not sign in.
+    /// A caller with this function key who did not sign in.
     FunctionKey { name: String },
     /// The operating-system user on the command line.
     OsUser { name: String },
-    /// A caller of whom the host says nothing: it checks no keys on a computer of one's own.
+    /// A caller about whom the host gives no information. On a developer's computer the host checks no keys.
     Unnamed,
 }
 
-/// What a caller may do over HTTP; each role includes those before it.
+/// What a caller may do over HTTP. Each role includes the roles before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
-    /// Look at everything.
+    /// May read everything.
     Reader,
-    /// Start and stop runs too.
+    /// May also start and stop runs.
     Operator,
-    /// Approve and reject what is held too.
+    /// May also approve and reject held changes.
     Approver,
 }
 
@@ -65,7 +65,7 @@ impl Actor {
         Self::OsUser { name: shown(name) }
     }
 
-    /// Whether both are one signed-in person, for certain or as far as their names tell.
+    /// Whether both are the same signed-in person, certainly or as far as their names show.
     pub fn is_same_person(&self, other: &Self) -> bool {
         let (
             Self::SignedIn { name, id },
@@ -83,7 +83,7 @@ impl Actor {
         }
     }
 
-    /// Whether it is known who it is. Several people can have a key, or work as one user.
+    /// Whether the actor is a known person. Several people can share a key or an operating-system user.
     pub fn is_certain(&self) -> bool {
         match self {
             Self::Timer | Self::SignedIn { .. } => true,
@@ -92,7 +92,7 @@ impl Actor {
     }
 }
 
-/// One line without what a terminal would obey.
+/// The name on one line, without control characters.
 fn shown(name: &str) -> String {
     let name = name.trim().chars().filter(|c| !c.is_control());
     name.take(NAME_CHARS_MAX).collect()

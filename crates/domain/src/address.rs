@@ -1,11 +1,11 @@
-//! SMTP addresses: canonical from the wire on (R4).
+//! SMTP addresses, canonical from the moment they are read (R4).
 
 use std::{borrow::Cow, cmp::Ordering, fmt, hash, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-/// An address, trimmed and lower-cased. Equality, order and hash are those of the text with its domain in ASCII form, so all
-/// spellings of one address are one address (R4, R22), and each is written back as it was read. Cheap to clone.
+/// An address, trimmed and lower-cased. Equality, order and hash use the text with its domain in ASCII form, so all
+/// spellings of one address are equal (R4, R22), and each is written back as it was read. Cheap to clone.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SmtpAddress(Arc<str>);
@@ -39,8 +39,8 @@ impl SmtpAddress {
         }
     }
 
-    /// Takes whatever Zivver stores as an address, trimmed and lower-cased but unchecked. What is not an address has no
-    /// claimed domain and so is never touched (R13).
+    /// Takes any text that Zivver stores as an address, trimmed and lower-cased but unchecked. A text that is not an
+    /// address has no claimed domain and is therefore never changed (R13).
     pub fn verbatim(text: &str) -> Self {
         let trimmed = text.trim();
         if trimmed.is_ascii() && !trimmed.bytes().any(|byte| byte.is_ascii_uppercase()) {
@@ -54,7 +54,7 @@ impl SmtpAddress {
         })
     }
 
-    /// The text itself, shared.
+    /// The shared text.
     pub(super) fn text(&self) -> &Arc<str> {
         &self.0
     }
@@ -63,12 +63,12 @@ impl SmtpAddress {
         &self.0
     }
 
-    /// The part after the last `@`, or the empty text where there is none.
+    /// The part after the last `@`, empty if there is none.
     pub fn domain(&self) -> &str {
         self.0.rsplit_once('@').map_or("", |(_, domain)| domain)
     }
 
-    /// The text as it is, and where its domain is international, with the domain in ASCII and in Unicode.
+    /// The text as it is. If its domain is international, also with the domain in ASCII and in Unicode.
     pub fn spellings(&self) -> impl Iterator<Item = Cow<'_, str>> {
         let international = !self.domain().is_ascii() || self.domain().contains("xn--");
         let others = international.then(|| {
@@ -107,9 +107,9 @@ impl hash::Hash for SmtpAddress {
     }
 }
 
-/// The domain of an address in ASCII (punycode); every other text as it is.
+/// The domain of an address in ASCII (punycode). Any other text is returned as it is.
 pub(super) fn ascii_form(text: &str) -> Cow<'_, str> {
-    // Nearly every address: no allocation.
+    // The usual case needs no allocation.
     if text.is_ascii() {
         return Cow::Borrowed(text);
     }
@@ -121,7 +121,7 @@ pub(super) fn ascii_form(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// The ASCII form of a domain in lower case, or the domain itself where it has none.
+/// The ASCII form of a domain in lower case, or the domain itself if it has no ASCII form.
 pub fn ascii_domain(domain: &str) -> Cow<'_, str> {
     if domain.is_ascii() {
         return Cow::Borrowed(domain);

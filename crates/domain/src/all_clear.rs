@@ -1,5 +1,5 @@
-//! The sentences that say that nothing is left to do. The faces of the program (terminal, pages, mails, notifications) take
-//! them from here, each after the one decision that allows it.
+//! The sentences that say that nothing is left to do. Terminal, pages, mails and notifications take them from here,
+//! each after the one decision that allows it.
 
 use super::{
     mode::{Depth, Mode},
@@ -20,7 +20,7 @@ pub enum AllClear {
     NamedFollow,
     /// R40
     InSyncAddress,
-    /// The dashboard's badge and the line below it.
+    /// The badge of the dashboard and the line below it.
     Healthy,
     NothingWaits,
     /// A notification.
@@ -55,17 +55,17 @@ impl AllClear {
     }
 }
 
-/// What was read again after applying (R36).
+/// The result of reading Zivver again after an apply (R36).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verification {
     /// A preview writes nothing.
     Preview,
-    /// Nothing was applied to its end.
+    /// No plan was applied to its end.
     NotVerified,
     Differs,
     /// R37
     Undone,
-    /// R45: what a quick run covers; of permissions it says nothing.
+    /// R45: what a quick run covers. It says nothing about permissions.
     Covered {
         /// Something is held, was refused, or needs attention.
         is_partial: bool,
@@ -98,20 +98,20 @@ impl Report {
         }
     }
 
-    /// A plan without actions means that there is nothing to change only where nothing is held or unknown.
+    /// A plan without actions means that there is nothing to change only if nothing is held or unknown.
     pub fn nothing_to_change(&self) -> Option<AllClear> {
         let is_empty = self.actions.is_empty() && self.counts.planned.is_empty();
         (is_empty && self.outcome == RunOutcome::InSync).then_some(AllClear::NothingToChange)
     }
 }
 
-/// What the dashboard says first.
+/// The first statement of the dashboard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
     /// R28: there is a problem.
     Failing,
     NoRun,
-    /// R28: until there is a success, nothing says that runs succeed.
+    /// R28: before the first success nothing shows that runs succeed.
     NoSuccess,
     NeedsAttention,
     /// A preview found changes.
@@ -120,8 +120,8 @@ pub enum Standing {
 }
 
 impl Standing {
-    /// `last` is the newest complete run, `quick` the outcome of the newest quick run after it (R45); `is_outdated` if one that
-    /// writes began since, and did not end with all done.
+    /// `last` is the newest complete run, `quick` the outcome of the newest quick run after it (R45). `is_outdated`
+    /// says that a run that writes began since then and did not complete everything.
     pub fn of(
         has_problems: bool,
         has_succeeded: bool,

@@ -13,10 +13,10 @@ use super::{
     ineffective::LIST_LAG_MAX_S,
 };
 
-/// How long a code may be used after it was shown, in seconds.
+/// How long a code can be used after it was shown, in seconds.
 const AGE_MAX_S: i64 = 24 * 60 * 60;
 
-/// How long a code that was not used is not written anew: it was shown just now.
+/// How long the time of an unused code is not stored again, in seconds: the code was shown just now.
 const AGE_OF_LATE_S: i64 = 60 * 60;
 
 /// A held set as a person may approve it.
@@ -26,7 +26,7 @@ pub struct Approval {
     /// Epoch seconds.
     pub shown: i64,
     pub changes: Vec<HeldChange>,
-    /// Fingerprints of changes that were made, or are about to be: each once.
+    /// Fingerprints of changes that were made or are about to be made. Each is used once.
     pub used: BTreeSet<String>,
     /// Epoch seconds of the last use.
     #[serde(default)]
@@ -53,7 +53,7 @@ pub struct Showing<'a> {
 }
 
 impl Showing<'_> {
-    /// Whether the run held a change that had been made and was undone, and not one that a list did not show yet.
+    /// Whether the run held a change that was made and then undone, and not one that a list does not show yet.
     fn is_after(self, used: Option<i64>) -> bool {
         let (Some(read_from), Some(used)) = (self.read_from, used) else {
             return false;
@@ -63,12 +63,13 @@ impl Showing<'_> {
 }
 
 impl Approval {
-    /// What is written when a set is shown: it can be approved for 24 hours from when it was last shown, or from its first
-    /// use. A change that was made and undone can be approved again. `None` if `known` stays.
-    /// R41: who held it first remains, unless that does not tell a person: a later run holds it all the same. With
+    /// What is stored when a set is shown. It can be approved for 24 hours from when it was last shown, or from its
+    /// first use. A change that was made and undone can be approved again. `None` if `known` stays as it is. R41: the
+    /// first holder stays, unless that holder is not a known person: a later run holds the set all the same. With
     /// `FOUR_EYES` a code of such a holder cannot be in use.
     pub fn offer(held: &HeldSet, known: Option<&Self>, showing: Showing<'_>) -> Option<Self> {
-        // What was shown just now is left alone: an apply beside this run may be about to use it.
+        // A set that was shown just now is not changed, since an apply that runs at the same time may be about to use
+        // it.
         let stays = |known: &Self| {
             if known.used.is_empty() {
                 known.has_age(showing.at, AGE_OF_LATE_S)
@@ -108,7 +109,8 @@ impl Approval {
         self.used.is_empty() && self.shown <= now
     }
 
-    /// Whether it was shown in the last `age` seconds. What a clock that was ahead has written is of no age.
+    /// Whether it was shown in the last `age` seconds. Never true for a time that lies in the future, which a clock
+    /// that was ahead has written.
     fn has_age(&self, now: i64, age: i64) -> bool {
         (-CLOCKS_DIFFER_S..=age).contains(&(now - self.shown))
     }
@@ -117,7 +119,7 @@ impl Approval {
         !self.used.contains(&change.fingerprint)
     }
 
-    /// Its changes; with accounts, only theirs (R47).
+    /// Its changes, or if accounts are given only the changes of these accounts (R47).
     pub fn changes_of<'a>(
         &'a self,
         accounts: &'a BTreeSet<SmtpAddress>,
@@ -126,7 +128,7 @@ impl Approval {
         changes.filter(|change| change.is_of(accounts))
     }
 
-    /// Fingerprints of what a run may do though a limit holds it.
+    /// Fingerprints of the changes that a run may make although a limit holds them.
     pub fn open<'a>(
         &'a self,
         accounts: &'a BTreeSet<SmtpAddress>,
@@ -136,7 +138,7 @@ impl Approval {
         open.map(|change| &change.fingerprint)
     }
 
-    /// Takes those of its changes that are about to be made. Gives whether there are any.
+    /// Marks those of its changes that are about to be made as used. Returns whether there are any.
     pub fn use_up(&mut self, planned: &BTreeSet<&String>, now: i64) -> bool {
         let before = self.used.len();
         let changes = self.changes.iter().map(|change| &change.fingerprint);
@@ -149,7 +151,7 @@ impl Approval {
         is_used
     }
 
-    /// Opens again what was not done. Gives whether that is anything.
+    /// Makes changes that were not made available again. Returns whether there are any.
     pub fn give_back(&mut self, not_done: &BTreeSet<&String>) -> bool {
         let before = self.used.len();
         self.used

@@ -1,4 +1,4 @@
-//! One atomic change of one account, and the questions that guard, undo and verification ask of it.
+//! One atomic change of one account, and the questions that guard, undo and verification ask about it.
 
 mod texts;
 
@@ -14,7 +14,7 @@ use super::{
     ids::{ObjectId, SignInKey},
 };
 
-/// What a report shows a change under.
+/// The attribute under which a report shows a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Attribute {
@@ -22,14 +22,14 @@ pub enum Attribute {
     Name,
     Active,
     ObjectId,
-    /// R23: the key that single sign-on finds the user by.
+    /// R23: the key by which single sign-on finds the user.
     SignInKey,
     Aliases,
     Delegates,
 }
 
 impl Attribute {
-    /// Whether its values are entries of a set, of which some go and some come.
+    /// Whether its values are entries of a set, which are added and removed one by one.
     pub fn is_set(self) -> bool {
         match self {
             Self::Aliases | Self::Delegates => true,
@@ -38,13 +38,13 @@ impl Attribute {
     }
 }
 
-/// A part of a delta that is held, undone or verified by itself.
+/// A part of a delta that is held, undone or verified separately.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     Create {
         name: Box<str>,
     },
-    /// R16: gives the account to another object id.
+    /// R16: assigns the account to another object id.
     Tie {
         from: ObjectId,
         to: Option<ObjectId>,
@@ -67,7 +67,7 @@ pub enum Change {
         is_stray: bool,
         members: BTreeSet<AccountIx>,
     },
-    /// R23: the key that is written with the extension, where another one is there.
+    /// R23: the key that is written with the extension and replaces another one.
     SignInKey {
         to: SignInKey,
         change: KeyChange,
@@ -79,7 +79,8 @@ pub enum Change {
 }
 
 impl Change {
-    /// R26: the classes in which it counts, the gravest first, each with its number of changes. Empty if no limit applies.
+    /// R26: the classes in which it counts, the most serious first, each with its number of changes. Empty if no limit
+    /// applies.
     pub fn classes(&self) -> Vec<(Class, u32)> {
         match self {
             Self::Create { .. } => vec![(Class::Create, 1)],
@@ -104,7 +105,7 @@ impl Change {
         }
     }
 
-    /// R26: the gravest of them, under which it is held.
+    /// R26: the most serious class, under which it is held.
     pub fn class(&self) -> Option<Class> {
         self.classes().first().map(|(class, _)| *class)
     }
@@ -116,7 +117,7 @@ impl Change {
             .any(|(class, _)| class.is_destructive())
     }
 
-    /// Whether the rest of its delta rests on it: an account that is created, or whose owner is in doubt (R16, R17).
+    /// Whether the rest of its delta depends on it: an account that is created, or whose owner is in doubt (R16, R17).
     pub fn is_whole_delta(&self) -> bool {
         matches!(self.class(), Some(Class::Create | Class::Identity))
     }
@@ -125,12 +126,12 @@ impl Change {
         matches!(self, Self::SignInKey { .. })
     }
 
-    /// Whether a person can do less after it.
+    /// Whether it takes access away from a person.
     pub fn takes_access(&self) -> bool {
         self.is_destructive() && !matches!(self, Self::RemoveAlias(_))
     }
 
-    /// Names the change among all changes of its account, the same in every run: by what it makes, and by the ids of
+    /// Names the change among all changes of its account, the same in every run: by its effect, and by the ids of
     /// delegates. `None` for a delegate that has no account yet.
     pub fn key(&self, accounts: &Accounts) -> Option<String> {
         let id = |ix: &AccountIx| accounts.get(*ix).id();
@@ -150,7 +151,7 @@ impl Change {
         })
     }
 
-    /// The changes that are made with it: the members that an `Empty` removes, and itself.
+    /// The change itself and the changes that it includes: the members that an `Empty` removes.
     pub fn parts(&self) -> Vec<Self> {
         let mut parts = vec![self.clone()];
         if let Self::Empty { members, .. } = self {
@@ -159,7 +160,7 @@ impl Change {
         parts
     }
 
-    /// R37: the change that takes it back. `None` where nothing does.
+    /// R37: the reverse change. `None` if there is none.
     pub fn inverse(&self) -> Option<Self> {
         Some(match self {
             Self::Rename { from, to, class } => Self::Rename {
@@ -193,13 +194,13 @@ pub fn account_of(delta: &Delta, accounts: &Accounts) -> String {
     }
 }
 
-/// A change of an account in words that later runs recognise.
+/// Identifies a change of an account in later runs.
 pub fn key_of(account: &str, key: &str) -> String {
     format!("{account} {key}")
 }
 
 impl Delta {
-    /// Everything that it changes. An `Empty` has its members in it.
+    /// All changes of the delta. An `Empty` includes its members.
     pub fn changes(&self) -> Vec<Change> {
         self.each_change().collect()
     }
@@ -267,12 +268,12 @@ impl Delta {
             .chain(removed.map(Change::RemoveDelegate))
     }
 
-    /// R23: whether its extension replaces a key by another. A tie is approved with its key (R16).
+    /// R23: whether its extension replaces a key with another one. A tie is approved together with its key (R16).
     fn writes_new_key(&self) -> bool {
         self.key_change.is_some() && self.tie.is_none() && self.touches_extension()
     }
 
-    /// Whether a change is written with the extension, and with the key in it (R23).
+    /// Whether a change is written with the extension, and the key with it (R23).
     pub fn is_in_extension(&self, change: &Change) -> bool {
         match change {
             Change::AddAlias(_) | Change::RemoveAlias(_) | Change::SignInKey { .. } => true,
@@ -287,14 +288,14 @@ impl Delta {
         }
     }
 
-    /// Whether a change cannot be made without another: all of a delta rests on who the account belongs to (R16), all of
-    /// the extension on its key (R23).
+    /// Whether a change cannot be made without another: all of a delta depends on who owns the account (R16), and all
+    /// of the extension on its key (R23).
     pub fn rests_on(&self, change: &Change, other: &Change) -> bool {
         other.is_whole_delta() || other.is_sign_in_key() && self.is_in_extension(change)
     }
 
-    /// Removes a change with what rests on it. What happens until a person has approved who the account belongs to comes
-    /// instead (R16, R19).
+    /// Removes a change and everything that depends on it. If the owner of the account waits for an approval,
+    /// `unless_approved` takes its place (R16, R19).
     pub fn take_out(&mut self, change: &Change) {
         if change.is_sign_in_key() {
             self.clear_extension();
@@ -316,7 +317,7 @@ impl Delta {
         }
     }
 
-    /// Removes the others, without what rests on them.
+    /// Removes all other changes, but not what depends on them.
     pub fn retain(&mut self, is_kept: impl Fn(&Change) -> bool) {
         for change in self.changes() {
             if !is_kept(&change) {

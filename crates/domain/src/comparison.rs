@@ -11,10 +11,10 @@ use super::{
     since::{Comparison, Finding, FindingKind, NumberChange, Since},
 };
 
-/// The most findings that are named; all are counted.
+/// The maximum number of findings that are listed. All of them are counted.
 const NAMED_MAX: usize = 200;
 
-/// What is otherwise in `now` than in the run `before` it.
+/// The differences between `now` and the run `before` it.
 pub fn since(before: &Report, now: &Report) -> Since {
     Since {
         run: before.id.clone(),
@@ -28,7 +28,7 @@ pub fn since(before: &Report, now: &Report) -> Since {
     }
 }
 
-/// R46: what is otherwise `under` other settings than under the present ones, account by account. All of it is named.
+/// R46: what differs `under` other settings from the present ones, account by account, without a limit on the number.
 pub fn under_other_settings(present: &Report, under: &Report) -> Comparison {
     let (was, is) = (details(present), details(under));
     let mut numbers = numbers(present, under);
@@ -72,10 +72,10 @@ fn compared(
     }
 }
 
-/// Kind, address, and what tells several of them apart.
+/// Kind, address, and the text that distinguishes several findings of one address.
 type Key = (FindingKind, String, String);
 
-/// The texts by what makes them the same: an answer that is worded otherwise is no other refusal.
+/// The texts by key. A refusal with another wording is the same refusal.
 fn findings(report: &Report) -> BTreeMap<Key, String> {
     let mut found = BTreeMap::new();
     for set in &report.held {
@@ -120,7 +120,7 @@ fn findings(report: &Report) -> BTreeMap<Key, String> {
     found
 }
 
-/// [`findings`], with each planned change by itself.
+/// [`findings`], with each planned change as a separate finding.
 fn details(report: &Report) -> BTreeMap<Key, String> {
     let mut found = findings(report);
     found.retain(|(kind, ..), _| *kind != FindingKind::Pending);
@@ -139,7 +139,7 @@ fn details(report: &Report) -> BTreeMap<Key, String> {
     found
 }
 
-/// `name A → B`; of a set each entry.
+/// `name A → B`; for a set one text for each entry.
 fn in_words(change: &AttributeChange) -> Vec<String> {
     let name = serde_name(change.attribute);
     let name = name.replace('_', " ");
@@ -189,7 +189,7 @@ fn differing<const N: usize>(before: [(&str, u32); N], now: [(&str, u32); N]) ->
         .collect()
 }
 
-/// What a value is called in JSON.
+/// The name of a value in JSON.
 fn serde_name(value: impl Serialize) -> String {
     let name = serde_json::to_value(value).ok();
     let name = name.as_ref().and_then(serde_json::Value::as_str);

@@ -1,7 +1,7 @@
 //! From the access entries of a mailbox to its delegates (R8–R11).
 //!
-//! Two functions share one walk: [`questions`] says what Exchange must still be asked, [`resolve`] gives the result once
-//! everything was answered. A question that failed makes the delegations unknown, never empty.
+//! Two functions share one walk: [`questions`] says what must still be asked of Exchange, [`resolve`] gives the result
+//! once everything was answered. A question that failed makes the delegations unknown, never empty.
 
 mod gathered;
 
@@ -23,14 +23,14 @@ use super::{
 
 pub use super::group_index::GroupIndex;
 
-/// Past this depth of nested groups the delegations are unknown (`docs/specs/exchange-online.md`, "6.4 Groups").
+/// Beyond this depth of nested groups the delegations are unknown (`docs/specs/exchange-online.md`, "6.4 Groups").
 const GROUP_DEPTH_MAX: usize = 100;
 
 /// Who may open a mailbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delegations {
     Known(Grants),
-    /// With the reason in words, and what a person can do about it (R11).
+    /// With the reason in words and a remedy (R11).
     Unknown(String),
     /// The mailbox vanished between list and read: protected for this run (R11).
     Gone,
@@ -41,12 +41,12 @@ pub enum Delegations {
 pub struct Grants {
     /// Each once, in the order of the parties.
     pub grantees: Box<[Grantee]>,
-    /// Who has it, too, and is not a mailbox that was read (R12).
+    /// Others with Full Access, who are not a mailbox that was read (R12).
     pub outsiders: Box<[Outsider]>,
     pub remarks: BTreeSet<Remark>,
 }
 
-/// Who has Full Access.
+/// A mailbox with Full Access.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grantee {
     pub party: Party,
@@ -63,11 +63,11 @@ pub enum Remark {
     NotFound(DeadEntry),
     /// A group that gives no right by itself, with its kind (R10).
     NoRight { group: String, kind: String },
-    /// A Deny takes this trustee out (R8).
+    /// A Deny removes the right of this trustee (R8).
     Denied(String),
 }
 
-/// What must still be asked before [`resolve`] can answer. Empty when nothing is missing.
+/// What must still be asked before [`resolve`] can answer. Empty if nothing is missing.
 pub fn questions(
     directory: &Directory,
     groups: &GroupIndex,
@@ -83,13 +83,14 @@ pub fn questions(
         missing: BTreeSet::new(),
     };
     if let PermissionAnswer::Entries(entries) = answer {
-        // The result does not matter: the walk collects what it misses.
+        // The result does not matter: the walk collects the questions.
         let _unfinished = walk.grants(entries);
     }
     walk.missing
 }
 
-/// R8–R11 for one mailbox. Precondition: [`questions`] is empty; what is missing nevertheless counts as unknown.
+/// R8–R11 for one mailbox. Precondition: [`questions`] is empty. An answer that is missing anyway makes the delegations
+/// unknown.
 pub fn resolve(
     directory: &Directory,
     groups: &GroupIndex,
@@ -116,7 +117,7 @@ pub fn resolve(
     }
 }
 
-/// Who a trustee text stands for.
+/// What a trustee text stands for.
 enum Trustee<'a> {
     Party(Party),
     Group(&'a RecipientRecord),
@@ -128,13 +129,13 @@ enum Trustee<'a> {
 struct Walk<'a> {
     directory: &'a Directory,
     groups: &'a GroupIndex,
-    /// Whose permissions these are.
+    /// The mailbox that the permissions belong to.
     owner: Party,
     answers: &'a Answers,
     missing: BTreeSet<Question>,
 }
 
-/// The reason why something is unknown, in words, with what to do about it.
+/// The reason why something is unknown, in words, with the remedy.
 type Unknown = String;
 
 impl<'a> Walk<'a> {
@@ -195,13 +196,14 @@ impl<'a> Walk<'a> {
                     self.replace(entry)
                 ));
             }
-            // Who is behind a distribution list in it has no token of the group, so that a Deny does not reach him.
+            // The members of a distribution list inside a group do not get the group in their token, so a Deny does not
+            // apply to them.
             Trustee::Group(group) => self.expand(entry, group, gathered)?,
         }
         Ok(())
     }
 
-    /// What a person does about an entry that cannot be told: R11 keeps the delegates until then.
+    /// What a person can do about an entry whose trustee is ambiguous. R11 keeps the delegates until then.
     fn replace(&self, entry: &PermissionEntry) -> String {
         let removal = DeadEntry::of(entry).removal(self.directory.label(self.owner));
         let verb = if entry.deny { "deny" } else { "grant" };
@@ -244,7 +246,7 @@ impl<'a> Walk<'a> {
         }
         let mailboxes = self.directory.with_name(&key);
         match (mailboxes, named.map_or(0, BTreeSet::len)) {
-            // Whom Exchange means is not for us to say.
+            // Only Exchange can tell which mailbox it means.
             ([_], 0) if self.directory.is_shown_elsewhere(&key) => return self.ask(entry),
             ([party], 0) => return Ok(Trustee::Party(*party)),
             ([], 1) => return Ok(group_at(groups, named)),
@@ -288,10 +290,10 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The look-up of what neither a mailbox nor a group of the directory is certainly called.
+    /// Looks up a trustee that neither a mailbox nor a group of the directory certainly matches.
     fn ask(&mut self, entry: &PermissionEntry) -> Result<Trustee<'a>, Unknown> {
         let text = entry.user.trim();
-        // One question for all spellings.
+        // One question for all spellings of the text.
         let key = text.to_lowercase();
         match self.answers.recipients.get(&key) {
             None => {
@@ -330,8 +332,8 @@ impl<'a> Walk<'a> {
             let address = SmtpAddress::parse(text).is_ok().then_some(text);
             return Outsider::new(recipient, address).map(Trustee::Outsider);
         };
-        // A hit is taken by its id (`docs/specs/exchange-online.md`, "6.3 Matching"), unless it shows that R9 forbids
-        // the way to it.
+        // A hit is taken by its id (`docs/specs/exchange-online.md`, "6.3 Matching"), unless it matched in a way that
+        // R9 does not allow.
         if is_bare_name(text) && is_only_shown_as(text, recipient) {
             return Err(format!(
                 "the trustee {text:?} is only the alias or the display name of a mailbox; {}",
@@ -341,7 +343,7 @@ impl<'a> Walk<'a> {
         Ok(Trustee::Party(party))
     }
 
-    /// The mailbox that a recipient is, by its object id (R10), else by its GUID.
+    /// The mailbox of a recipient, found by object id (R10), otherwise by GUID.
     fn member(&self, recipient: &RecipientRecord) -> Result<Option<Party>, Unknown> {
         let ids = [&recipient.object_id, &recipient.guid];
         for id in ids.into_iter().flatten() {
@@ -359,7 +361,7 @@ impl<'a> Walk<'a> {
         Ok(None)
     }
 
-    /// R10: nested security groups to any depth, safe against cycles.
+    /// R10: nested security groups to any depth, each group once, so that cycles end.
     fn expand(
         &mut self,
         entry: &PermissionEntry,
@@ -389,7 +391,7 @@ impl<'a> Walk<'a> {
         ))
     }
 
-    /// One group: its mailboxes go to `grants`, its groups are returned with the path to them.
+    /// One group: its mailboxes are added to `grants`, its groups are returned with the path to them.
     fn group(
         &mut self,
         entry: &PermissionEntry,
@@ -449,7 +451,7 @@ impl<'a> Walk<'a> {
         unknown.map_or(Ok(nested), Err)
     }
 
-    /// Adds a member of a group, or says that it is a group itself.
+    /// Adds a member of a group, unless it is a group itself. Returns whether it is.
     fn member_of_group(
         &self,
         member: &RecipientRecord,
@@ -467,7 +469,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// R10: only a security group with mail is asked for its members.
+/// R10: only the members of a security group with mail are asked for.
 fn is_expandable(group: &RecipientRecord) -> bool {
     group.nature() == Nature::Group(GroupKind::Security)
 }
@@ -505,14 +507,15 @@ fn obscure(group: &RecipientRecord) -> String {
     }
 }
 
-/// R9: whether a text in lower case is the name of a recipient, and not its address or alias.
+/// R9: whether a text in lower case is the name of a recipient, not its address or alias.
 fn has_name(recipient: &RecipientRecord, key: &str) -> bool {
     let names = [&recipient.name, &recipient.identity];
     let mut names = names.into_iter().flatten();
     names.any(|name| name.trim().to_lowercase() == key)
 }
 
-/// R9: whether a recipient has this text as its alias or display name, and not as its name. Neither need be unique.
+/// R9: whether a recipient has this text as its alias or display name, but not as its name. Neither is necessarily
+/// unique.
 pub(super) fn is_only_shown_as(text: &str, recipient: &RecipientRecord) -> bool {
     let is_called = |names: [&Option<String>; 2]| {
         let mut names = names.into_iter().flatten();
@@ -522,14 +525,14 @@ pub(super) fn is_only_shown_as(text: &str, recipient: &RecipientRecord) -> bool 
         && is_called([&recipient.alias, &recipient.display_name])
 }
 
-/// Keeps one reason of several, whatever the order in which they came (R25).
+/// Keeps one of several reasons, independent of the order in which they came (R25).
 fn least(unknown: &mut Option<Unknown>, reason: Unknown) {
     if unknown.as_ref().is_none_or(|kept| reason < *kept) {
         *unknown = Some(reason);
     }
 }
 
-/// The identity by which the members of a group are asked for: never its name, which need not be unique
+/// The identity by which the members of a group are asked for. Never its name, which is not necessarily unique
 /// (`docs/specs/exchange-online.md`, "6.4 Groups").
 pub fn members_identity(group: &RecipientRecord) -> Option<String> {
     [&group.object_id, &group.guid]

@@ -1,5 +1,5 @@
-//! What should change about one account: a value between `diff`, which makes it, and `guard` and `settle`, which take
-//! out of it what is held or cannot be had.
+//! What should change about one account. `diff` makes it; `guard` and `settle` take out of it what is held or cannot be
+//! made.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use super::{
     ids::{ObjectId, SignInKey},
 };
 
-/// An account that is there, or the one that this plan creates for a mailbox.
+/// An account that exists, or the one that this plan creates for a mailbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Target {
     Existing(AccountIx),
@@ -21,7 +21,7 @@ pub enum Target {
 }
 
 impl Target {
-    /// The address by which people know it.
+    /// The address that reports show.
     pub fn address<'a>(self, accounts: &'a Accounts, directory: &'a Directory) -> &'a SmtpAddress {
         match self {
             Self::Existing(ix) => accounts.get(ix).address(),
@@ -51,21 +51,21 @@ impl Reason {
 pub struct Delta {
     pub target: Target,
     pub kind: AccountKind,
-    /// The principal as it is, or as it is to be created.
+    /// The current principal, or the principal of the account to be created.
     pub address: SmtpAddress,
     pub mailbox: Option<MailboxIx>,
-    /// The object id of the mailbox, where an approval names who gets the account (R16, R17, R27).
+    /// The object id of the mailbox, if an approval names who gets the account (R16, R17, R27).
     pub owner: Option<ObjectId>,
     /// The key for the extension of a user (R23).
     pub key: Option<SignInKey>,
-    /// What writing the key means, where it matters.
+    /// What is known about the key that is replaced, where it matters.
     pub key_change: Option<KeyChange>,
-    /// With the name of the new account.
+    /// The name of the new account.
     pub create: Option<Box<str>>,
-    /// R16: from this object id to the owner's.
+    /// R16: the object id that the account is tied to before; `owner` is the new one.
     pub tie: Option<ObjectId>,
     pub rename: Option<Rename>,
-    /// R17: the new address is an alias of the account, which is given up before the rename.
+    /// R17: the new address is an alias of the account, which is removed before the rename.
     pub renames_to_alias: bool,
     /// Before and after.
     pub name: Option<(Box<str>, Box<str>)>,
@@ -75,7 +75,7 @@ pub struct Delta {
     pub add_delegates: BTreeSet<Target>,
     pub remove_delegates: BTreeSet<AccountIx>,
     pub reasons: Vec<Reason>,
-    /// R16, R19: what happens to the account instead, until it is approved who it belongs to.
+    /// R16, R19: what happens to the account until a person has approved who it belongs to.
     pub unless_approved: Option<Box<Self>>,
 }
 
@@ -157,8 +157,9 @@ impl Delta {
         matches!(self.activity, Some(Activity::Empty(_)))
     }
 
-    /// Whether the extension must be written (R23). For a functional account delegates are members, outside it. A tie is
-    /// written with its key; without one a user's extension may erase the key that Zivver has, so for a tie alone none is sent.
+    /// Whether the extension must be written (R23). The delegates of a functional account are members, outside the
+    /// extension. A tie is written with its key. A user's extension without a key may erase the key in Zivver, so a tie
+    /// without a key sends no extension.
     pub fn touches_extension(&self) -> bool {
         self.key_change == Some(KeyChange::Updated)
             || (self.tie.is_some() && (self.key.is_some() || self.kind == AccountKind::Functional))
@@ -168,7 +169,7 @@ impl Delta {
             || (self.kind == AccountKind::User && self.touches_delegates())
     }
 
-    /// R17: whether its rename begins with a request that gives up an alias.
+    /// R17: whether its rename begins with a request that removes an alias.
     pub fn drops_alias_for_rename(&self) -> bool {
         self.renames_to_alias && self.rename.is_some()
     }

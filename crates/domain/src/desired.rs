@@ -14,15 +14,15 @@ use super::{
     world::{MailboxScope, Policy, World},
 };
 
-/// The delegates of one account, with everybody who has a grant and is none.
+/// The delegates of one account, and everybody with a grant who does not become a delegate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Derived {
     pub delegates: Delegates,
-    /// R12: for good, with the reason.
+    /// R12: cannot be a delegate, with the reason.
     pub pruned: BTreeMap<Party, String>,
-    /// For now: protected, or an account that cannot be created.
+    /// Left out of this run: protected, or an account that cannot be created.
     pub left_out: BTreeMap<Party, String>,
-    /// R12: whose own mailbox is not judged here, by name, with the reason.
+    /// R12: people whose own mailbox is not judged here, by name, with the reason.
     pub kept: BTreeMap<String, String>,
 }
 
@@ -39,7 +39,7 @@ pub enum Delegates {
     Unknown,
 }
 
-/// One grantee, judged.
+/// One grantee after the rules.
 enum Judged {
     Delegate(Target),
     Pruned(String),
@@ -76,7 +76,7 @@ pub fn delegates_of(
             Judged::Delegate(target) if own.map(Target::Existing) == Some(target) => {}
             Judged::Delegate(target) => {
                 wanted.insert(target);
-                // The new account takes the place of none that may be its own.
+                // Accounts that may be the mailbox's own are kept beside the new one.
                 let accounts = match target {
                     Target::New(ix) => accounts_of_mailbox(world, matching, ix),
                     Target::Existing(_) => BTreeSet::new(),
@@ -152,7 +152,7 @@ fn judge(world: &World, policy: &Policy, matching: &Matching, party: Party) -> J
     }
     match matching.mailbox(ix) {
         MailboxFate::Protected(by) if by.code == Code::TargetFilter => match account {
-            // R15: the filter protects the account, not others from it.
+            // R15: the filter protects the account itself. It may still become a delegate of others.
             Some(account) if world.accounts.get(account).kind() == AccountKind::User => {
                 Judged::Delegate(Target::Existing(account))
             }
@@ -168,7 +168,7 @@ fn judge(world: &World, policy: &Policy, matching: &Matching, party: Party) -> J
         }
         MailboxFate::Protected(by) => Judged::LeftOut(by.text.clone()),
         MailboxFate::Matched(found) => Judged::Delegate(Target::Existing(found.account)),
-        // Frozen until it is certain.
+        // Frozen until the owner is certain.
         MailboxFate::Evidence(account) if !matching.frozen.contains(account) => {
             Judged::Delegate(Target::Existing(*account))
         }
@@ -191,7 +191,7 @@ fn judge(world: &World, policy: &Policy, matching: &Matching, party: Party) -> J
     }
 }
 
-/// R12: a right of a person whose mailbox is not judged here is not taken from an active account.
+/// R12: a person whose mailbox is not judged here keeps the delegation if their account is active.
 fn kept_or_pruned(
     world: &World,
     matching: &Matching,

@@ -1,4 +1,4 @@
-//! The two sides compared: what should change, and what is left alone and why (R12, R19–R25).
+//! Compares both sides: what should change, and what is left alone and why (R12, R19–R25).
 
 mod attributes;
 mod leavers;
@@ -158,7 +158,7 @@ impl Differ<'_> {
         }
     }
 
-    /// What is said about the addresses and the trustees of a mailbox in scope.
+    /// The notes about the addresses and the trustees of a mailbox in scope.
     fn remarks(&mut self, ix: MailboxIx, mailbox: &Mailbox) {
         for text in &mailbox.malformed_aliases {
             self.note(
@@ -245,7 +245,7 @@ impl Differ<'_> {
         delta.owner = delta.tie.and(mailbox.object_id);
         let delta_count = self.out.deltas.len();
         self.attributes(delta, ix, mailbox, found.account);
-        // R21: while the mailbox needs no account, nothing is held that a person could approve.
+        // R21: while the mailbox needs no account, there is nothing to approve, so no note asks for an approval.
         if self.out.deltas.len() == delta_count && !self.world.accounts.is_active(found.account) {
             let primary = mailbox.primary.as_str();
             let notes = &mut self.out.notes;
@@ -253,8 +253,8 @@ impl Differ<'_> {
         }
     }
 
-    /// R45: whose functional account it is, and what of it is to be compared while it is empty, is for a run that reads
-    /// permissions.
+    /// R45: a quick run does not decide who owns a functional account, nor what of an empty one is compared: a run that
+    /// reads permissions does.
     fn is_left_to_full_run(&self, found: &Match) -> bool {
         let accounts = &self.world.accounts;
         self.keeps_functional == Some(FunctionalKept::NotRead)
@@ -287,7 +287,7 @@ impl Differ<'_> {
         );
         self.note(&mailbox.primary, Code::AliasEvidence, &*text);
         if mailbox.object_id.is_none() {
-            // It cannot be approved who gets it (R27), and its extension could not be written (R23).
+            // No approval can name who gets the account (R27), and its extension could not be written (R23).
             let text = "the mailbox has no object id, so no account can become its own";
             self.note(&mailbox.primary, Code::NoObjectId, text);
             return;
@@ -309,7 +309,8 @@ impl Differ<'_> {
         }
     }
 
-    /// R14: a mailbox that left the source filter is treated as absent; it is known, so Exchange is not asked.
+    /// R14: a mailbox that left the source filter is treated as absent. Exchange is not asked about it, since the
+    /// mailbox was read.
     fn left_filter(&mut self, ix: MailboxIx, mailbox: &Mailbox, account: AccountIx) {
         let view = self.world.accounts.get(account);
         if self.keeps(view, &mailbox.primary) {
@@ -390,7 +391,7 @@ impl Differ<'_> {
                 self.note(&mailbox.primary, code, text);
                 return;
             }
-            (Delegates::Unknown, AccountKind::Functional) => return, // R11; noted with the reason
+            (Delegates::Unknown, AccountKind::Functional) => return, // R11; a note has the reason
             (Delegates::Unknown, AccountKind::User) => {}
             (Delegates::Known { wanted, .. }, _) => delta.add_delegates.clone_from(wanted),
         }
@@ -413,7 +414,7 @@ impl Differ<'_> {
 
     fn account(&mut self, ix: AccountIx, account: AccountView<'_>) {
         match self.matching.account(ix) {
-            // Foreign accounts are counted, not listed; an owned account was looked at with its mailbox.
+            // Foreign accounts are counted, not listed. An owned account was handled with its mailbox.
             AccountFate::Foreign | AccountFate::Owned(_) | AccountFate::Evidence(_) => {}
             AccountFate::MailboxOutsideDomains(mailbox) => {
                 let text = format!(
@@ -451,12 +452,12 @@ impl Differ<'_> {
         }
     }
 
-    /// Whether a mailbox with exactly this address was read: then the note is about the mailbox itself.
+    /// Whether a mailbox with exactly this address was read. The note is then about the mailbox.
     fn is_own_mailbox(&self, address: &SmtpAddress) -> bool {
         !self.world.directory.with_address(address).is_empty()
     }
 
-    /// R19, R22: while an account is to be inactive only its status and its addresses are compared.
+    /// R19, R22: only the status and the addresses of an account that is to be inactive are compared.
     fn suspend(&mut self, mut delta: Delta, rule: &str, why: &str) {
         let Target::Existing(ix) = delta.target else {
             return;
@@ -474,7 +475,8 @@ impl Differ<'_> {
     }
 }
 
-/// R17, R22: an account that is tied by (a) or (b) follows its mailbox to another address, also while it is to be inactive.
+/// R17, R22: an account that is tied by (a) or (b) follows its mailbox to another address, even if it is to be
+/// inactive.
 fn follow(delta: &mut Delta, mailbox: &Mailbox, found: &Match) {
     if found.level == Level::Principal || delta.address == mailbox.primary {
         return;

@@ -22,8 +22,8 @@ pub enum Party {
     Rejected(u32),
 }
 
-/// The mailbox list after `normalise`. The order is that of the addresses, so that nothing depends on the order or
-/// the paging of what was read (R25).
+/// The mailbox list after `normalise`, sorted by address, so that nothing depends on the order or the paging of what
+/// was read (R25).
 #[derive(Debug, Default)]
 pub struct Directory {
     pub mailboxes: Vec<Mailbox>,
@@ -32,17 +32,17 @@ pub struct Directory {
     by_upn: Index<Arc<str>, Party>,
     by_id: Index<Guid, Party>,
     by_name: Index<Arc<str>, Party>,
-    /// R9: names of one that are display names of another, in lower case.
+    /// R9: names that are the display name of another mailbox, in lower case.
     shown_elsewhere: BTreeSet<String>,
 }
 
 impl Directory {
-    /// Rows that are equal count once: an object that moved between two pages comes twice.
+    /// Equal rows count once, since an object that moved between two pages is listed twice.
     pub fn new(records: Vec<MailboxRecord>) -> Self {
         Self::of(records.into_iter().map(|record| normalise(&record)))
     }
 
-    /// The same of rows that were normalised as they came: they take a fraction of the memory.
+    /// The same for rows that were normalised while they were read, which needs a fraction of the memory.
     pub fn of(rows: impl IntoIterator<Item = Normalised>) -> Self {
         let rows = rows.into_iter();
         let mut mailboxes = Vec::with_capacity(rows.size_hint().0);
@@ -128,7 +128,7 @@ impl Directory {
             .map(|(at, mailbox)| (MailboxIx(to_u32(at)), mailbox))
     }
 
-    /// Everybody who has this address, as primary or as alias.
+    /// All mailboxes with this address, as primary or as alias.
     pub fn with_address(&self, address: &SmtpAddress) -> &[Party] {
         self.by_address.get(address)
     }
@@ -158,7 +158,7 @@ impl Directory {
         self.shown_elsewhere.contains(name)
     }
 
-    /// Whether the object of this mailbox was listed more than once, with something changed in between.
+    /// Whether the object of this mailbox was listed more than once with different values.
     pub fn is_seen_twice(&self, mailbox: &Mailbox) -> bool {
         mailbox.object_id.as_ref().is_some_and(|id| {
             let parties = self.by_id.several(&Guid::from(id)).iter();
@@ -176,12 +176,12 @@ impl Directory {
         }
     }
 
-    /// R6: an address of more than one mailbox. As a primary it stays its owner's; as an alias it is contested.
+    /// R6: an address of more than one mailbox. The mailbox whose primary it is keeps it; as an alias it is contested.
     pub fn is_shared_address(&self, address: &SmtpAddress) -> bool {
         !self.by_address.several(address).is_empty()
     }
 
-    /// What a report calls a party.
+    /// The name of a party in reports.
     pub fn label(&self, party: Party) -> &str {
         match party {
             Party::Mailbox(ix) => self.mailbox(ix).primary.as_str(),
@@ -209,7 +209,7 @@ fn add_upn(index: &mut Index<Arc<str>, Party>, name: Option<&Arc<str>>, party: P
     index.add(key, party);
 }
 
-/// Tenants have at most some hundred thousand mailboxes; positions are kept small.
+/// Tenants have at most a few hundred thousand mailboxes, so positions fit in 32 bits.
 pub(super) fn to_u32(at: usize) -> u32 {
     u32::try_from(at).expect("fewer than four thousand million mailboxes and accounts")
 }

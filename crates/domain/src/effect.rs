@@ -8,7 +8,7 @@ use super::{
     hold::digest,
 };
 
-/// What a delta asks for, whatever the order of its sets.
+/// What a delta asks for, independent of the order of its sets.
 pub fn asked(delta: &Delta, accounts: &Accounts, directory: &Directory) -> String {
     let changes = delta.changes();
     let (delegates, others): (Vec<Change>, Vec<Change>) = changes

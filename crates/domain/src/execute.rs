@@ -1,15 +1,16 @@
-//! Carries out an approved plan, without I/O: in its order, with as much overlap as its dependencies allow (R25, R31, R32).
+//! Carries out an approved plan, without I/O: in its order, with as much overlap as its dependencies allow (R25, R31,
+//! R32).
 //!
-//! [`Execution::next`] gives the next request, [`Execution::answered`] takes what came back for it. A step is
+//! [`Execution::next`] gives the next request, [`Execution::answered`] takes the answer to it. A step is
 //!
-//! - waiting, until every step that it waits for has ended;
-//! - ready, until it starts: the first one in the order of the plan starts first, up to [`IN_FLIGHT_MAX`] at a time, and the
-//!   suspends and empties at the end of the plan only after everything before them has ended;
-//! - waiting for a domain, if an alias in it is in a domain that another step asks about (`alias_domains`);
+//! - waiting, until every step that it depends on has ended;
+//! - ready, until it starts: the first one in the order of the plan starts first, up to [`IN_FLIGHT_MAX`] at a time.
+//!   The suspends and empties at the end of the plan start only after everything before them has ended;
+//! - waiting for a domain, if it has an alias in a domain that another step asks about (`alias_domains`);
 //! - sending, from its request (`turn`) to the last answer (`sending`); or
-//! - ended, as its action's outcome tells (`outcome`).
+//! - ended, with an outcome (`outcome`).
 //!
-//! Once the run is stopped, or its time is over, no other step starts, and those that are sending come to their end.
+//! After the run is stopped or its time is over, no other step starts, and the steps that are sending are completed.
 
 mod alias_domains;
 mod outcome;
@@ -44,8 +45,8 @@ use super::{
     world::World,
 };
 
-/// Steps that are sending at a time: enough to use Zivver's whole budget at seconds of latency
-/// (`docs/specs/zivver-scim.md`, "6. Errors and the limiter").
+/// The maximum number of steps that are sending at a time: enough to use Zivver's whole budget when an answer takes
+/// seconds (`docs/specs/zivver-scim.md`, "6. Errors and the limiter").
 pub const IN_FLIGHT_MAX: usize = 32;
 
 /// A plan that is being carried out.
@@ -62,14 +63,15 @@ pub struct Execution<'a> {
     waiting: Vec<u32>,
     dependents: Vec<Vec<StepIx>>,
     sending: BTreeMap<StepIx, Sending>,
-    /// Steps whose request is to be sent, again or for the first time.
+    /// Steps whose request must be sent, for the first time or again.
     to_send: VecDeque<StepIx>,
     actions: Vec<ActionEnd>,
     /// How many steps of each action have not ended.
     open: Vec<u32>,
-    /// Actions whose steps have all ended, and that [`Execution::take_ended`] has not given.
+    /// Actions whose steps have all ended, and that [`Execution::take_ended`] has not returned yet.
     ended: Vec<usize>,
-    /// Where the suspends and empties at the end of the plan begin, and how many steps before them have not ended.
+    /// The position of the first suspend or empty at the end of the plan, and the number of steps before it that have
+    /// not ended.
     stops_from: usize,
     open_before_stops: usize,
     answers: BTreeMap<ScimId, Account>,
@@ -137,8 +139,8 @@ impl<'a> Execution<'a> {
         }
     }
 
-    /// The next request. `None`: wait for an answer, or, if no request is on its way, the execution is over. No more than
-    /// `started_max` steps are started in all.
+    /// The next request. `None`: wait for an answer; if no request is on its way, the execution is over. At most
+    /// `started_max` steps are started in total.
     pub fn next(&mut self, started_max: usize) -> Option<(StepIx, Request)> {
         while self.to_send.is_empty() && self.sending.len() < IN_FLIGHT_MAX {
             let step = self.next_ready(started_max)?;
@@ -149,7 +151,7 @@ impl<'a> Execution<'a> {
         Some((step, request))
     }
 
-    /// Takes what came back for the request of a step.
+    /// Takes the answer to the request of a step.
     pub fn answered(&mut self, step: StepIx, answer: Answer) {
         let Some(sending) = self.sending.get_mut(&step) else {
             return;
@@ -163,12 +165,12 @@ impl<'a> Execution<'a> {
         }
     }
 
-    /// Starts nothing more, for this cause. The first cause counts.
+    /// Starts no more steps, for this cause. The first cause is kept.
     pub fn stop(&mut self, cause: String) {
         self.stopped.get_or_insert(cause);
     }
 
-    /// Why nothing more is started; the time is no cause.
+    /// The cause given to `stop`. The end of the run's time is not a cause.
     pub fn stopped(&self) -> Option<&str> {
         self.stopped.as_deref()
     }
@@ -197,7 +199,7 @@ impl<'a> Execution<'a> {
         }
     }
 
-    /// What came of it, once no request is on its way.
+    /// The result, once no request is on its way.
     pub fn finish(mut self) -> Applied {
         let actions = self.actions.iter_mut().zip(&self.open);
         for (action, _) in actions.filter(|(_, open)| **open > 0) {
@@ -227,7 +229,7 @@ impl<'a> Execution<'a> {
         }
     }
 
-    /// The account of an action as what was accepted of it leaves it; `None` if nothing was.
+    /// The account of an action after its accepted requests; `None` if none was accepted.
     fn accepted(&self, action: usize) -> Option<Account> {
         let asked = &self.actions[action].asked;
         if *asked == Asked::default() {
@@ -235,7 +237,7 @@ impl<'a> Execution<'a> {
         }
         let target = self.plan.deltas()[action].target;
         let account = match target {
-            // Zivver may have kept less than it was asked for (R24).
+            // Zivver may have stored less than the request asked for (R24).
             Target::New(mailbox) => self.situation.created.get(&mailbox)?.clone(),
             Target::Existing(_) => asked.on(self.situation.account(target)?),
         };
@@ -243,7 +245,7 @@ impl<'a> Execution<'a> {
         Some(answer.unwrap_or(account))
     }
 
-    /// The next step that may start, unless nothing more is to be started.
+    /// The next step that may start. `None` if there is none, or if the run is stopped or cut off.
     fn next_ready(&mut self, started_max: usize) -> Option<StepIx> {
         let first = self.ready.first()?;
         if self.stopped.is_some() {
@@ -253,14 +255,14 @@ impl<'a> Execution<'a> {
             self.is_cut_off = true;
             return None;
         }
-        // R25: nothing is taken away before all else is settled.
+        // R25: nothing is taken away before everything else has ended.
         if first.0 as usize >= self.stops_from && self.open_before_stops > 0 {
             return None;
         }
         self.ready.pop_first()
     }
 
-    /// Begins to send a step, or ends it if there is nothing to send. A step that waits for a domain is started again.
+    /// Begins to send a step, or ends it if there is nothing to send. A step that waited for a domain is started again.
     fn start(&mut self, step: StepIx) {
         let turn = self.situation.turn(step);
         let action = self.situation.step(step).action;
@@ -340,7 +342,7 @@ impl<'a> Execution<'a> {
         self.release(step);
     }
 
-    /// Makes those ready that waited for this step alone.
+    /// Makes the steps ready that waited only for this step.
     fn release(&mut self, step: StepIx) {
         for dependent in std::mem::take(&mut self.dependents[step.0 as usize]) {
             let waiting = &mut self.waiting[dependent.0 as usize];
@@ -356,7 +358,7 @@ impl<'a> Execution<'a> {
         match end {
             _ if is_outage => self.failures_in_a_row += 1,
             StepEnd::Done | StepEnd::Refused => self.failures_in_a_row = 0,
-            // Zivver was not asked, so it has not answered either.
+            // Zivver was not asked, so it has not answered.
             StepEnd::NotNeeded | StepEnd::LeftOut | StepEnd::Failed | StepEnd::Unsent => {}
         }
         if self.failures_in_a_row >= self.failures_in_a_row_max {
@@ -368,8 +370,8 @@ impl<'a> Execution<'a> {
         }
     }
 
-    /// R16: an account that was found by its address, and that belongs to another object id, is not taken for the one that
-    /// was to be created.
+    /// R16: an account that was found by its address and belongs to another object id does not count as the one to be
+    /// created.
     fn without_another(&self, step: StepIx, mut ended: Ended) -> Ended {
         if let (Target::New(mailbox), Some(created)) =
             (self.situation.step(step).target, &ended.created)

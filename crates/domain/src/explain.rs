@@ -1,4 +1,4 @@
-//! Why an account looks as it does: facts, rules, decision, for any address (R40).
+//! Explains the state of any address: facts, rules, decision (R40).
 
 use std::collections::BTreeSet;
 
@@ -26,7 +26,7 @@ use super::{
     world::{MailboxScope, Policy, World},
 };
 
-/// Everything there is to say about one address.
+/// All facts and decisions about one address.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Explanation {
     pub address: String,
@@ -34,18 +34,18 @@ pub struct Explanation {
     pub verdict: String,
     pub mailboxes: Vec<MailboxFacts>,
     pub accounts: Vec<AccountFacts>,
-    /// R13: addresses of both sides that no rule compares, because their domain is not claimed.
+    /// R13: addresses of both sides that no rule compares, since their domain is not claimed.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub outside: Vec<String>,
-    /// What would change, with the rules behind it.
+    /// The planned changes, with their rules.
     pub actions: Vec<Action>,
     pub held: Vec<HeldFact>,
-    /// What else the rules say about it.
+    /// The other findings about it.
     pub notes: Vec<Note>,
-    /// Set where no mailbox, account or other recipient has the address: it is most likely mistyped.
+    /// Set if no mailbox, account or other recipient has the address, which is then most likely mistyped.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub unknown: Option<UnknownAddress>,
-    /// R42: set where it is from a snapshot; otherwise both sides were just read.
+    /// R42: set if the answer is from a snapshot. Otherwise both sides were read for it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub as_of: Option<AsOf>,
 }
@@ -67,9 +67,9 @@ pub struct MailboxFacts {
     pub display_name: String,
     pub aliases: Vec<String>,
     pub disabled: Option<bool>,
-    /// Who has Full Access, each with the way it came; `None` where it is unknown or was not asked.
+    /// Who has Full Access, each with the path by which it came. `None` if it is unknown or was not asked.
     pub full_access: Option<Vec<String>>,
-    /// Where the mailbox stands, and which account is its own.
+    /// What the rules say about the mailbox, and which account belongs to it.
     pub standing: String,
 }
 
@@ -84,10 +84,10 @@ pub struct AccountFacts {
     pub aliases: Vec<String>,
     pub delegates: Vec<String>,
     pub external_account_id: Option<String>,
-    /// When we suspended it, and from when Zivver may delete it.
+    /// When this program suspended it, and from when Zivver may delete it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub suspended: Option<Suspended>,
-    /// Whose it is.
+    /// Who owns it.
     pub standing: String,
 }
 
@@ -99,7 +99,7 @@ pub struct HeldFact {
     pub change: HeldChange,
 }
 
-/// What the newest runs for everybody held: a plan for one address does not know what is taken from others.
+/// What the newest runs for all accounts held. A plan for one address does not know what is taken from others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LastRun {
     /// Each with the id of its run.
@@ -209,7 +209,7 @@ fn held_now(plan: &Plan, about: impl Fn(&str) -> bool) -> Vec<HeldFact> {
         .collect()
 }
 
-/// Whether only some permissions were read: then it is not known who else loses access.
+/// Whether only some permissions were read. It is then unknown who else loses access.
 fn is_partial(world: &World, policy: &Policy) -> bool {
     world.directory.iter().any(|(ix, _)| {
         let read = world
@@ -249,7 +249,7 @@ fn held_then<'a>(
         })
 }
 
-/// `stranger` says what an address without mailbox and without account is.
+/// `stranger` describes an address without mailbox and account.
 pub(super) fn verdict(explanation: &Explanation, stranger: impl FnOnce() -> String) -> String {
     let first_note = explanation
         .notes
@@ -294,7 +294,7 @@ fn stranger(address: &SmtpAddress, world: &World) -> String {
     }
 }
 
-/// The address, with the nearest ones, if nothing was found that has it.
+/// The address with the nearest known ones, if nothing has it.
 fn unknown(
     address: &SmtpAddress,
     explanation: &Explanation,

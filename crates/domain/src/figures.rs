@@ -1,5 +1,5 @@
-//! How the accounts stood at the end of the last complete run (R28). Until the next complete run these are the figures that
-//! every page and message shows, with their time: a run that failed or was for some accounts did not see the others.
+//! The state of the accounts at the end of the last complete run (R28). Every page and message shows these figures with
+//! their time until the next complete run, since a run that failed or was for some accounts did not see all of them.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -15,14 +15,14 @@ use super::{
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Figures {
     pub run: String,
-    /// RFC 3339, UTC: from when the figures are.
+    /// RFC 3339, UTC: when that run ended.
     pub ended: String,
-    /// As the run read them, like the two numbers below.
+    /// As the run read them, like the next two numbers.
     pub mailboxes: u32,
     pub in_scope: u32,
     /// Active accounts in Zivver.
     pub active: u32,
-    /// Changes that were not made, of each kind.
+    /// Changes that were not made, by kind.
     pub pending: BTreeMap<ActionKind, u32>,
     pub held: Vec<HeldLine>,
     /// Accounts with a change that was refused or failed.
@@ -87,7 +87,7 @@ pub(super) fn held_lines(report: &Report) -> Vec<HeldLine> {
 }
 
 impl ActionOutcome {
-    /// Whether the action is still to be made.
+    /// Whether the action must still be made.
     pub fn is_pending(self) -> bool {
         match self {
             Self::Planned | Self::Remaining => true,

@@ -1,4 +1,4 @@
-//! Groups by what an access entry may call them (R9).
+//! Groups by every text with which an access entry may name them (R9).
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Limits on what a run may take away or give to another person, and what is held beyond them (R26, R27).
+//! Limits on what a run may take away or give to another person, and on what is held beyond them (R26, R27).
 
 use std::{fmt, str::FromStr};
 
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub enum Class {
     /// Suspended users and emptied functional accounts.
     Suspend,
-    /// Removed delegates and members, those of emptied accounts included.
+    /// Removed delegates and members, including those of emptied accounts.
     DelegateRemoval,
     AliasRemoval,
     /// Renames by mapping or `ExternalAccountId`.
@@ -20,16 +20,17 @@ pub enum Class {
     Stray,
     /// Giving an account to another object id, or renaming it on the evidence of an alias.
     Identity,
-    /// New accounts: each costs a licence.
+    /// New accounts. Each costs a licence.
     Create,
     /// Writing a sign-in key where this program has not written one before (R23).
     SignInKey,
-    /// R37: doing again what a person has undone. It has no setting: it is always held.
+    /// R37: repeating a change that a person has undone. It has no setting, since it is always held.
     Undone,
 }
 
 impl Class {
-    /// Those with a limit that can be set, the gravest first: a change that counts in several is held under the first (R26).
+    /// The classes with a configurable limit, the most serious first. A change that counts in several is held under the
+    /// first (R26).
     pub const ALL: [Self; 9] = [
         Self::Identity,
         Self::Stray,
@@ -42,7 +43,7 @@ impl Class {
         Self::Create,
     ];
 
-    /// The setting that holds its limit, without prefix; for `Undone` only a name.
+    /// The setting with its limit, without prefix. For `Undone` only a name.
     pub fn setting(self) -> &'static str {
         match self {
             Self::Suspend => "MAX_SUSPEND",
@@ -76,7 +77,7 @@ impl Class {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
     Count(u32),
-    /// In hundredths of a percent of what is there, but at least `min`.
+    /// In hundredths of a percent of the base, but at least `min`.
     Percent {
         hundredths: u32,
         min: u32,
@@ -85,7 +86,7 @@ pub enum Limit {
 }
 
 impl Limit {
-    /// How many changes of a class may be made where `base` things are there. Fractions are cut off.
+    /// How many changes of a class are allowed if there are `base` things. Fractions are cut off.
     pub fn of(self, base: u32) -> u32 {
         match self {
             Self::Count(count) => count,
@@ -98,7 +99,7 @@ impl Limit {
     }
 }
 
-/// A limit that cannot be read.
+/// A limit that cannot be parsed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{0:?} is not a limit; write a count like 25, a percentage like 5%, or both like 5%,min 5 (100% switches it off)"
@@ -182,7 +183,7 @@ impl fmt::Display for Limit {
     }
 }
 
-/// One limit a class (R26), with the defaults of the rules.
+/// One limit for each class (R26). The default values are those of the rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     pub suspend: Limit,

@@ -1,4 +1,4 @@
-//! Whether runs do what they should (R28): what a success is, and what is unhealthy.
+//! Whether runs succeed as they should (R28): the definition of a success, and of an unhealthy app.
 
 use std::{fmt, time::Duration};
 
@@ -11,22 +11,22 @@ use super::{
     schedule::{Schedule, ScheduleError},
 };
 
-/// Without a success for so many seconds something is wrong: a nightly run, and [`LATE_MAX_S`].
+/// The maximum age of the last success, in seconds: a nightly run, and [`LATE_MAX_S`].
 const SUCCESS_AGE_MAX_S: i64 = 26 * 3600;
 
-/// How long after its time a run of the schedule may succeed.
+/// How long after its time in the schedule a run may succeed.
 const LATE_MAX_S: i64 = 2 * 3600;
 
-/// Times of the schedule that are named.
+/// How many times of the schedule are listed.
 const UPCOMING: usize = 3;
 
-/// Clocks of two machines differ by less.
+/// The clocks of two machines differ by less than this.
 pub const CLOCKS_DIFFER_S: i64 = 60;
 
-/// After so many times of the schedule without a success something is wrong, where quick runs are scheduled (R45).
+/// How many times of the schedule without a success are a problem, if quick runs are scheduled (R45).
 const TIMES_WITHOUT_SUCCESS: usize = 3;
 
-/// What is judged of a run in the history. Times are epoch seconds.
+/// What health needs to know about a run in the history. Times are epoch seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Run<'a> {
     pub id: &'a str,
@@ -37,21 +37,22 @@ pub struct Run<'a> {
     pub started: Option<i64>,
     pub ended: Option<i64>,
     pub error: Option<&'a str>,
-    /// Neither an undo (R37) nor for some accounts (R39) or some changes (R28) only, and under the settings of the program.
+    /// Not an undo (R37), not restricted to some accounts (R39) or changes (R28), and under the settings of the
+    /// program.
     pub is_for_all: bool,
-    /// R46: a preview under other settings, which says nothing of how runs fare.
+    /// R46: a preview under other settings, which says nothing about the success of runs.
     pub is_hypothetical: bool,
     /// An apply whose process ended in the middle (R35).
     pub was_killed: bool,
 }
 
 impl Run<'_> {
-    /// Whether it came to its end, and looked at all accounts as they are, with their permissions.
+    /// Whether it ended and looked at all accounts as they are, with their permissions.
     pub fn saw_everybody(&self) -> bool {
         self.ended_well() && self.depth == Depth::Full
     }
 
-    /// R45: whether it is a quick run that came to its end, and looked at all accounts.
+    /// R45: whether it is a quick run that ended and looked at all accounts.
     pub fn saw_everybody_quickly(&self) -> bool {
         self.ended_well() && self.depth == Depth::Quick
     }
@@ -61,7 +62,7 @@ impl Run<'_> {
         self.is_fresh(setting) && self.depth == Depth::Full
     }
 
-    /// R45: as a success, of any depth: what a quick run covers is as new as this run.
+    /// R45: like a success, but of any depth. What a quick run covers is as new as this run.
     pub fn is_fresh(&self, setting: PerformSync) -> bool {
         self.ended_well() && self.mode == setting.timer_mode()
     }
@@ -70,7 +71,8 @@ impl Run<'_> {
         self.has_ended_for_all() && self.outcome != RunOutcome::Failed
     }
 
-    /// When the work began, which its id tells where it took several invocations (epoch seconds).
+    /// When the work began, in epoch seconds: the earlier of `started` and the time in the id, since a run can take
+    /// several invocations.
     fn began(&self) -> Option<i64> {
         let of_id = || {
             let (day, time) = self.id.split_once('T')?;
@@ -81,13 +83,13 @@ impl Run<'_> {
         self.started.into_iter().chain(of_id()).min()
     }
 
-    /// Whether it says how the runs of the timer fare: it is a success, or could have been one.
+    /// Whether it says something about the runs of the timer: it is a success, or could have been one.
     fn counts(&self, setting: PerformSync) -> bool {
         self.has_ended_for_all() && self.mode == setting.timer_mode()
     }
 
-    /// Where it comes among other runs, by when it began. A run that waited in a queue began later than its id says; after a
-    /// clock that was ahead, ids are later than the clock (R28).
+    /// Its position among other runs, by the time when it began. A run that waited in a queue began later than its id
+    /// says. After a clock that was ahead was corrected, ids are later than the clock (R28).
     pub fn position(&self) -> String {
         let started = self.started.and_then(|at| Timestamp::from_second(at).ok());
         let started = started.map(|at| at.strftime("%Y%m%dT%H%M%SZ").to_string());
@@ -96,7 +98,7 @@ impl Run<'_> {
             .unwrap_or_else(|| self.id.to_owned())
     }
 
-    /// A run that a person stopped says nothing (R34).
+    /// A run that a person stopped does not count (R34).
     fn has_ended_for_all(&self) -> bool {
         let has_ended = self.state == RunState::Ended && self.outcome != RunOutcome::Stopped;
         has_ended && self.is_for_all
@@ -124,17 +126,17 @@ impl<'a> From<&'a Report> for Run<'a> {
     }
 }
 
-/// Epoch seconds of a time in a report.
+/// Converts a time of a report to epoch seconds.
 pub fn epoch(time: &str) -> Option<i64> {
     time.parse().ok().map(Timestamp::as_second)
 }
 
-/// R45: the newest success of any depth; `runs` are the newest first.
+/// R45: the newest success of any depth. `runs` are sorted from new to old.
 pub fn last_fresh<'r, 'a>(runs: &'r [Run<'a>], setting: PerformSync) -> Option<&'r Run<'a>> {
     runs.iter().find(|run| run.is_fresh(setting))
 }
 
-/// The newest success; `runs` are the newest first.
+/// The newest success. `runs` are sorted from new to old.
 pub fn last_success<'r, 'a>(runs: &'r [Run<'a>], setting: PerformSync) -> Option<&'r Run<'a>> {
     runs.iter().find(|run| run.is_success(setting))
 }
@@ -148,10 +150,10 @@ pub struct FirstSeen {
     pub ticks: Option<Ticks>,
 }
 
-/// What came of a schedule.
+/// The last known tick of a schedule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ticks {
-    /// `SYNC_SCHEDULE`; the ticks of another schedule tell nothing of this one.
+    /// `SYNC_SCHEDULE`. The ticks of another schedule say nothing about this one.
     pub schedule: String,
     /// The last tick, or when the schedule was first seen (epoch seconds).
     pub last: i64,
@@ -165,7 +167,8 @@ impl FirstSeen {
         }
     }
 
-    /// Seen at `now`. The first time of all, an app that has a history is as old as that.
+    /// Records that the app was seen at `now`. For an app that is recorded for the first time and has a history, the
+    /// history tells the time.
     #[must_use]
     pub fn noted(mut self, mode: Mode, now: i64, runs: &[Run<'_>]) -> Self {
         let is_new = self == Self::default();
@@ -175,12 +178,12 @@ impl FirstSeen {
             Mode::Apply => &mut self.apply,
         };
         let began = seen.or(oldest.filter(|_| is_new)).unwrap_or(now);
-        // A clock that was ahead.
+        // The clock was ahead.
         *seen = Some(began.min(now));
         self
     }
 
-    /// `host` runs the app at `now`, and with `is_tick` it just started the timer.
+    /// Records that `host` runs the app at `now`. With `is_tick` it has just started the timer.
     #[must_use]
     pub fn ticked(mut self, host: &Host, is_tick: bool, now: i64) -> Self {
         if let Some(schedule) = host.schedule.as_ref().filter(|_| host.is_present) {
@@ -188,7 +191,7 @@ impl FirstSeen {
             let last = known.filter(|_| !is_tick).map_or(now, |ticks| ticks.last);
             self.ticks = Some(Ticks {
                 schedule: schedule.clone(),
-                // A clock that was ahead.
+                // The clock was ahead.
                 last: last.min(now),
             });
         }
@@ -196,32 +199,32 @@ impl FirstSeen {
     }
 }
 
-/// What decides whether the host ever starts the timer.
+/// What decides whether the host starts the timer at all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Host {
     /// The Functions host started this process.
     pub is_present: bool,
     /// `SYNC_SCHEDULE`
     pub schedule: Option<String>,
-    /// The settings that switch one of our functions off.
+    /// The settings that disable one of the functions of this app.
     pub disabled: Vec<String>,
     /// R45: `FULL_EVERY`
     pub full_every: Duration,
 }
 
 impl Host {
-    /// `None` where no schedule is set.
+    /// `None` if no schedule is set.
     pub fn schedule(&self) -> Option<Result<Schedule, ScheduleError>> {
         self.schedule.as_deref().map(Schedule::parse)
     }
 
-    /// When the timer is due next, after `now`.
+    /// When the timer is next due, after `now`.
     pub fn upcoming(&self, now: Timestamp) -> Vec<Timestamp> {
         let schedule = self.schedule().and_then(Result::ok);
         schedule.map_or_else(Vec::new, |schedule| schedule.upcoming(now, UPCOMING))
     }
 
-    /// R28: why the host never starts what must start.
+    /// R28: why the host does not start the functions that it must start.
     pub fn problems(&self) -> Vec<Problem> {
         let disabled = self.disabled.iter().cloned().map(Problem::Disabled);
         let schedule = match (&self.schedule, self.schedule()) {
@@ -235,7 +238,7 @@ impl Host {
         schedule.into_iter().chain(disabled).collect()
     }
 
-    /// How long it is from the last time of the schedule at or before `at` to the next one.
+    /// The time from the last occurrence of the schedule at or before `at` to the next one.
     fn interval_s(&self, at: i64) -> Option<i64> {
         let schedule = self.schedule()?.ok()?;
         let at = Timestamp::from_second(at).ok()?;
@@ -252,11 +255,12 @@ impl Host {
         (interval < self.full_every_s()).then_some(interval)
     }
 
-    /// R45: which kind of run a tick at `at` makes, after these runs. With a schedule that is rarer than `FULL_EVERY` each is a
-    /// full one: a person's run in between must not put off the next full run by a whole interval.
+    /// R45: the depth of the run that a tick at `at` starts, after these runs. If the schedule is less frequent than
+    /// `FULL_EVERY`, every run is a full one: a run that a person starts in between must not delay the next full run by
+    /// a whole interval.
     pub fn depth_at(&self, at: i64, runs: &[Run<'_>], setting: PerformSync) -> Depth {
         let began = last_success(runs, setting).and_then(Run::began);
-        // A run that is still to come says nothing: the clock is behind.
+        // A run in the future does not count: the clock is behind.
         let age = began.map(|began| at - began).filter(|age| *age >= 0);
         match age {
             Some(age) if age < self.full_every_s() && self.has_quick_at(at) => Depth::Quick,
@@ -269,10 +273,10 @@ impl Host {
         self.quick_interval_s(at).is_some()
     }
 
-    /// How old the last success may be. Where the timer is due less often than daily, as long as its interval and
-    /// [`LATE_MAX_S`]; with quick runs between (R45), as long as that and `FULL_EVERY`.
+    /// The maximum age of the last success. If the timer is due less often than daily, its interval and [`LATE_MAX_S`];
+    /// with quick runs in between (R45), that and `FULL_EVERY`.
     fn success_age_max_s(&self, now: i64) -> i64 {
-        // What was due just now may still run.
+        // A run that was due just now may still be in progress.
         let at = now - LATE_MAX_S;
         let between = self.quick_interval_s(at).map(|_| self.full_every_s());
         let of_schedule = self.interval_s(at).unwrap_or_default();
@@ -282,8 +286,8 @@ impl Host {
         of_schedule.max(SUCCESS_AGE_MAX_S)
     }
 
-    /// R45: how old the last success of any depth may be, where quick runs are scheduled: the three intervals that follow the
-    /// time of the schedule at which it began.
+    /// R45: the maximum age of the last success of any depth, if quick runs are scheduled: the three intervals that
+    /// follow the time of the schedule at which it began.
     fn fresh_age_max_s(&self, ended: i64) -> Option<i64> {
         let first = self.quick_interval_s(ended)?;
         let schedule = self.schedule()?.ok()?;
@@ -293,19 +297,19 @@ impl Host {
     }
 }
 
-/// What health is judged by. Times are epoch seconds.
+/// The input of `problems`. Times are epoch seconds.
 #[derive(Debug, Clone, Copy)]
 pub struct Circumstances<'a> {
     pub setting: PerformSync,
     pub now: i64,
-    /// The newest first.
+    /// Sorted from new to old.
     pub runs: &'a [Run<'a>],
     /// When the app was first seen with this setting; `None` if it never was.
     pub first_seen: Option<i64>,
     pub ticks: Option<&'a Ticks>,
-    /// When a tick failed of which nothing could be recorded, and why.
+    /// The time of a tick that failed without a record, and the reason.
     pub unrecorded: Option<(i64, &'a str)>,
-    /// Why memory, lock or the like cannot be read.
+    /// Why parts of the state, such as memory or lock, cannot be read.
     pub unreadable: &'a [String],
     pub host: &'a Host,
 }
@@ -317,7 +321,7 @@ pub struct Overdue {
     pub age_s: i64,
     pub age_max_s: i64,
     pub has_succeeded: bool,
-    /// R45: what has not succeeded; with quick, runs of any depth.
+    /// R45: the depth of the runs that have not succeeded. `Quick` stands for runs of any depth.
     pub depth: Depth,
 }
 
@@ -333,7 +337,7 @@ pub enum Problem {
         error: String,
     },
     Overdue(Overdue),
-    /// Of an app without a success something else has ended.
+    /// The app has no success yet, and a run of another kind has ended.
     NoSuccessYet {
         run: String,
         why: NoSuccess,
@@ -357,7 +361,7 @@ pub enum Problem {
     Disabled(String),
 }
 
-/// Why a run that ended is no success, whatever the mode.
+/// Why a run that ended is not a success, whatever the mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoSuccess {
     Failed,
@@ -366,19 +370,19 @@ pub enum NoSuccess {
     Quick,
 }
 
-/// Why the app is unhealthy (R28): empty if it is healthy.
+/// Why the app is unhealthy (R28). Empty if it is healthy.
 pub fn problems(of: &Circumstances<'_>) -> Vec<Problem> {
     let mut problems = problems_of_runs(of);
     problems.extend(of.host.problems());
     problems
 }
 
-/// [`problems`] but for those of the host.
+/// [`problems`] without those of the host.
 pub fn problems_of_runs(of: &Circumstances<'_>) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut counting = of.runs.iter().filter(|run| run.counts(of.setting));
     let newest = counting.clone().next();
-    // R45: a quick run that ends well does not make up for a full one that failed.
+    // R45: a successful quick run does not make up for a full run that failed.
     let newest_full = counting.find(|run| run.depth == Depth::Full);
     let newest_quick = newest.filter(|run| run.depth == Depth::Quick);
     let last = newest_full.into_iter().chain(newest_quick);
@@ -423,7 +427,7 @@ pub fn problems_of_runs(of: &Circumstances<'_>) -> Vec<Problem> {
     problems
 }
 
-/// R28, R45: whether there was no success for too long: no full run, or where quick ones are scheduled no run at all.
+/// R28, R45: whether there was no success for too long: no full run, or if quick runs are scheduled no run at all.
 pub fn overdue(of: &Circumstances<'_>) -> Option<Overdue> {
     full_overdue(of).or_else(|| quick_overdue(of))
 }
@@ -440,7 +444,7 @@ fn quick_overdue(of: &Circumstances<'_>) -> Option<Overdue> {
     })
 }
 
-/// A fresh app has as long for its first success.
+/// A new app has the same time for its first success.
 fn full_overdue(of: &Circumstances<'_>) -> Option<Overdue> {
     let success = last_success(of.runs, of.setting);
     let since = match success {
@@ -457,8 +461,8 @@ fn full_overdue(of: &Circumstances<'_>) -> Option<Overdue> {
     })
 }
 
-/// R28: whether a time of the schedule passed without a tick. Why the host never starts the timer, as far as its settings
-/// tell, is told by [`Host::problems`].
+/// R28: whether a time of the schedule passed without a tick. If the settings show why the host does not start the
+/// timer, [`Host::problems`] reports it.
 fn no_tick(of: &Circumstances<'_>) -> Option<Problem> {
     let is_current = |ticks: &&Ticks| of.host.schedule.as_ref() == Some(&ticks.schedule);
     let ticks = of.ticks.filter(is_current)?;
@@ -466,14 +470,14 @@ fn no_tick(of: &Circumstances<'_>) -> Option<Problem> {
         return None;
     }
     let schedule = of.host.schedule()?.ok()?;
-    // The clock that the host waits for may be ahead of that of the tick.
+    // The clock of the host may be ahead of the clock that recorded the tick.
     let last = Timestamp::from_second(ticks.last.checked_add(CLOCKS_DIFFER_S)?).ok()?;
     let due = schedule.next(last)?.as_second();
     (due.saturating_add(LATE_MAX_S) < of.now).then_some(Problem::NoTick { due })
 }
 
-/// A fresh app has time for its first success. That time ends with a run that is a success in no mode, such as a scoped
-/// one: it must not look like the start of an app that works.
+/// A new app has time for its first success. That time ends with a run that is not a success in any mode, such as a
+/// scoped one: it must not look like the start of an app that works.
 fn no_success_yet(of: &Circumstances<'_>) -> Option<Problem> {
     let has_ended = |run: &&Run<'_>| {
         run.state == RunState::Ended && !run.saw_everybody() && !run.is_hypothetical
@@ -493,7 +497,7 @@ fn no_success_yet(of: &Circumstances<'_>) -> Option<Problem> {
     })
 }
 
-/// Ages mean nothing when the newest run, or the last success, is still to come.
+/// The clock is behind if the newest run, or the last success, is in the future. Ages then mean nothing.
 fn clock_is_behind(of: &Circumstances<'_>, success: Option<&Run<'_>>) -> Option<Problem> {
     let (run, started) = of
         .runs

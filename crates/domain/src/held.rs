@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{address::SmtpAddress, guard::Class};
 
-/// All changes of one class that were held, with what it takes to let them go.
+/// All held changes of one class, with the code that approves them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeldSet {
     pub class: Class,
-    /// Names exactly these changes (R27).
+    /// A hash of exactly these changes (R27).
     pub code: String,
-    /// Why, in one line.
+    /// Why they are held, in one line.
     pub reason: String,
     pub changes: Vec<HeldChange>,
 }
@@ -29,7 +29,7 @@ pub struct HeldChange {
 }
 
 impl HeldChange {
-    /// R47: whether a person who selects these accounts selects it; without accounts all are.
+    /// R47: whether the change is of one of these accounts. An empty set means all accounts.
     pub fn is_of(&self, accounts: &BTreeSet<SmtpAddress>) -> bool {
         accounts.is_empty() || accounts.contains(&self.address)
     }

@@ -1,5 +1,5 @@
-//! Takes out of the deltas what exceeds a limit, what a shrunken source makes doubtful, and what a person has rejected (R2,
-//! R26, R27, R47). Changes are held, not accounts: the rest of a delta is applied.
+//! Takes out of the deltas what exceeds a limit, what is doubtful because the source has shrunk, and what a person has
+//! rejected (R2, R26, R27, R47). Changes are held, not accounts: the rest of a delta is applied.
 
 mod base;
 mod fingerprints;
@@ -43,11 +43,11 @@ impl Doubt {
     }
 }
 
-/// What is held: the changes of a class that exceed its limit, or those that the run has held already.
+/// How to decide what is held: the changes of a class that exceed its limit, or those that the run has already held.
 #[derive(Debug, Clone, Copy)]
 pub enum Judge<'a> {
     Limits {
-        /// The state in which the run began, with what was taken away in the 24 hours before.
+        /// The state at the start of the run, with what was taken away in the 24 hours before.
         base: Base,
         doubt: &'a Doubt,
     },
@@ -55,7 +55,7 @@ pub enum Judge<'a> {
     AsBefore(&'a Marks),
 }
 
-/// What decides beside the limits.
+/// The input of the decision besides the limits.
 #[derive(Debug)]
 pub struct Circumstances<'a> {
     pub judge: Judge<'a>,
@@ -63,11 +63,11 @@ pub struct Circumstances<'a> {
     pub approved: &'a BTreeSet<String>,
     /// Epoch seconds.
     pub now: i64,
-    /// R37: what was undone and is to be held.
+    /// R37: what was undone and is therefore held.
     pub undone: BTreeMap<ScimId, Undone>,
 }
 
-/// Held changes by [`key_of`], to be recognised when Zivver has been read again.
+/// Held changes by [`key_of`], so that they are recognised after Zivver was read again.
 pub type Marks = BTreeMap<String, Mark>;
 
 /// In which set a change is held, and why.
@@ -77,26 +77,26 @@ pub struct Mark {
     pub reason: String,
 }
 
-/// R47: the rejected changes that a plan would make otherwise, by fingerprint.
+/// R47: the rejected changes that the plan would otherwise make, by fingerprint.
 pub type Met = BTreeMap<String, Target>;
 
-/// The deltas that are applied, and what is held beside them.
+/// The deltas that are applied, and what is held.
 #[derive(Debug)]
 pub struct Guarded {
     pub deltas: Vec<Delta>,
     pub held: Vec<HeldSet>,
     pub marks: Marks,
-    /// R26: the classes that exceed their limit, with what it was of.
+    /// R26: the classes that exceed their limit, with the base of the limit.
     pub exceeded: BTreeMap<Class, u32>,
     /// Fingerprints of approved changes that are in the plan (R27: each is applied once).
     pub used: BTreeSet<String>,
-    /// R37: what is undone still, without what was approved.
+    /// R37: what is still undone, without what was approved.
     pub undone: BTreeMap<ScimId, Undone>,
-    /// R47: what is not made since a person has rejected it.
+    /// R47: what is not made because a person has rejected it.
     pub rejected: Met,
 }
 
-/// A change that counts in a limit.
+/// A change that counts towards a limit.
 struct Unit {
     /// Position of its delta.
     at: usize,
@@ -109,9 +109,9 @@ struct Unit {
 enum UnitState {
     Open,
     Approved,
-    /// R17: the rest of a rename that left its account at an intermediate address: it counts, and is not held.
+    /// R17: the rest of a rename whose account is at an intermediate address. It counts, but is not held.
     Begun,
-    /// Held, or taken out with what it rests on.
+    /// Held, or taken out with the change that it depends on.
     Out,
 }
 
@@ -122,7 +122,7 @@ impl Unit {
     }
 }
 
-/// R2, R26, R37: each change is carried out, or held once, in a set under its gravest class.
+/// R2, R26, R37: each change is carried out, or held once, in a set under its most serious class.
 pub fn guard(
     deltas: Vec<Delta>,
     accounts: &Accounts,
@@ -161,7 +161,7 @@ pub fn guard(
         Judge::Limits { base, doubt } => {
             for class in Class::ALL {
                 let base = base.of(class);
-                // What was held must not come within its limit by what the same run created (R36).
+                // Accounts that the run itself created must not bring a held change within its limit (R36).
                 let base = memory.held_of.get(&class).map_or(base, |of| base.min(*of));
                 let wanted = guarding.wanted(class, memory.spent_since_yesterday(class, now), base);
                 if let Some(reason) = refusal(class, wanted, policy, doubt) {
@@ -186,7 +186,7 @@ struct Guarding<'a> {
     begun: &'a BTreeMap<ScimId, BegunRename>,
     rejections: &'a Rejections,
     rejected: Met,
-    /// R47: what was rejected a short while ago counts as if it were open.
+    /// R47: the number of changes rejected in the last 24 hours, which count like open ones.
     rejected_of: BTreeMap<Class, u32>,
     units: Vec<Unit>,
     ledger: Ledger<'a>,
@@ -198,7 +198,7 @@ struct Guarding<'a> {
 /// R47: fingerprints of rejected changes.
 struct Rejections {
     all: BTreeSet<String>,
-    /// Those that count in the limits still.
+    /// Those that still count towards the limits.
     new: BTreeSet<String>,
 }
 
@@ -219,13 +219,13 @@ impl Rejections {
 struct Ledger<'a> {
     accounts: &'a Accounts,
     judge: Judge<'a>,
-    /// By class, with the reasons of its changes.
+    /// By class, with the reasons for holding.
     held: BTreeMap<Class, (BTreeSet<String>, Vec<HeldChange>)>,
     marks: Marks,
 }
 
 impl Ledger<'_> {
-    /// R2: a doubt about the change itself is said whatever it is held for.
+    /// R2: a doubt about the change itself is always part of the reason.
     fn record(&mut self, delta: &Delta, change: &Change, class: Class, reason: &str) {
         let key = mark_key(delta, change, self.accounts);
         let own = match self.judge {
@@ -242,8 +242,8 @@ impl Ledger<'_> {
 }
 
 impl Guarding<'_> {
-    /// R37: takes out what a person has undone. What is approved is done again, whatever the limits of its class say, and
-    /// is not undone any more. Gives what is undone still.
+    /// R37: takes out what a person has undone. What is approved is done again, whatever the limits of its class say,
+    /// and no longer counts as undone. Returns what is still undone.
     fn hold_undone(&mut self, mut undone: BTreeMap<ScimId, Undone>) -> BTreeMap<ScimId, Undone> {
         let mut runs = BTreeSet::new();
         for at in 0..self.deltas.len() {
@@ -268,9 +268,9 @@ impl Guarding<'_> {
         undone
     }
 
-    /// Whether something of the delta is held.
+    /// Returns whether something of the delta is held.
     fn hold_undone_of(&mut self, at: usize, undone: &mut BTreeSet<String>) -> bool {
-        // Who an account belongs to is the first question (R16), and held by itself; what happens meanwhile is not.
+        // The question of who owns an account is held separately (R16), without what happens in the meantime.
         let waits = self.deltas[at].waits_for_identity();
         let mut subject = if waits {
             match &self.deltas[at].unless_approved {
@@ -319,8 +319,8 @@ impl Guarding<'_> {
         is_held
     }
 
-    /// R47: takes out what a person has rejected. A key without which something else that a limit applies to cannot be made
-    /// is left, to be held with that. Gives whether there is one.
+    /// R47: takes out what a person has rejected. A rejected key stays if another change with a limit needs it, and is
+    /// held with that. Returns whether there is such a key.
     fn take_out_rejected(&mut self, at: usize) -> bool {
         if self.rejections.all.is_empty() {
             return false;
@@ -361,7 +361,8 @@ impl Guarding<'_> {
         }
     }
 
-    /// R47: whether an account is emptied since its mailbox has no delegate left (R12), of which a person has rejected a removal.
+    /// R47: whether an account is emptied because its mailbox has no delegate left (R12), and a person has rejected one
+    /// of the removals.
     fn has_rejected_member(&self, at: usize) -> bool {
         let delta = &self.deltas[at];
         let has_mailbox = delta.reasons.iter().any(|reason| reason.rule == "R12");
@@ -376,7 +377,8 @@ impl Guarding<'_> {
         }) && approved_changes(delta, self.accounts, self.approved).is_empty()
     }
 
-    /// R47: by which fingerprints a change is rejected. What is approved is not: that is said later.
+    /// R47: the fingerprints under which a change is rejected. Empty if the change is approved, since the approval is
+    /// newer.
     fn rejected(&self, delta: &Delta, change: &Change) -> Vec<String> {
         let known = |decided| known_again(None, delta, change, self.accounts, decided);
         if known(self.approved).is_empty() {
@@ -386,7 +388,7 @@ impl Guarding<'_> {
         }
     }
 
-    /// Lists the changes of a delta that a limit applies to.
+    /// Lists the changes of a delta to which a limit applies.
     fn list(&mut self, at: usize) {
         let is_key_needed = self.take_out_rejected(at);
         let first = self.units.len();
@@ -404,7 +406,7 @@ impl Guarding<'_> {
                 && self
                     .redone
                     .contains(&mark_key(delta, &change, self.accounts));
-            // An earlier invocation may have begun to do again what was undone.
+            // An earlier invocation may have begun to repeat what was undone.
             for class in [None, Some(Class::Undone)] {
                 let approved = known_again(class, delta, &change, self.accounts, self.approved);
                 is_approved |= !approved.is_empty();
@@ -455,10 +457,10 @@ impl Guarding<'_> {
         }
     }
 
-    /// R36: the same changes as before, each where it was held.
+    /// R36: holds the same changes as before, each in the same set.
     fn hold_marked(&mut self, marks: &Marks) {
         let mut next = 0;
-        // Holding one may list others, which happen meanwhile.
+        // If one is held, others that take its place may be added to the list.
         while next < self.units.len() {
             let unit = next;
             next += 1;
@@ -472,7 +474,7 @@ impl Guarding<'_> {
         }
     }
 
-    /// Holds a change under a class, with what rests on it. What a held key keeps from being removed is shown with it, so
+    /// Holds a change under a class, with what depends on it. Removals that a held key blocks are shown with it, so
     /// that one code approves both (R27).
     fn hold(&mut self, unit: usize, class: Class, reason: &str) {
         let (at, change) = (self.units[unit].at, self.units[unit].change.clone());
@@ -499,7 +501,8 @@ impl Guarding<'_> {
                 self.ledger.record(delta, removal, class, reason);
             }
         }
-        // The other way round: what is held now may be written without the key only if that is approved as well.
+        // In the other direction: a change that is held now may be written without the key only if the key is approved
+        // as well.
         if let Some(key) = open_key.filter(|_| self.limits_keys && delta.is_in_extension(&change)) {
             self.ledger.record(delta, &key, class, reason);
         }
@@ -512,7 +515,7 @@ impl Guarding<'_> {
 
     fn finish(mut self, undone: BTreeMap<ScimId, Undone>) -> Guarded {
         self.deltas.retain(|delta| !delta.is_empty());
-        // Those that a person has undone first, then by gravity.
+        // First what a person has undone, then the most serious class.
         let order = std::iter::once(Class::Undone).chain(Class::ALL);
         let mut held = Vec::new();
         for class in order {

@@ -11,13 +11,13 @@ use serde::{Deserialize, Serialize};
 #[serde(into = "String", try_from = "String")]
 pub struct ObjectId(NonZeroU128);
 
-/// What is kept under the name of an object id is none.
+/// A stored object id cannot be parsed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not an object id (a GUID that is not all zeros)")]
 pub struct NoObjectId(String);
 
 impl ObjectId {
-    /// The GUID in `text`, or `None` if it is none, or the null GUID.
+    /// The GUID in `text`, or `None` if it is not a GUID or the null GUID.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim().trim_start_matches('{').trim_end_matches('}');
         let Guid(number) = Guid::parse(&text.to_ascii_lowercase())?;
@@ -56,7 +56,7 @@ impl fmt::Display for SignInKey {
     }
 }
 
-/// Any GUID as a number: a small key.
+/// Any GUID as a number, which makes a small key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Guid(u128);
 

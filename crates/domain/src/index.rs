@@ -1,4 +1,4 @@
-//! Who is found under a key: mostly one, now and then several. Values are positions, so an index is small.
+//! Finds values by a key that usually has one value, sometimes several. Values are positions, so an index is small.
 
 use std::{borrow::Borrow, collections::hash_map::Entry, hash::Hash};
 
@@ -7,7 +7,7 @@ use super::hash::HashMap;
 #[derive(Debug)]
 pub(super) struct Index<K, V> {
     first: HashMap<K, V>,
-    /// All values of the keys that have several.
+    /// All values of the keys with more than one.
     several: HashMap<K, Vec<V>>,
 }
 
@@ -27,7 +27,7 @@ impl<K: Clone + Hash + Eq, V: Copy + PartialEq> Index<K, V> {
         index
     }
 
-    /// All keys of one value must be added before those of the next: then each value is once under a key.
+    /// All keys of one value must be added before those of the next, so that each value is stored once under a key.
     pub(super) fn add(&mut self, key: K, value: V) {
         match self.first.entry(key) {
             Entry::Vacant(vacant) => {
@@ -49,7 +49,7 @@ impl<K: Clone + Hash + Eq, V: Copy + PartialEq> Index<K, V> {
         }
     }
 
-    /// The values of a key that has more than one, and else none: in a sound tenant there are few.
+    /// The values of a key that has more than one, otherwise an empty slice. A correct tenant has few such keys.
     pub(super) fn several<Q>(&self, key: &Q) -> &[V]
     where
         K: Borrow<Q>,

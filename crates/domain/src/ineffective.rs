@@ -1,5 +1,5 @@
-//! Changes that Zivver accepted and did not keep (R22). What takes something away is sent again in every run, anything else
-//! after 1, 2, 4 and then always 7 days.
+//! Changes that Zivver accepted and did not keep (R22). A change that takes something away is sent again in every run,
+//! any other change after 1, 2, 4 and then always 7 days.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,32 +23,32 @@ use super::{
 /// How long lists may lag behind writes, in seconds, before a difference counts.
 pub const LIST_LAG_MAX_S: i64 = 60;
 
-/// What is known of the proposed changes from earlier runs.
+/// What earlier runs recorded about the proposed changes.
 #[derive(Debug, Default)]
 pub struct Known {
-    /// What is said of those that Zivver did not keep, by [`key_of`].
+    /// The notes about changes that Zivver did not keep, by [`key_of`].
     pub notes: BTreeMap<String, Note>,
     /// Whether some of them wait.
     pub is_waiting: bool,
-    /// Those that were counted, though Zivver shows now that they were not made.
+    /// Changes that were counted in the limits although Zivver now shows that they were not made.
     pub untaken: Untaken,
 }
 
-/// Takes out what waits for a later day, and names what Zivver did not keep before. A person who asks for an account
-/// waits for nothing.
+/// Takes out what waits for a later day, and returns what Zivver did not keep before. In a run for named accounts
+/// nothing waits.
 pub fn withhold(deltas: &mut Vec<Delta>, world: &World, memory: &Memory, wishes: &Wishes) -> Known {
     let mut known = Known::default();
     if memory.ineffective.is_empty() {
         return known;
     }
-    // A delegate who is renamed or resumed in this plan may be kept now.
+    // A delegate who is renamed or resumed in this plan may be kept this time.
     let changing: BTreeSet<Target> = deltas
         .iter()
         .filter(|delta| delta.rename.is_some() || delta.activity == Some(Activity::Resume))
         .map(|delta| delta.target)
         .collect();
     for delta in deltas.iter_mut() {
-        // Without those that take their place the members could not be removed (R12).
+        // The members cannot be removed without those that take their place (R12).
         let replaces_all = removes_all(delta, &world.accounts);
         let account = account_of(delta, &world.accounts);
         for change in delta.changes() {
@@ -112,7 +112,7 @@ fn text(change: &Change, times: u32, again: Option<i64>) -> String {
     )
 }
 
-/// What the accepted requests of one action asked Zivver to store; `None` for what they did not mention.
+/// What the accepted requests of one action asked Zivver to store. `None` for what they did not contain.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Asked {
     pub address: Option<SmtpAddress>,
@@ -127,7 +127,7 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// An account with what was asked of it.
+    /// The account with the requested values in place of its own.
     pub fn on(&self, account: AccountView<'_>) -> Account {
         let principal = |then: &SmtpAddress| self.address.as_ref().unwrap_or(then).clone();
         let name = |then: &String| self.name.as_ref().unwrap_or(then).clone();
@@ -164,7 +164,7 @@ impl Asked {
         }
     }
 
-    /// With what a later request of the action asked.
+    /// Adds what a later request of the action asked for.
     pub fn merge(&mut self, later: Self) {
         let Self {
             address,
@@ -185,7 +185,7 @@ impl Asked {
     }
 }
 
-/// One action that was sent, and what Zivver was asked with it.
+/// One action that was sent, and what its requests asked for.
 #[derive(Debug)]
 pub struct Sent<'a> {
     pub delta: &'a Delta,
@@ -195,7 +195,7 @@ pub struct Sent<'a> {
 /// A change that was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SentChange {
-    /// By which later runs know it: [`key_of`].
+    /// Its name in later runs: [`key_of`].
     pub key: String,
     pub account: ScimId,
     /// For reports.
@@ -205,7 +205,8 @@ pub struct SentChange {
     pub is_kept: bool,
 }
 
-/// R22: each change that was sent, compared with what Zivver shows. `created` are all accounts of the run.
+/// R22: compares each change that was sent with what Zivver shows. `created` contains all accounts that the run
+/// created.
 pub fn compare(
     sent: &Sent<'_>,
     before: &Accounts,
@@ -228,7 +229,7 @@ pub fn compare(
         kind: delta.kind,
         account: now.with_id(id),
     };
-    // An account that was deleted meanwhile has nothing to compare, unless it was to be created.
+    // An account that was deleted in the meantime has nothing to compare, unless it was to be created.
     if comparing.account.is_none() && delta.create.is_none() {
         return Vec::new();
     }
@@ -325,7 +326,7 @@ impl Comparing<'_> {
         }
     }
 
-    /// Whether the delegate is in the set that was sent; `None` if none was.
+    /// Whether the delegate is in the set that was sent; `None` if no set was sent.
     fn asks_delegate(&self, id: &ScimId) -> Option<bool> {
         match self.kind {
             AccountKind::Functional => Some(self.asked.members.as_ref()?.contains(id)),
@@ -363,8 +364,8 @@ fn has_alias(view: AccountView<'_>, alias: &SmtpAddress) -> bool {
     view.extension().aliases.contains(alias)
 }
 
-/// Takes in what a run sent: counts once a run what was not kept, forgets what was kept. Gives what is to be said of the
-/// former.
+/// Records what a run sent: counts a change that was not kept once for each run, and forgets what was kept. Returns the
+/// notes about the former.
 pub fn remember(
     ineffective: &mut BTreeMap<String, Ineffective>,
     sent: &[SentChange],

@@ -1,4 +1,5 @@
-//! The accounts of people whose own mailbox is not judged here (R12): what Exchange grants them is not taken.
+//! The accounts of people whose own mailbox is not judged here (R12). The access that Exchange grants them is not
+//! removed.
 
 use std::collections::BTreeSet;
 
@@ -73,7 +74,8 @@ fn active_accounts<'a>(
     found
 }
 
-/// Whether an account certainly belongs to another person: to another mailbox, or to an object id that is gone (R16, R19).
+/// Whether an account certainly belongs to another person: to another mailbox, or to an object id that no longer exists
+/// (R16, R19).
 fn is_anothers(
     world: &World,
     matching: &Matching,
@@ -84,7 +86,7 @@ fn is_anothers(
     if let AccountFate::Evidence(owner) = matching.account(account) {
         return Some(*owner) != mailbox;
     }
-    // Also where it, or the mailbox that claims it, is protected.
+    // Also if the account, or the mailbox that claims it, is protected.
     let claimants: Vec<MailboxIx> = claimants(world, matching, account).collect();
     if !claimants.is_empty() {
         return !mailbox.is_some_and(|mailbox| claimants.contains(&mailbox));

@@ -1,4 +1,5 @@
-//! What a run leaves in memory: who owns which account, what counts in the limits, what was refused, and what a limit held.
+//! What a run writes to memory: who owns which account, what counts in the limits, what was refused, and what a limit
+//! held.
 
 use std::collections::BTreeSet;
 
@@ -20,8 +21,8 @@ use crate::{
     world::{Policy, World},
 };
 
-/// How long a change is remembered that counts for 24 hours (R26): memory must still hold it when a clock that was ahead is
-/// set back.
+/// How long a change that counts for 24 hours is remembered (R26), in seconds. It must still be there after a clock
+/// that was ahead is set back.
 const SPENT_KEPT_S: i64 = 31 * 24 * 60 * 60;
 
 /// A plan, what it was made from, and the run that carries it out.
@@ -40,7 +41,7 @@ pub struct Ledger<'a> {
 }
 
 impl Ledger<'_> {
-    /// What reading and planning tell.
+    /// Records the results of reading and planning.
     pub fn record_plan(&self, memory: &mut Memory) {
         let mapping = std::mem::take(&mut memory.mapping);
         memory.mapping = next_mapping(self.world, self.matching, mapping);
@@ -50,9 +51,9 @@ impl Ledger<'_> {
             let account = accounts.with_id(id).map(|ix| accounts.get(ix));
             account.is_some_and(|account| *account.address() == begun.at)
         });
-        // R37: a run that is killed while it undoes must not be followed by one that repeats what it undid.
+        // R37: if this undo is killed, the next run must not repeat what it has undone.
         memory.undone.clone_from(&self.plan.undone);
-        // Suspends that were to come first may be among what is left for later (R25).
+        // Suspends that were to come first may be among the changes left for later (R25).
         memory.cut_off &= self.plan.leaves_out || !self.saw_delegations();
         if self.is_for_all {
             memory.rejections.clone_from(&self.plan.rejections);
@@ -65,7 +66,7 @@ impl Ledger<'_> {
         self.world.depth == Depth::Full
     }
 
-    /// R36, R45: what a full run held of delegations, a quick one did not look at.
+    /// R36, R45: a quick run did not look at delegations, so what a full run held of them stays.
     fn record_limits(&self, memory: &mut Memory) {
         if self.saw_delegations() {
             memory.held_of.clone_from(&self.plan.exceeded);
@@ -77,7 +78,7 @@ impl Ledger<'_> {
         }
     }
 
-    /// What became of the plan.
+    /// Records the outcomes of the plan.
     pub fn record_outcomes(&self, memory: &mut Memory, record: &PlanRecord, applied: &Applied) {
         for at in 0..applied.actions.len() {
             self.record_owner(memory, at, record, applied);
@@ -93,7 +94,7 @@ impl Ledger<'_> {
         memory.cut_off |= applied.finish.is_premature();
     }
 
-    /// R16, R17: who owns an account that was created, or was given to another object id.
+    /// R16, R17: the owner of an account that was created, or was given to another object id.
     fn record_owner(&self, memory: &mut Memory, at: usize, record: &PlanRecord, applied: &Applied) {
         let delta = &self.plan.approved.deltas()[at];
         let mailbox = delta.mailbox.map(|ix| self.world.directory.mailbox(ix));
@@ -135,7 +136,7 @@ impl Ledger<'_> {
         }
     }
 
-    /// R17: what came after the intermediate address was refused.
+    /// R17: the account reached the intermediate address, and the next step was refused.
     fn record_begun_rename(&self, memory: &mut Memory, at: usize, applied: &Applied) {
         if let (Target::Existing(ix), Some(begun)) = (
             self.plan.approved.deltas()[at].target,
@@ -159,7 +160,7 @@ impl Ledger<'_> {
         BegunRename::of(account, asked, to, earlier, Some(self.run))
     }
 
-    /// R17, R26: whether the account is at an intermediate address, or was asked to take its old one back.
+    /// R17, R26: whether the account is at an intermediate address, or was asked to return to its old one.
     fn lacks_rename(&self, memory: &Memory, at: usize, applied: &Applied) -> bool {
         let delta = &self.plan.approved.deltas()[at];
         let asked = applied.actions[at].asked.address.as_ref();
@@ -167,8 +168,8 @@ impl Ledger<'_> {
             || delta.rename.is_some() && asked == Some(&delta.address)
     }
 
-    /// R26. Only Zivver shows whether an action that is half done or without an answer was made: the next run counts the
-    /// whole plan then.
+    /// R26. Only the lists of Zivver show whether an action that is half done or without an answer was made. The next
+    /// run then counts the whole plan.
     fn record_spent(&self, memory: &mut Memory, record: &PlanRecord, applied: &Applied) {
         memory
             .spent
@@ -207,13 +208,14 @@ impl Ledger<'_> {
         }
     }
 
-    /// R22: what was sent and not kept, to be sent again and named until it is kept. Gives what is said of it.
+    /// R22: changes that were sent and not kept, which are sent again and reported until they are kept. Returns the
+    /// notes about them.
     pub fn record_effects(&self, memory: &mut Memory, changes: &[SentChange]) -> Vec<Note> {
         self.forget_kept(memory);
         ineffective::remember(&mut memory.ineffective, changes, self.run, self.now)
     }
 
-    /// Forgets changes without effect that are not proposed any more: Zivver shows them, or their cause is gone.
+    /// Forgets changes without effect that are no longer proposed: Zivver shows them, or their cause is gone.
     pub fn forget_kept(&self, memory: &mut Memory) {
         if self.is_for_all && self.saw_delegations() {
             memory
@@ -222,20 +224,20 @@ impl Ledger<'_> {
         }
     }
 
-    /// R2: only an approval, or a run in which nothing is held, moves the baseline down. A quick run does not see what would be
-    /// held of delegations (R45). `approved` are the classes of which the run used an approval.
+    /// R2: only an approval, or a run in which nothing is held, lowers the baseline. A quick run does not see what
+    /// would be held of delegations (R45). `approved` are the classes of which the run used an approval.
     pub fn settle_baseline(&self, memory: &mut Memory, approved: &BTreeSet<Class>) {
         if !self.is_for_all {
             return;
         }
         let doubts = |class| self.plan.doubt.about(class).is_some();
-        // Removals may be held with a sign-in key (R23).
+        // Removals may be held together with a sign-in key (R23).
         let stays_held = self.plan.held.iter().any(|held| {
             doubts(held.class) || held.class == Class::SignInKey && doubts(Class::DelegateRemoval)
         });
-        // R47: who rejects what a source in doubt asks for does not confirm it.
+        // R47: rejecting the changes of a doubtful source does not confirm the source.
         let is_rejected = self.plan.rejections.iter().any(|it| doubts(it.class));
-        // An approval of one set says nothing about what stays held for the same doubt.
+        // The approval of one set does not cover what stays held for the same doubt.
         let is_free = self.plan.held.is_empty() && !self.plan.leaves_out && !is_rejected
             || !stays_held && !approved.is_empty();
         let seen = self.plan.seen.clone();
@@ -251,8 +253,9 @@ impl Ledger<'_> {
     }
 }
 
-/// R26, R35: a plan whose run was cut off, stopped or killed counts in the limits, and whom it created belongs to whom it was
-/// created for; where its journal does not tell, Zivver does. `world` is what Zivver shows at `now` (epoch seconds).
+/// R26, R35: counts the plan of a run that was cut off, stopped or killed in the limits, and records the owners of the
+/// accounts that it created. Where its journal has no outcome, the lists of Zivver decide. `world` is what Zivver shows
+/// at `now` (epoch seconds).
 pub fn record_interrupted(
     memory: &mut Memory,
     in_hand: InHand,
@@ -278,8 +281,7 @@ pub fn record_interrupted(
         (*class, count)
     });
     memory.spent.extend(spent(new, at));
-    // What the lists do not show in time is looked for once more by the next run, unless a plan of its own takes the place
-    // of this one.
+    // The next run looks once more for what the lists do not show in time, unless its own plan replaces this one.
     let since = before.map_or(now, |it| it.since);
     if record.is_open(entries, world) && now - since < LIST_LAG_MAX_S {
         memory.in_hand = Some(InHand {
@@ -289,7 +291,7 @@ pub fn record_interrupted(
     }
 }
 
-/// Whom a plan created, which approved ties it made (R16, R17), and which keys it wrote.
+/// Records the accounts that a plan created, the approved ties that it made (R16, R17), and the keys that it wrote.
 fn record_owners(
     memory: &mut Memory,
     record: &PlanRecord,
@@ -301,7 +303,7 @@ fn record_owners(
     for (at, planned) in record.actions.iter().enumerate() {
         let entry = entries.iter().find(|entry| entry.action as usize == at);
         let created = planned.created_in(entry, world);
-        // What is left of an action may be what its key is written with.
+        // The remaining part of an action may be the one that contains its key.
         let is_done = entry.is_some_and(|entry| entry.outcome.is_done() && entry.left.is_empty());
         let updated = planned.action.id.as_ref().filter(|_| is_done);
         if let (Some(key), Some(id)) = (planned.key, created.as_ref().or(updated)) {

@@ -1,4 +1,5 @@
-//! What is decided: pure values and functions, no I/O, no clock (rules R1–R40, R42–R44, R46 and R47).
+//! The decisions of the program: pure values and functions without I/O and without a clock (rules R1–R40, R42–R44, R46
+//! and R47).
 //!
 //! In reading order: [`address`] and [`ids`] name things, [`source`] is what Exchange Online said and [`account`] what
 //! Zivver said.

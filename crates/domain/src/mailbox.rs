@@ -1,4 +1,4 @@
-//! From a row of the mailbox list to a mailbox, or to the reason why it is none (R3–R5).
+//! From a row of the mailbox list to a mailbox, or to the reason why it is rejected (R3–R5).
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ pub struct Mailbox {
     pub kind: MailboxKind,
     pub display_name: Box<str>,
     pub aliases: Vec<SmtpAddress>,
-    /// R4: whether Exchange said in full which addresses it has: unknown is not empty.
+    /// R4: whether Exchange listed its addresses completely. Unknown is not empty.
     pub knows_aliases: bool,
     /// Lower-cased; may differ from the primary address (`docs/specs/exchange-online.md`, "1.5 Shapes").
     pub user_principal_name: Option<Arc<str>>,
@@ -30,7 +30,7 @@ pub struct Mailbox {
     pub malformed_aliases: Vec<Box<str>>,
 }
 
-/// What a mailbox is to us (R3).
+/// The kind of a mailbox (R3).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MailboxKind {
@@ -43,7 +43,7 @@ pub enum MailboxKind {
 }
 
 impl MailboxKind {
-    /// Whether it is the mailbox of a person, though perhaps not synchronised: on another server, or of an older kind.
+    /// Whether it belongs to a person, even if it is not synchronised: on another server, or of an older kind.
     pub(super) fn is_personal(&self) -> bool {
         match self {
             Self::User { .. } => true,
@@ -96,7 +96,7 @@ const ESSENTIAL: [&str; 6] = [
     "ExternalDirectoryObjectId",
 ];
 
-/// What a row of the list is.
+/// The result for one row of the list.
 pub type Normalised = Result<Mailbox, Box<Rejection>>;
 
 /// R3, R4, R5.
@@ -186,7 +186,7 @@ fn mailbox(record: &MailboxRecord, primary: SmtpAddress, kind: MailboxKind) -> M
             Some(Ok(_)) | None => {}
         }
     }
-    // Of equal addresses the same spelling is kept, whatever the order in which they came (R25).
+    // Of equal addresses the same spelling is kept, whatever their order (R25).
     aliases.sort_by(|a, b| (a, a.as_str()).cmp(&(b, b.as_str())));
     aliases.dedup();
     aliases.shrink_to_fit();
@@ -198,7 +198,7 @@ fn mailbox(record: &MailboxRecord, primary: SmtpAddress, kind: MailboxKind) -> M
     };
     let knows_aliases = shows_primary(record, &primary);
     let user_principal_name = lower(record.user_principal_name.as_deref()).map(|name| {
-        // Mostly they are the same: then they share one text.
+        // Usually they are equal and share one text.
         if *name == *primary.as_str() {
             Arc::clone(primary.text())
         } else {
@@ -219,7 +219,7 @@ fn mailbox(record: &MailboxRecord, primary: SmtpAddress, kind: MailboxKind) -> M
     }
 }
 
-/// R4: only a list with the primary address in it was read properly (`docs/specs/exchange-online.md`, "6.6
+/// R4: a list without the primary address was not read properly (`docs/specs/exchange-online.md`, "6.6
 /// `EmailAddresses`").
 fn shows_primary(record: &MailboxRecord, primary: &SmtpAddress) -> bool {
     let mut entries = record.email_addresses.iter().flatten();
@@ -268,7 +268,7 @@ fn guids(record: &MailboxRecord) -> Vec<Guid> {
     guids
 }
 
-/// Trimmed and lower-cased; `None` for what is empty.
+/// Trimmed and lower-cased; `None` if empty.
 fn lower(text: Option<&str>) -> Option<Arc<str>> {
     let text = text?.trim();
     (!text.is_empty()).then(|| Arc::from(text.to_lowercase()))

@@ -11,7 +11,7 @@ use super::{
     report::{Report, RunOutcome},
 };
 
-/// The setting.
+/// The setting `MAIL_WHEN`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MailWhen {
     EachRun,
@@ -24,14 +24,15 @@ pub enum MailWhen {
 /// The last mail about something that needs a person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mailed {
-    /// What needs a person, as far as it tells two mails apart.
+    /// Identifies what needs a person, so that the same is not mailed twice.
     about: String,
     /// Epoch seconds.
     at: i64,
 }
 
 impl MailWhen {
-    /// Whether a run that ended at `now` is mailed, and what is then remembered. The same is mailed once a day.
+    /// Whether the report of a run that ended at `now` is mailed, and what is then remembered. The same problem is
+    /// mailed at most once a day.
     pub fn mails(self, before: &Notified, report: &Report, now: i64) -> (bool, Option<Mailed>) {
         let needs_person = match report.outcome {
             RunOutcome::Failed | RunOutcome::NeedsAttention => true,
@@ -61,7 +62,7 @@ impl MailWhen {
     }
 }
 
-/// The sets by their codes, the accounts that were refused and the findings by their numbers.
+/// The codes of the held sets, the refused accounts and the numbers of findings.
 fn about(report: &Report) -> String {
     let codes: BTreeSet<&str> = report.held.iter().map(|set| &*set.code).collect();
     let figures = Figures::of(report);

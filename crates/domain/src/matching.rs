@@ -1,4 +1,4 @@
-//! Which account is whose: an account is a person, not an address (R6, R7, R16–R18).
+//! Which account belongs to which mailbox. An account belongs to a person, not to an address (R6, R7, R16–R18).
 
 mod claims;
 mod evidence;
@@ -20,15 +20,15 @@ use super::{
     world::{MailboxScope, Policy, World},
 };
 
-/// What became of a mailbox.
+/// The result for a mailbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MailboxFate {
-    /// R7: nothing is done to it or to its accounts.
+    /// R7: neither it nor its accounts are changed.
     Protected(Protection),
-    /// R13: not synchronised; its accounts are left as they are.
+    /// R13: not synchronised. Its accounts stay as they are.
     OutsideDomains,
     Matched(Match),
-    /// R17: the only account under another of its addresses may be its own.
+    /// R17: the only account under another of its addresses. It may belong to the mailbox.
     Evidence(AccountIx),
     NoAccount,
 }
@@ -70,22 +70,22 @@ impl Level {
     }
 }
 
-/// What became of an account.
+/// The result for an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AccountFate {
     /// R13: its address is in no claimed domain.
     Foreign,
     /// R7.
     Protected(Protection),
-    /// Its mailbox decides.
+    /// The account of this mailbox, which decides about it.
     Owned(MailboxIx),
-    /// R16: all its claimants are disabled user mailboxes, so it may not be used.
+    /// R16: all its claimants are disabled user mailboxes, so it must not be used.
     OwnedByDisabled,
     /// R13: its mailbox is outside the claimed domains.
     MailboxOutsideDomains(MailboxIx),
     /// R17: held for a mailbox by alias evidence.
     Evidence(MailboxIx),
-    /// R19: no mailbox, but its principal is an alias of this one.
+    /// R19: has no mailbox, but its principal is an alias of this one.
     MergeCandidate(MailboxIx),
     /// No mailbox at all (R19).
     Unowned,
@@ -96,20 +96,20 @@ pub enum AccountFate {
 pub struct Matching {
     pub mailboxes: Vec<MailboxFate>,
     pub accounts: Vec<AccountFate>,
-    /// R7: users whose delegations on other accounts stay as Zivver has them.
+    /// R7: users whose delegations on other accounts are not changed.
     pub frozen: HashSet<AccountIx>,
-    /// The account that a mailbox claims with success, by position, also where either is protected.
+    /// The account that each mailbox claims successfully, by position, even if either is protected.
     pub claimed: Vec<Option<AccountIx>>,
     /// R15: accounts whose address `TARGET_FILTER` matches.
     pub filtered: Vec<AccountIx>,
-    /// The object id that state or `ExternalAccountId` knows for an account (R16, R19), by position.
+    /// The object id that memory or `ExternalAccountId` has for an account (R16, R19), by position.
     known_object_ids: Vec<Option<ObjectId>>,
-    /// The mapping of state, by object id.
+    /// The mapping in memory, by object id.
     mapped: Vec<(ObjectId, AccountIx)>,
 }
 
 impl Matching {
-    /// The account that state has for an object id.
+    /// The account that the mapping has for an object id.
     pub fn mapped(&self, id: &ObjectId) -> Option<AccountIx> {
         let at = self.mapped.binary_search_by_key(id, |(known, _)| *known);
         at.ok().map(|at| self.mapped[at].1)
@@ -123,7 +123,7 @@ impl Matching {
         &self.accounts[ix.0 as usize]
     }
 
-    /// R16, R19: the object id that state or `ExternalAccountId` knows for an account.
+    /// R16, R19: the object id that memory or `ExternalAccountId` has for an account.
     pub fn known_object_id(&self, ix: AccountIx) -> Option<&ObjectId> {
         self.known_object_ids[ix.0 as usize].as_ref()
     }
@@ -169,7 +169,7 @@ pub fn match_accounts(world: &World, policy: &Policy, memory: &Memory) -> Matchi
     }
 }
 
-/// The mapping of state, by object id; an entry whose id is not in the complete list is void.
+/// The mapping in memory, by object id, without entries whose account is not in the complete list.
 fn mapped(accounts: &Accounts, memory: &Memory) -> Vec<(ObjectId, AccountIx)> {
     let known = memory.mapping.iter();
     known
@@ -177,7 +177,7 @@ fn mapped(accounts: &Accounts, memory: &Memory) -> Vec<(ObjectId, AccountIx)> {
         .collect()
 }
 
-/// Accounts by the object id that state knows for them.
+/// Accounts by the object id that the mapping has for them.
 fn ownership(accounts: &Accounts, mapped: &[(ObjectId, AccountIx)]) -> Vec<Option<ObjectId>> {
     let mut owners = vec![None; accounts.len()];
     for (object_id, ix) in mapped {
@@ -191,10 +191,10 @@ struct Matcher<'a> {
     accounts: &'a Accounts,
     policy: &'a Policy,
     memory: &'a Memory,
-    /// Object ids by state, by position of the account.
+    /// Object ids from the mapping, by position of the account.
     owner: Vec<Option<ObjectId>>,
     protected: BTreeMap<MailboxIx, Protection>,
-    /// The claims that hold, by position of the mailbox.
+    /// The successful claims, by position of the mailbox.
     claims: Vec<Option<Match>>,
     account_protection: BTreeMap<AccountIx, Protection>,
     disabled_only: BTreeSet<AccountIx>,
@@ -203,7 +203,7 @@ struct Matcher<'a> {
 }
 
 impl Matcher<'_> {
-    /// The account that state has for an object id.
+    /// The account that the mapping has for an object id.
     fn mapped(&self, id: &ObjectId) -> Option<AccountIx> {
         self.accounts.with_id(self.memory.mapping.get(id)?)
     }
@@ -283,7 +283,7 @@ impl Matcher<'_> {
         }
     }
 
-    /// The fate of an account before the mailbox that claims it is looked at.
+    /// The fate of an account before the mailbox that claims it is considered.
     fn unclaimed(&self, ix: AccountIx, address: &SmtpAddress, is_claimed: bool) -> AccountFate {
         if !self.policy.claimed_domains.holds(address) {
             AccountFate::Foreign
@@ -301,7 +301,7 @@ impl Matcher<'_> {
         }
     }
 
-    /// A mailbox whose account is protected is protected with it; so is one whose account is outside the domains.
+    /// A mailbox is protected if its account is protected or outside the claimed domains.
     fn hand_down(&mut self, mailboxes: &mut [MailboxFate], fates: &[AccountFate]) {
         for (at, fate) in mailboxes.iter_mut().enumerate() {
             let MailboxFate::Matched(claim) = fate else {
@@ -339,7 +339,7 @@ fn user_principal_address(mailbox: &Mailbox) -> Option<SmtpAddress> {
     SmtpAddress::parse(text).ok()
 }
 
-/// What state knows first, then what `ExternalAccountId` says.
+/// First the object ids of the mapping, then those of `ExternalAccountId`.
 fn known_object_ids(
     mut known: Vec<Option<ObjectId>>,
     accounts: &Accounts,

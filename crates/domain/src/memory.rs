@@ -1,4 +1,4 @@
-//! What the program remembers from one run to the next; kept by the state as one document.
+//! What the program remembers from one run to the next. The state keeps it as one document.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ use super::{
     seen::{SeenAccounts, TargetDoubt},
 };
 
-/// How long a list may lag behind a create.
+/// How long a list may lag behind a create, in seconds.
 const LISTED_WITHIN_S: i64 = 3600;
 
 /// Everything that later runs need to know.
@@ -24,7 +24,7 @@ const LISTED_WITHIN_S: i64 = 3600;
 pub struct Memory {
     /// R16 (a): which account belongs to which mailbox.
     pub mapping: BTreeMap<ObjectId, ScimId>,
-    /// R2: what the last run saw that nothing held back.
+    /// R2: what the last run in which nothing was held saw.
     pub baseline: Option<Baseline>,
     /// R2: the accounts of Zivver that the last apply saw or created.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -35,7 +35,7 @@ pub struct Memory {
     pub keys: BTreeMap<ScimId, WrittenKey>,
     /// R26: guarded changes of the last 24 hours.
     pub spent: Vec<Spent>,
-    /// R36: what the limits were of that held something in the last run for everybody.
+    /// R36: the base of the limits that held something in the last run for all accounts.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub held_of: BTreeMap<Class, u32>,
     /// R33: refused changes; the keys are those of [`super::offenders`].
@@ -44,43 +44,44 @@ pub struct Memory {
     pub cut_off: bool,
     /// R37: what was undone, by account.
     pub undone: BTreeMap<ScimId, Undone>,
-    /// R47
+    /// R47: the rejected changes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rejections: Vec<Rejection>,
-    /// When we suspended which users (epoch seconds).
+    /// When this program suspended users (epoch seconds).
     pub suspended: BTreeMap<ScimId, i64>,
-    /// R16: accounts that this program created a short while ago, which a list may not show yet.
+    /// R16: accounts that this program created recently, and that a list may not show yet.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub created: BTreeMap<ScimId, Created>,
-    /// R17, R26: renames that were begun, by account.
+    /// R17, R26: renames that began and did not end, by account.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub begun_renames: BTreeMap<ScimId, BegunRename>,
-    /// R26, R35: a plan whose changes are not in `spent` yet, whatever became of its run.
+    /// R26, R35: a plan whose changes are not in `spent` yet, however its run ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub in_hand: Option<InHand>,
 }
 
-/// A plan that is carried out, or was when its run was cut off, stopped or killed.
+/// A plan that is in progress, or was when its run was cut off, stopped or killed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InHand {
     pub run: String,
-    /// Counts the plans of the run, from 0.
+    /// The number of the plan in its run, from 0.
     pub plan: u32,
-    /// When the run left off, in epoch seconds; `None` if it was killed.
+    /// When the run ended, in epoch seconds; `None` if it was killed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ended: Option<i64>,
-    /// What of it is in `spent` already: lists may lag, so what they do not show yet is looked for again (R22).
+    /// The part of the plan that is in `spent` already. Lists may lag, so what they do not show yet is looked for again
+    /// (R22).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub counted: Option<Counted>,
-    /// R27: fingerprints of approved changes without an answer that Zivver has shown since.
+    /// R27: fingerprints of approved changes without an answer that Zivver has shown since then.
     #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
     pub made: BTreeSet<String>,
 }
 
-/// What a plan counts for as far as Zivver shows it.
+/// The changes of a plan that Zivver shows, as they count in the limits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counted {
-    /// When it was first looked for, in epoch seconds.
+    /// When it was looked for the first time, in epoch seconds.
     pub since: i64,
     pub counts: BTreeMap<Class, u32>,
 }
@@ -97,7 +98,7 @@ impl InHand {
     }
 }
 
-/// R2: the size and the settings of a run that nothing held back.
+/// R2: the size and the settings of a run in which nothing was held.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Baseline {
     /// Mailboxes read.
@@ -107,7 +108,7 @@ pub struct Baseline {
     pub tenant_id: String,
     pub claimed_domains: BTreeSet<String>,
     pub source_filter: BTreeSet<String>,
-    /// `None` for a run that did not remember it.
+    /// `None` for a run that did not store it.
     #[serde(default)]
     pub target_filter: Option<BTreeSet<String>>,
 }
@@ -115,26 +116,26 @@ pub struct Baseline {
 /// R22: a change that Zivver accepted and did not keep.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ineffective {
-    /// Runs in a row in which it was sent.
+    /// The number of consecutive runs in which it was sent.
     pub times: u32,
     /// Epoch seconds of the last time.
     pub last: i64,
-    /// The run of the last time.
+    /// The run of that time.
     pub run: String,
-    /// R26: the value that it replaced, when it was sent, as long as `spent` counts it: a list may only have
-    /// lagged behind it.
+    /// R26: the value that it replaced when it was sent, while `spent` counts the change, since the list may only have
+    /// lagged behind.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub counted_from: Option<String>,
 }
 
-/// R26: what changes count that were sent and not made, by [`super::change::key_of`].
+/// R26: the counts of changes that were sent and not made, by [`super::change::key_of`].
 pub type Untaken = BTreeMap<String, Vec<(Class, u32)>>;
 
-/// R23: what is remembered of a key that was written.
+/// R23: the remembered facts about a written key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WrittenKey {
     pub by: SsoAccountKey,
-    /// Of the key's text.
+    /// Hash of the key's text.
     pub hash: u64,
 }
 
@@ -157,12 +158,12 @@ pub struct Created {
     pub at: i64,
 }
 
-/// R17: a rename that left its account at an intermediate address. It counts when it comes to its end (R26).
+/// R17: a rename whose account is at an intermediate address. It counts when it is completed (R26).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BegunRename {
     pub at: SmtpAddress,
     pub to: SmtpAddress,
-    /// R37: the address that the account had before; `None` if an earlier version began it.
+    /// R37: the address of the account before; `None` if an earlier version of the program began the rename.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub from: Option<SmtpAddress>,
     /// The run that began it.
@@ -170,7 +171,7 @@ pub struct BegunRename {
     pub run: Option<String>,
 }
 
-/// R26: so many changes of a class were made at that time (epoch seconds).
+/// R26: the number of changes of a class that were made at that time (epoch seconds).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spent {
     pub at: i64,
@@ -178,30 +179,30 @@ pub struct Spent {
     pub count: u32,
 }
 
-/// R33: something that Zivver refuses.
+/// R33: a change that Zivver refuses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offender {
-    /// Fingerprint of what was asked for; another content is tried at once.
+    /// Fingerprint of the request. A change with another fingerprint is tried at once.
     pub asked: String,
     /// The refusal: status and text.
     pub refusal: String,
-    /// Runs in a row that were refused like this.
+    /// The number of consecutive runs with this refusal.
     pub times: u32,
     /// Epoch seconds of the last try.
     pub last: i64,
-    /// The run of the last try: it counts once, over all its invocations.
+    /// The run of the last try. A run counts once, over all its invocations.
     #[serde(default)]
     pub run: String,
 }
 
-/// R37: changes of one account that are held until they are approved, or until its source changes.
+/// R37: changes of one account that are held until they are approved or its source changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Undone {
     /// The run that was undone.
     pub run: String,
-    /// What the source wanted when it was undone.
+    /// What the source wanted at the time of the undo.
     pub source: SourceState,
-    /// What must not be done again, in the words of [`super::undo`].
+    /// The changes that must not be made again, as [`super::undo`] names them.
     pub changes: BTreeSet<String>,
 }
 
@@ -209,23 +210,23 @@ pub struct Undone {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rejection {
     pub class: Class,
-    /// Of the held set that it was in. It names the change where the rejection is taken back.
+    /// The code of the held set with the change. It names the change when the rejection is taken back.
     pub code: String,
     pub change: HeldChange,
     /// Epoch seconds.
     pub at: i64,
-    /// R41
+    /// R41: who rejected it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub by: Option<Actor>,
     /// The account, once a run has planned the change again.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub account: Option<ScimId>,
-    /// What the source wanted the last time that the change was planned.
+    /// What the source wanted when the change was last planned.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub source: Option<SourceState>,
 }
 
-/// Hashes of what the source wants for an account; `None` where that was not known.
+/// Hashes of what the source wants for an account. `None` if that was not known.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceState {
     pub mailbox: Option<String>,
@@ -233,7 +234,7 @@ pub struct SourceState {
 }
 
 impl SourceState {
-    /// R11: unknown is not a change.
+    /// R11: an unknown value does not count as a change.
     pub fn is_like(&self, other: &Self) -> bool {
         let like = |a: &Option<String>, b: &Option<String>| a.is_none() || b.is_none() || a == b;
         like(&self.mailbox, &other.mailbox) && like(&self.delegations, &other.delegations)
@@ -241,8 +242,8 @@ impl SourceState {
 }
 
 impl Memory {
-    /// R2: why `now` is not what Zivver has, or `None`. A memory from before accounts were remembered has at least those that
-    /// belong to mailboxes.
+    /// R2: why `now` cannot be the content of Zivver, or `None`. A memory of a version that did not store the seen
+    /// accounts has at least those of the mapping.
     pub fn target_doubt(&self, now: &Actual, ratio: f64) -> Option<TargetDoubt> {
         match &self.seen_accounts {
             Some(seen) => seen.doubt(now, ratio),
@@ -250,13 +251,13 @@ impl Memory {
         }
     }
 
-    /// R16, R17: an account belongs to this object id from now on, and to no other.
+    /// R16, R17: the account now belongs to this object id and to no other.
     pub fn tie(&mut self, object_id: ObjectId, id: &ScimId) {
         self.mapping.retain(|_, other| other != id);
         self.mapping.insert(object_id, id.clone());
     }
 
-    /// R22, R26: what a later run finds to be done still took nothing away when it was sent.
+    /// R22, R26: a change that a later run finds still to be made did not take anything away, so it no longer counts.
     pub fn give_back(&mut self, untaken: &Untaken) {
         for (key, counts) in untaken {
             let Some(entry) = self.ineffective.get_mut(key) else {
@@ -276,15 +277,15 @@ impl Memory {
         }
     }
 
-    /// What was written while the clock was ahead has happened by `now` (epoch seconds), and counts for 24 hours from then.
-    /// Whether a plan is carried out, or was when its run was killed.
+    /// Whether a plan is in progress, or was when its run was killed.
     pub fn is_in_progress(&self) -> bool {
         self.in_hand
             .as_ref()
             .is_some_and(|plan| plan.ended.is_none())
     }
 
-    /// Every list shows by now what was created long ago.
+    /// Corrects times that were written while the clock was ahead: they count as `now` (epoch seconds). Forgets
+    /// accounts that were created so long ago that every list shows them.
     pub fn correct_times(&mut self, now: i64) {
         for spent in &mut self.spent {
             spent.at = spent.at.min(now);
@@ -312,7 +313,7 @@ impl Memory {
         }
     }
 
-    /// R26: changes of a class in the 24 hours before `now` (epoch seconds), and after it.
+    /// R26: the number of changes of a class in the 24 hours before `now` (epoch seconds), and later ones.
     pub fn spent_since_yesterday(&self, class: Class, now: i64) -> u32 {
         self.spent
             .iter()

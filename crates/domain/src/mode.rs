@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What a run was started for.
+/// The mode in which a run was started.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
@@ -22,34 +22,34 @@ pub enum Depth {
 }
 
 impl Depth {
-    /// For documents, which name only what is not usual.
+    /// Documents store only a depth that is not the default.
     pub fn is_full(&self) -> bool {
         *self == Self::Full
     }
 }
 
-/// How a run was started; [`super::actor::Actor`] is by whom.
+/// How a run was started. [`super::actor::Actor`] is who started it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Trigger {
     /// The schedule.
     Timer,
-    /// A person, over HTTP; also where the queue carries the run on.
+    /// A person, over HTTP, including the invocations by which the queue continues the run.
     Http,
     /// A person, on the command line.
     CommandLine,
 }
 
-/// `PERFORM_SYNC`: who may make a run write.
+/// `PERFORM_SYNC`: which runs may write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PerformSync {
-    /// `false`: nothing ever writes.
+    /// `false`: no run.
     #[serde(rename = "false")]
     Never,
     /// `on-demand`: only runs that a person started as `apply`.
     OnDemand,
-    /// `true`: the timer too.
+    /// `true`: also the timer's runs.
     #[serde(rename = "true")]
     Always,
 }
@@ -81,7 +81,7 @@ impl PerformSync {
         }
     }
 
-    /// R28: what a person asked for is refused or done, never turned into something else.
+    /// R28: a request is refused or carried out, never changed into another.
     pub fn permit(self, mode: Mode) -> Result<(), WritesForbidden> {
         match (self, mode) {
             (_, Mode::Preview) | (Self::OnDemand | Self::Always, Mode::Apply) => Ok(()),

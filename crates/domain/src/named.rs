@@ -1,4 +1,4 @@
-//! R39: the addresses that a run is asked for, and what they lead to.
+//! R39: the addresses for which a run was requested, and the mailboxes and accounts that they lead to.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,10 +12,10 @@ use super::{
     world::World,
 };
 
-/// How many letters of an address may be wrong for it to count as a typing error.
+/// How many letters of an address may differ for it to count as a typing error.
 const TYPOS_MAX: usize = 2;
 
-/// For how many unknown addresses that is looked for: each is compared with every address there is.
+/// For how many unknown addresses suggestions are made, since each is compared with every known address.
 const GUESSED_MAX: usize = 20;
 
 /// How many addresses are suggested for one.
@@ -24,11 +24,11 @@ const NEAREST_MAX: usize = 3;
 /// How many unknown addresses a message lists.
 const LISTED_MAX: usize = 20;
 
-/// An address that no mailbox and no account has.
+/// An address of no mailbox and no account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnknownAddress {
     pub address: SmtpAddress,
-    /// Known addresses that may have been meant, the likeliest first.
+    /// Known addresses that may have been meant, the most likely first.
     pub nearest: Vec<SmtpAddress>,
 }
 
@@ -64,7 +64,7 @@ pub(super) fn nearest(address: &SmtpAddress, world: &World) -> Vec<SmtpAddress> 
     nearest_of(address, of_mailboxes.chain(of_accounts))
 }
 
-/// The same of `known` ones.
+/// The same, limited to the `known` addresses.
 pub(super) fn nearest_of<'a>(
     address: &SmtpAddress,
     known: impl Iterator<Item = &'a SmtpAddress>,
@@ -82,21 +82,22 @@ const FOUND_MAX: usize = 50;
 /// Addresses by the name of their mailbox or account.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Found {
-    /// All words of the name were found; otherwise the names are the nearest ones.
+    /// Whether all words of the name were found. Otherwise the names are only similar.
     pub is_exact: bool,
-    /// The address and the name, by name.
+    /// The address and the name, sorted by name.
     pub nearest: Vec<(String, String)>,
     pub total: usize,
 }
 
-/// Everything whose name or address contains all words of `name`; where nothing does, what differs by typing errors.
+/// Everything whose name or address contains all words of `name`. If there is nothing, what differs only by typing
+/// errors.
 pub fn with_name(name: &str, world: &World) -> Found {
     let wanted = words_of(name);
     let mailboxes = world.directory.mailboxes.iter();
     let mailboxes = mailboxes.map(|it| (it.primary.as_str(), &*it.display_name));
     let accounts = world.accounts.iter();
     let accounts = accounts.map(|(_, it)| (it.address().as_str(), it.name()));
-    // The name of the mailbox comes first where both have the address.
+    // The name of the mailbox has precedence if both have the address.
     let mut all: BTreeMap<&str, &str> = accounts.collect();
     all.extend(mailboxes);
     let collect = |is_exact, mut found: Vec<(usize, &str, &str)>| {
@@ -163,7 +164,7 @@ pub(super) fn suggestion(nearest: &[SmtpAddress]) -> String {
     }
 }
 
-/// What is wrong with `unknown`, in one line.
+/// Describes the `unknown` addresses in one line.
 pub fn in_words(unknown: &[UnknownAddress]) -> String {
     let mut listed: Vec<String> = unknown
         .iter()
@@ -184,7 +185,7 @@ pub fn in_words(unknown: &[UnknownAddress]) -> String {
     )
 }
 
-/// Every name under which a report tells of what `address` leads to.
+/// Every name under which a report mentions what `address` leads to.
 pub fn names(address: &SmtpAddress, world: &World, matching: &Matching) -> BTreeSet<String> {
     let (mailboxes, accounts) = concerned(address, world, matching);
     let mailboxes = mailboxes.into_iter().map(Party::Mailbox);

@@ -1,12 +1,12 @@
-//! What a report says beside the changes: who was left alone, and why. Codes are stable (they may be filtered on),
-//! texts are for people.
+//! The notes of a report: what was left alone, and why. Codes are stable, so that programs can filter by them; texts are
+//! for people.
 
 use serde::{Deserialize, Serialize};
 
 /// Something about one mailbox or account that is not a change.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Note {
-    /// The address (or, lacking one, the name) of the mailbox or account that it is about.
+    /// The address of the mailbox or account, or its name if it has no address.
     pub address: String,
     pub code: Code,
     pub rule: String,
@@ -39,7 +39,7 @@ macro_rules! codes {
                 match self { $(Self::$code => $rule,)+ }
             }
 
-            /// Whether an administrator has something to do about it.
+            /// Whether an administrator must act on it.
             pub fn needs_attention(self) -> bool {
                 match self { $(Self::$code => $attention,)+ }
             }
@@ -71,7 +71,7 @@ codes! {
     ProtectedByTie = "R7" false,
     /// The entry of a deleted principal.
     TrusteeDeleted = "R8" false,
-    /// A Deny takes a delegate out.
+    /// A Deny removes the right of a delegate.
     TrusteeDenied = "R8" false,
     /// A group that gives no right by itself.
     GroupGivesNoRight = "R10" false,
@@ -87,9 +87,9 @@ codes! {
     DelegatePruned = "R12" false,
     /// A delegate whose own mailbox or account cannot be judged: neither added nor removed.
     DelegateKept = "R12" false,
-    /// Not created, since its only delegates are left out for now; or not emptied, of members who may not be taken out.
+    /// Not created, since its only delegates are left out for now; or not emptied, since a member must not be removed.
     DelegatesLeftOut = "R12" false,
-    /// Not emptied, since its only delegates are left out or a member may not be taken out: others can still open it.
+    /// Not emptied, since its only delegates are left out or a member must not be removed. Others can still open it.
     DelegatesStay = "R12" true,
     /// The primary address is in no claimed domain.
     OutsideClaimedDomains = "R13" false,
@@ -113,7 +113,7 @@ codes! {
     KindMismatch = "R18" true,
     /// Exchange still knows the address or object id of an account without mailbox.
     RecipientExists = "R19" false,
-    /// Another recipient has the address, and no object id tells whether the account is of it.
+    /// Another recipient has the address, and no object id shows whether the account belongs to it.
     OwnerUnknown = "R19" true,
     /// Exchange could not say whether the address or object id is gone.
     AbsenceUnknown = "R19" true,
@@ -123,7 +123,7 @@ codes! {
     InactiveNotCreated = "R21" false,
     /// A change that Zivver accepted and did not keep.
     WriteHadNoEffect = "R22" true,
-    /// The same, and a person still has access who must not have it.
+    /// The same, and a person still has access without a right to it.
     AccessNotTaken = "R22" true,
     /// Another account has this alias.
     AliasTaken = "R23" true,
@@ -135,7 +135,7 @@ codes! {
     NoObjectId = "R24" true,
     /// The address to create is taken by another account.
     AddressTaken = "R24" true,
-    /// An approved change that is not planned any more as it was, or was made before.
+    /// An approved change that is no longer planned as it was, or was already made.
     ApprovalOutdated = "R27" false,
     /// A change that a person has rejected.
     Rejection = "R47" false,
@@ -147,10 +147,10 @@ codes! {
     DelegateLeftOut = "R32" false,
     /// Refused the same way in three runs: tried again later.
     RepeatOffender = "R33" true,
-    /// A delegate whose account comes to be in a run that covers it; or the account that waits for no other.
+    /// A delegate whose account is created by a run that covers it, or the account without another delegate.
     OutsideRun = "R39" false,
     /// No mailbox and no account has an address that a run was asked for. Such a run fails now; stored reports have this.
     AddressUnknown = "R39" true,
-    /// Not undone, since it is not any more what the run made of it.
+    /// Not undone, since it has changed since the run.
     ChangedSince = "R37" true,
 }

@@ -1,4 +1,4 @@
-//! Whom to wake, and when: one message per change of state, and one a day while it stays bad, never one per run.
+//! Notifications: one message when the state changes, and one a day while it stays bad, not one for every run.
 
 use std::collections::BTreeSet;
 
@@ -15,16 +15,17 @@ use super::{
     report::{Report, RunOutcome, RunState},
 };
 
-/// After how long a state that stays bad is told again. Less than a day: the runs of a daily schedule do not end at the
-/// same second.
+/// After how many seconds a bad state is reported again. Less than a day, since the runs of a daily schedule do not end
+/// at the same second.
 const TOLD_AGAIN_S: i64 = 23 * 60 * 60;
 
-/// Whether something was told in the last day. What a clock that was ahead has told counts for nothing.
+/// Whether the report is less than a day old. Never true for a time in the future, which a clock that was ahead has
+/// written.
 pub(super) fn is_fresh(told: i64, now: i64) -> bool {
     (-CLOCKS_DIFFER_S..TOLD_AGAIN_S).contains(&(now - told))
 }
 
-/// What was last told.
+/// The state that was last reported.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Notified {
@@ -33,10 +34,10 @@ pub struct Notified {
     pub held: BTreeSet<Class>,
     /// No run has succeeded for too long.
     pub silent: bool,
-    /// R45: the same of quick runs.
+    /// R45: the same for quick runs.
     #[serde(skip_serializing_if = "Quick::is_well")]
     pub quick: Quick,
-    /// When a message last told of it, in epoch seconds.
+    /// When a message last reported it, in epoch seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub told: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,12 +49,12 @@ impl Notified {
         self.failed || self.silent || !self.held.is_empty() || !self.quick.is_well()
     }
 
-    /// Whether it is bad since long enough to be told again.
+    /// Whether it has been bad long enough to be reported again.
     fn is_due(&self, now: i64) -> bool {
         self.is_bad() && !self.told.is_some_and(|told| is_fresh(told, now))
     }
 
-    /// The same once `notice` is told, or nothing is.
+    /// The state after `notice` was sent, if there is one.
     fn told_by(mut self, notice: Option<Notice>, now: i64) -> (Self, Option<Notice>) {
         if notice.is_some() {
             self.told = Some(now);
@@ -65,7 +66,7 @@ impl Notified {
     }
 }
 
-/// What was last told of quick runs, which a quick run can end.
+/// What was last reported about quick runs, which a quick run can end.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Quick {
@@ -74,7 +75,7 @@ pub struct Quick {
 }
 
 impl Quick {
-    /// For documents, which name only what is not usual.
+    /// Documents store only a state that is not good.
     pub fn is_well(&self) -> bool {
         *self == Self::default()
     }
@@ -89,7 +90,7 @@ pub enum Event {
     NoSuccess,
 }
 
-/// One message. It names no account: it may be read in a channel with many readers.
+/// One message. It names no account, since it may be read in a channel with many readers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Notice {
     pub event: Event,
@@ -100,13 +101,14 @@ pub struct Notice {
     /// R41: who started that run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started_by: Option<Actor>,
-    /// Of the last complete run, which is `run` unless that failed.
+    /// The figures of the last complete run, which is `run` unless `run` failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub figures: Option<Figures>,
 }
 
-/// What a run that ended at `now` (epoch seconds) means to what was told before. An undo and a run for a few accounts say
-/// nothing about the whole, and only a success ends an alarm (R28). `last` are the figures of the last complete run.
+/// The message about a run that ended at `now` (epoch seconds), if one is due. An undo and a run for a few accounts say
+/// nothing about the whole, and only a success ends an alarm (R28). `last` contains the figures of the last complete
+/// run.
 pub fn after_run(
     before: &Notified,
     report: &Report,
@@ -135,7 +137,7 @@ pub fn after_run(
     } else if before.is_bad() && held.is_empty() {
         Some(recovered(report))
     } else if was_out {
-        // It works again, and what was held still is: told before, but not since it failed.
+        // Runs succeed again and the same sets are still held, but they were not reported since the failure.
         Some(newly_held(report, last))
     } else if is_due {
         Some(still_held(report, last))
@@ -153,7 +155,7 @@ pub fn after_run(
     after.told_by(notice, now)
 }
 
-/// R45: of quick runs in a row the first that fails is told, also while full ones fail.
+/// R45: of consecutive quick runs the first failure is reported, even while full runs fail.
 fn after_failure(
     before: &Notified,
     report: &Report,
@@ -170,7 +172,7 @@ fn after_failure(
     after.told_by(notice, now)
 }
 
-/// A run that is no success; one that is fresh, a quick run, ends an alarm about quick runs (R45).
+/// A run that is not a success. A successful quick run ends an alarm about quick runs (R45).
 fn after_other(
     before: &Notified,
     report: &Report,
@@ -201,8 +203,8 @@ fn after_other(
     after.told_by(notice, now)
 }
 
-/// What the time itself means: no run has succeeded for too long, or what was told a day ago is still so. `last` are the
-/// figures of the last complete run.
+/// The message that is due at a tick: no run has succeeded for too long, or what was reported a day ago has not
+/// changed. `last` contains the figures of the last complete run.
 pub fn at_tick(
     before: &Notified,
     overdue: Option<Overdue>,
@@ -305,7 +307,7 @@ const TO_DECIDE: &str = "Look at the report, and approve the sets that are right
 
 const STILL_HELD: &str = "Cloud Sync: changes still wait for approval";
 
-/// What the last complete run held, whose codes serve as long as the sets are the same.
+/// What the last complete run held. Its codes are valid while the sets stay the same.
 fn held_since(figures: &Figures) -> Notice {
     let reasons: Vec<&str> = figures.held.iter().map(|set| &*set.reason).collect();
     Notice {
@@ -332,7 +334,7 @@ fn held(title: &str, report: &Report, last: Option<&Figures>) -> Notice {
     notice(Event::Held, title, text, report, last)
 }
 
-/// R45: it claims nothing of the permissions that were not read, nor of what a full run held.
+/// R45: it makes no statement about permissions, which were not read, nor about what a full run held.
 fn quick_again(report: &Report, last: Option<&Figures>) -> Notice {
     let text = "Quick runs end well again. They read no permissions (R45).";
     let title = "Cloud Sync: quick runs succeed again";
@@ -355,7 +357,7 @@ fn recovered(report: &Report) -> Notice {
     notice(Event::Recovered, title, text.to_owned(), report, None)
 }
 
-/// R45: a quick run does not see what the figures are about.
+/// R45: a quick run cannot change what the figures describe.
 fn notice(
     event: Event,
     title: &str,

@@ -1,8 +1,8 @@
-//! Repeat offenders: what Zivver refused the same way in three runs waits before it is tried again (R33).
+//! Repeat offenders: a change that Zivver refused the same way in three runs waits before it is tried again (R33).
 //!
-//! What is remembered is what was refused, not the account: an alias that is left out (R23) by itself, a new address
-//! with what goes along in its request, and everything else of an account together. So one bad alias makes nothing else
-//! wait. Removals and suspends never wait.
+//! The refused part is remembered, not the account: each alias that is left out (R23) separately, a new address with
+//! the rest of its request, and everything else of an account together. One bad alias therefore delays nothing else.
+//! Removals and suspends never wait.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,25 +20,25 @@ use super::{
     world::World,
 };
 
-/// Runs that are refused before a change waits.
+/// The number of refusals in consecutive runs before a change waits.
 const TIMES: u32 = 3;
 
 const DAY_S: i64 = 86_400;
 
-/// A timer does not fire to the second: a wait of days may be this much shorter.
+/// A timer is not exact to the second, so a wait of days may be this much shorter, in seconds.
 const EARLY_S: i64 = 900;
 
-/// How long a change that is no longer asked for is remembered; longer than any wait.
+/// How long a change that is no longer asked for is remembered, in seconds. Longer than any wait.
 const KEPT_S: i64 = 30 * DAY_S;
 
-/// A part of a delta that Zivver refuses or takes by itself.
+/// A part of a delta that Zivver accepts or refuses separately.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
-    /// All of it, but for the other parts.
+    /// All of it, without the other parts.
     Account,
-    /// What a create left open and the request after it was to bring (R24).
+    /// The request after a create, with what the create did not store (R24).
     Completion,
-    /// R17: the new address, and what goes along in that request.
+    /// R17: the new address and what is sent in the same request.
     Address,
     /// R23.
     Alias(SmtpAddress),
@@ -87,7 +87,7 @@ pub fn withhold(
 ) -> Withheld {
     let mut withheld = Withheld::default();
     for mut delta in deltas {
-        // R27: who approves an identity change wants it tried.
+        // R27: an identity change that a person has approved is tried.
         if !offenders.is_empty() && !delta.waits_for_identity() {
             let account = account_of(&delta, &world.accounts);
             for part in parts(&delta) {
@@ -115,11 +115,11 @@ pub fn withhold(
     withheld
 }
 
-/// A delta that was carried out, as far as it was.
+/// A delta that was carried out, completely or in part.
 #[derive(Debug)]
 pub struct Tried<'a> {
     pub delta: &'a Delta,
-    /// What it was before the guard: the next run will ask for that again.
+    /// The delta before the guard. The next run asks for the same.
     pub proposed: &'a Delta,
     /// The account that it created.
     pub created: Option<&'a ScimId>,
@@ -139,7 +139,7 @@ pub struct Occasion<'a> {
     pub waiting: &'a BTreeSet<String>,
 }
 
-/// Remembers what was refused, once a run, and forgets what went through.
+/// Remembers what was refused, once for each run, and forgets what was accepted.
 pub fn remember(
     offenders: &mut BTreeMap<String, Offender>,
     tried: &Tried<'_>,
@@ -165,7 +165,7 @@ pub fn remember(
             }
         }
     }
-    // Aliases first: the fingerprint of the rest is without them.
+    // Aliases first, since the fingerprint of the rest does not contain them.
     let mut refusals: Vec<&Refusal> = refusals.iter().collect();
     refusals.sort_by_key(|refusal| std::cmp::Reverse(refusal.part.clone()));
     for refusal in refusals {
@@ -209,7 +209,7 @@ fn again(offender: &Offender) -> i64 {
     }
 }
 
-/// How long a change waits that failed `times` times, at least once: 1, 2, 4 and then always 7 days.
+/// How long a change waits, in seconds, that failed `times` times (at least once): 1, 2, 4 and then always 7 days.
 pub(super) fn wait_s(times: u32) -> i64 {
     let days = match times {
         0..=1 => 1,
@@ -237,8 +237,8 @@ fn parts(delta: &Delta) -> Vec<Part> {
     parts
 }
 
-/// Whether a change is refused with a part. A name and a resume go along with a new address; what takes something away is in
-/// no part, and never waits.
+/// Whether a change is refused together with a part. A name and a resume are sent with a new address. A change that
+/// takes something away belongs to no part and never waits.
 fn is_in(change: &Change, part: &Part, renames: bool) -> bool {
     let of_account = matches!(part, Part::Account | Part::Completion);
     match change {
@@ -258,7 +258,7 @@ fn is_in(change: &Change, part: &Part, renames: bool) -> bool {
     }
 }
 
-/// Hash of what a part asks for; `None` if there is nothing in it that could wait.
+/// Hash of what a part asks for; `None` if it contains nothing that can wait.
 fn fingerprint(
     delta: &Delta,
     part: &Part,
@@ -280,8 +280,8 @@ fn fingerprint(
     (!rest.is_empty()).then(|| asked(&rest, &world.accounts, &world.directory))
 }
 
-/// The members of a functional account that are removed need those who take their place, and what stays of the extension
-/// needs the judgement of its key.
+/// Removed members of a functional account need those that take their place, and the rest of the extension needs the
+/// decision about its key.
 fn take_out(delta: &mut Delta, part: &Part, accounts: &Accounts) {
     let renames = delta.rename.is_some();
     let replaces_all = removes_all(delta, accounts);
@@ -298,7 +298,7 @@ fn take_out(delta: &mut Delta, part: &Part, accounts: &Accounts) {
     });
 }
 
-/// R12: the members of a functional account can be removed only with those that take their place, so these are tried
+/// R12: the members of a functional account can be removed only with those that take their place, so these are sent
 /// every time.
 pub(super) fn removes_all(delta: &Delta, accounts: &Accounts) -> bool {
     let Target::Existing(ix) = delta.target else {

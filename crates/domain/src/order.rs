@@ -22,11 +22,11 @@ use super::{
 /// Phases of R25, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
-    /// When the last run was cut off.
+    /// After a run that was cut off.
     StopFirst,
     CreateUser,
     CreateFunctional,
-    /// Delegates that are named by an address which changes hands (R22).
+    /// Delegates that are stored under an address that goes to another account (R22).
     Unname,
     Release,
     Rename,
@@ -37,7 +37,7 @@ enum Phase {
     Stop,
 }
 
-/// A step before its position is known; references are to drafts.
+/// A step before its position is known. It refers to other drafts.
 struct Draft {
     phase: Phase,
     rank: u32,
@@ -57,8 +57,8 @@ enum DraftWhen {
     IfRefused(usize),
 }
 
-/// The steps of settled deltas; `deltas` are sorted, and a step names its delta by position. After a run that was cut
-/// off, suspends and empties go first (R25).
+/// The steps of settled deltas. `deltas` are sorted, and a step names its delta by position. After a run that was cut
+/// off, suspends and empties come first (R25).
 pub fn order(
     deltas: &[Delta],
     accounts: &Accounts,
@@ -84,7 +84,7 @@ pub fn order(
             Phase::Stop
         },
     };
-    // Drafts of one account follow one another as they are pushed.
+    // The drafts of one account depend on each other in the order in which they are pushed.
     if stops_first {
         ordering.stops();
     }
@@ -106,19 +106,19 @@ struct Ordering<'a> {
     /// Addresses that some delta claims.
     wanted: BTreeSet<SmtpAddress>,
     drafts: Vec<Draft>,
-    /// The last draft of each target: never two requests at one account.
+    /// The last draft of each target, since two requests never change one account at the same time.
     last_of: HashMap<Target, usize>,
-    /// Which draft frees an address that another account has now.
+    /// The draft that frees an address which another account has now.
     released_by: HashMap<SmtpAddress, usize>,
-    /// R22: the deltas that write their delegates anew once an account has left this address.
+    /// R22: the deltas that write their delegates again after an account has left this address.
     named_until_moved: BTreeMap<SmtpAddress, Vec<usize>>,
     /// R22: the drafts after which no account names a delegate by this address.
     unnamed_by: HashMap<SmtpAddress, Vec<usize>>,
-    /// R22: those of them that are all of a delta, by delta.
+    /// R22: those of them that contain all of a delta, by delta.
     whole: HashMap<usize, usize>,
-    /// Which draft creates an account.
+    /// The draft that creates an account.
     made_by: HashMap<Target, usize>,
-    /// Which draft gives an account its new address, by delta.
+    /// The draft that gives an account its new address, by delta.
     renamed: HashMap<usize, usize>,
     stop: Phase,
 }
@@ -146,7 +146,7 @@ impl Ordering<'_> {
         draft
     }
 
-    /// Aliases that another account waits for are given up first, and only those that wait for nothing themselves.
+    /// Aliases that another account waits for are removed first, but only if the removal waits for nothing itself.
     fn releases(&mut self) {
         for (at, delta) in self.deltas.iter().enumerate() {
             let released: Vec<SmtpAddress> = delta
@@ -155,11 +155,11 @@ impl Ordering<'_> {
                 .filter(|alias| self.wanted.contains(*alias))
                 .cloned()
                 .collect();
-            // What is suspended or emptied gets no later request that could take its aliases away.
+            // An account that is suspended or emptied gets no later request that could remove its aliases.
             let is_stopped = delta.is_suspend() || delta.is_empty_of_members();
             let nothing = delta.remove_aliases.is_empty() || (released.is_empty() && !is_stopped);
             if nothing || delta.rename.is_some() {
-                continue; // With a rename the removal goes with its first request.
+                continue; // The first request of a rename removes them.
             }
             let Target::Existing(ix) = delta.target else {
                 continue;
@@ -179,7 +179,7 @@ impl Ordering<'_> {
         }
     }
 
-    /// Whether nothing of a delta waits for another account, nor is left for the last phase.
+    /// Whether no part of a delta waits for another account, or is left for the last phase.
     fn is_one_request(delta: &Delta) -> bool {
         delta.add_aliases.is_empty()
             && delta.add_delegates.is_empty()
@@ -266,7 +266,7 @@ impl Ordering<'_> {
                     let mut call = self.update(delta, ix);
                     let adds = !delta.add_aliases.is_empty() || !delta.add_delegates.is_empty();
                     if stops && !adds && !delta.remove_aliases.is_empty() {
-                        without_extension(&mut call); // Its release took them out.
+                        without_extension(&mut call); // Its release removed them.
                     }
                     let draft = self.push(Phase::Claim, at, call, DraftWhen::Always);
                     self.waits(draft, at);
@@ -275,7 +275,7 @@ impl Ordering<'_> {
         }
     }
 
-    /// R37: an undo may suspend or empty an account and take back its attributes, too. Removed aliases are released.
+    /// R37: an undo may suspend or empty an account and also take back its attributes. Removed aliases are released.
     fn is_more_than_a_stop(delta: &Delta) -> bool {
         let delegates = !delta.add_delegates.is_empty()
             || (delta.remove_aliases.is_empty() && !delta.remove_delegates.is_empty());
@@ -284,7 +284,7 @@ impl Ordering<'_> {
             || (delta.kind == AccountKind::User && delegates)
     }
 
-    /// R24: what a create did not take follows in one PUT, and only then.
+    /// R24: what a create did not store follows in one PUT, and only then.
     fn complete(&mut self, at: usize) {
         let delta = &self.deltas[at];
         let Some(created) = self.made_by.get(&delta.target).copied() else {
@@ -320,7 +320,7 @@ impl Ordering<'_> {
         self.waits(draft, at);
     }
 
-    /// A step that claims addresses comes after those that free them.
+    /// A step that claims addresses waits for those that free them.
     fn waits(&mut self, draft: usize, at: usize) {
         let adds: Vec<SmtpAddress> = self.deltas[at].add_aliases.iter().cloned().collect();
         for alias in adds {
@@ -350,7 +350,7 @@ impl Ordering<'_> {
             let Target::Existing(ix) = delta.target else {
                 continue;
             };
-            // The status goes along with a rename, but it does not depend on it.
+            // The status is sent with a rename, but does not depend on it.
             let when = match self.renamed.get(&at) {
                 Some(renamed) => DraftWhen::IfRefused(*renamed),
                 None => DraftWhen::Always,

@@ -1,4 +1,4 @@
-//! R44: what caused a planned change, by comparison with the snapshot of the last complete run (R42).
+//! R44: the cause of a planned change, found by comparison with the snapshot of the last complete run (R42).
 
 use serde::{Deserialize, Serialize};
 
@@ -22,13 +22,13 @@ use super::{
 #[serde(rename_all = "snake_case")]
 pub enum Origin {
     ExchangeChanged,
-    /// The account changed in Zivver, and the program did not write that.
+    /// The account changed in Zivver, and not by this program.
     ChangedByHand,
     /// The account, or its mailbox, was not synchronised before.
     NotManaged,
-    /// It was sent before, and refused, not answered, or not kept.
+    /// It was sent before, and was refused, not answered, or not kept.
     FailedBefore,
-    /// Neither side changed: it was planned before without being made, or another setting or account caused it.
+    /// Neither side changed: it was planned before and not made, or another setting or account caused it.
     Unchanged,
 }
 
@@ -42,7 +42,7 @@ impl Origin {
     ];
 }
 
-/// What a run did, or planned, at the last snapshot or since.
+/// An action that a run made or planned, at the last snapshot or later.
 #[derive(Debug, Clone, Copy)]
 pub struct Deed<'a> {
     pub report: &'a ActionReport,
@@ -50,7 +50,7 @@ pub struct Deed<'a> {
     pub is_recent: bool,
 }
 
-/// What is known of before.
+/// The state with which the plan is compared.
 #[derive(Debug)]
 pub struct Before<'a> {
     memory: &'a Memory,
@@ -64,7 +64,7 @@ pub struct Before<'a> {
 /// The same entry of the same attribute in an earlier action.
 #[derive(Debug)]
 struct Earlier {
-    /// The value that came; for a set, whether it came.
+    /// The new value; for a set, whether the entry was added.
     after: String,
     outcome: ActionOutcome,
     is_recent: bool,
@@ -72,7 +72,7 @@ struct Earlier {
 }
 
 impl<'a> Before<'a> {
-    /// `deeds` are those of the run of the snapshot, and of all runs since, the newest last.
+    /// `deeds` are those of the run of the snapshot and of all later runs, from old to new.
     pub fn of(snapshot: &'a Snapshot, memory: &'a Memory, deeds: &[Deed<'_>]) -> Self {
         let mut before = Self {
             memory,
@@ -130,7 +130,7 @@ impl<'a> Before<'a> {
     }
 }
 
-/// As later actions find it.
+/// The key by which later actions find it.
 fn name_of(action: &Action) -> String {
     let id = action.id.as_ref().map(ToString::to_string);
     id.unwrap_or_else(|| action.address.to_string())
@@ -145,7 +145,7 @@ struct Asked<'a> {
     world: &'a World,
 }
 
-/// Writes into the changes of an action where each comes from.
+/// Adds the origin to each change of an action.
 pub(super) fn state(action: &mut Action, delta: &Delta, before: &Before<'_>, world: &World) {
     let address = |target: Target| {
         let target = target.address(&world.accounts, &world.directory);
@@ -165,7 +165,7 @@ pub(super) fn state(action: &mut Action, delta: &Delta, before: &Before<'_>, wor
     }
 }
 
-/// `entry` is the value that comes; of a set, the entry that comes or goes.
+/// `entry` is the new value; for a set, the added or removed entry.
 fn origin(
     change: &Change,
     entry: &str,
@@ -211,7 +211,8 @@ fn origin(
 }
 
 impl Asked<'_> {
-    /// What earlier runs did about the same, the newest last. An account that was created is found by its address.
+    /// What earlier runs did about the same change, from old to new. An account that was created is found by its
+    /// address.
     fn earlier(&self, entry: &str) -> Vec<&Earlier> {
         let (key, _) = self.key(entry);
         let names = [
@@ -228,7 +229,7 @@ impl Asked<'_> {
             .collect()
     }
 
-    /// What the same change is known by, and what comes of it.
+    /// The key of the change, and its result.
     fn key(&self, entry: &str) -> (String, String) {
         let comes = match self.change {
             Change::AddAlias(_) | Change::AddDelegate(_) => true,
@@ -258,7 +259,7 @@ impl Asked<'_> {
         self.before.accounts.get(self.account?).copied()
     }
 
-    /// Whether the account differs from the snapshot in what is to be changed.
+    /// Whether the account differs from the snapshot in the attribute that is to be changed.
     fn is_by_hand(&self) -> bool {
         if let Change::Create { .. } = self.change {
             return self.was_deleted();
@@ -290,7 +291,7 @@ impl Asked<'_> {
             Change::Suspend { .. } | Change::Empty { .. } => !then.active,
             Change::AddAlias(alias) => then.aliases.contains(alias),
             Change::RemoveAlias(alias) => !then.aliases.contains(alias),
-            // R22: one that is there may only be named anew.
+            // R22: a delegate who is there may only be stored under another address.
             Change::AddDelegate(target) => {
                 !self.is_named(*target) && has_delegate(target) == Some(true)
             }
@@ -308,7 +309,7 @@ impl Asked<'_> {
         }
     }
 
-    /// An active account that the mailbox had, and that is in neither list.
+    /// Whether the mailbox had an active account that is in neither list.
     fn was_deleted(&self) -> bool {
         let mailbox = self.delta.mailbox;
         let then = mailbox.and_then(|ix| self.before.mailbox(self.world, ix));
@@ -332,7 +333,7 @@ impl Asked<'_> {
         }
     }
 
-    /// Whether the mailbox differs from the snapshot in what decides about the change.
+    /// Whether the mailbox differs from the snapshot in a value that decides about the change.
     fn has_exchange_changed(&self) -> bool {
         let Some(ix) = self.delta.mailbox else {
             return self
@@ -390,7 +391,7 @@ impl Asked<'_> {
             || differs(&now.aliases, &then.aliases)
     }
 
-    /// Who has access, whatever becomes of it in Zivver.
+    /// Who has access, independent of what happens in Zivver.
     fn has_access_changed(&self, then: &MailboxEntry, ix: MailboxIx) -> bool {
         let world = self.world;
         let delegations = world.delegations.get(ix.0 as usize);

@@ -1,17 +1,17 @@
-//! R46: a setting of a preview in place of that of the program.
+//! R46: a setting of a preview that replaces the setting of the program.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// One setting that shapes a plan, as it is written.
+/// One setting that affects a plan, as text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OtherSetting {
     /// Without prefix.
     pub name: String,
     /// Blank for none.
     pub value: String,
-    /// That of the program when the preview was asked for.
+    /// The value of the program when the preview was started.
     pub now: String,
 }
 
@@ -23,7 +23,7 @@ impl fmt::Display for OtherSetting {
     }
 }
 
-/// What a blank setting is called.
+/// The text for a setting, `none` if it is blank.
 pub fn or_none(value: &str) -> &str {
     if value.is_empty() { "none" } else { value }
 }

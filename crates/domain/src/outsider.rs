@@ -1,5 +1,5 @@
-//! People whom Exchange knows but whose own mailbox is not judged here (R12): recipients of another kind, and mailboxes outside
-//! the claimed domains. What Exchange grants them is not taken.
+//! People whom Exchange knows but whose own mailbox is not judged here (R12): recipients of another kind, and mailboxes
+//! outside the claimed domains. The access that Exchange grants them is not removed.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use super::{
     source::{Nature, RecipientRecord},
 };
 
-/// A trustee with Full Access who is none of the mailboxes that were read.
+/// A trustee with Full Access that is not one of the mailboxes that were read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outsider {
     /// The primary address, or a name where there is none.
@@ -23,7 +23,8 @@ pub struct Outsider {
 }
 
 impl Outsider {
-    /// `trustee` is the address by which an access entry names it. The error is the reason why it is unknown who it is (R11).
+    /// `trustee` is the address by which an access entry names it. The error is the reason why its identity is unknown
+    /// (R11).
     pub(super) fn new(recipient: &RecipientRecord, trustee: Option<&str>) -> Result<Self, String> {
         let label = recipient
             .primary_smtp_address
@@ -37,13 +38,13 @@ impl Outsider {
             ));
         }
         if recipient.is_user_mailbox() {
-            // Lost from the list, or newer than it: who may open is not known in full (R1).
+            // The list lost it, or is older than it. The delegates are then not known completely (R1).
             return Err(format!(
                 "{label} is a user mailbox, but the mailbox list does not show it; run again"
             ));
         }
-        // Exchange shows a group by its name, so an address is that of a person (`docs/specs/exchange-online.md`, "6.2
-        // The User field").
+        // Exchange shows a group by its name, so an address means a person (`docs/specs/exchange-online.md`, "6.2 The
+        // User field").
         if recipient.nature() == Nature::Unclear && trustee.is_none() {
             return Err(format!(
                 "{label} is a {kind}, a kind that is not known and may be a group; grant Full Access to its members directly"
@@ -65,7 +66,7 @@ impl Outsider {
         })
     }
 
-    /// What tells it from others, by whatever text an entry or a group names it.
+    /// Identifies it, whichever text an entry or a group uses for it.
     pub(super) fn key(&self) -> String {
         match (&self.object_id, self.addresses.first()) {
             (Some(id), _) => id.to_string(),
@@ -75,7 +76,7 @@ impl Outsider {
     }
 }
 
-/// The primary address first.
+/// The primary address comes first.
 fn addresses(recipient: &RecipientRecord, trustee: Option<&str>) -> Box<[SmtpAddress]> {
     let primary = recipient.primary_smtp_address.as_deref();
     let others = recipient.email_addresses.iter().filter_map(|entry| {

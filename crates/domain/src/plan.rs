@@ -1,4 +1,4 @@
-//! The plan: from two complete sides to an ordered value that can be shown, approved and carried out (R25, R26, R38).
+//! The plan: made from two completely read sides, it can be shown, approved and carried out (R25, R26, R38).
 
 use std::{
     borrow::Cow,
@@ -37,7 +37,7 @@ pub use super::{
     wishes::Wishes,
 };
 
-/// Everything that is decided about a run.
+/// All decisions of a run.
 #[derive(Debug)]
 pub struct Plan {
     pub approved: ApprovedPlan,
@@ -47,15 +47,15 @@ pub struct Plan {
     pub filter_counts: BTreeMap<String, usize>,
     /// What is in Zivver now.
     pub base: Base,
-    /// R26: what the percentages are of.
+    /// R26: the base of the percentages.
     pub began: Base,
-    /// What is held, to be recognised by verification.
+    /// What is held, so that verification recognises it.
     pub marks: Marks,
-    /// R26: the classes that exceed their limit, with what it was of.
+    /// R26: the classes that exceed their limit, with the base of the limit.
     pub exceeded: BTreeMap<Class, u32>,
-    /// R22: what is said of proposed changes that Zivver did not keep before, by [`super::change::key_of`].
+    /// R22: the notes about proposed changes that Zivver did not keep before, by [`super::change::key_of`].
     pub ineffective: BTreeMap<String, Note>,
-    /// R26: what earlier runs counted of them, and does not count any more.
+    /// R26: those of them that earlier runs counted, and that no longer count.
     pub untaken: Untaken,
     /// R22, R33: some changes wait for a later day.
     pub is_waiting: bool,
@@ -65,14 +65,14 @@ pub struct Plan {
     pub proposed: BTreeMap<Target, Delta>,
     /// R33: keys of the refused changes that wait.
     pub waiting: BTreeSet<String>,
-    /// R37: what is undone, once this plan is carried out.
+    /// R37: what is still undone after this plan was carried out.
     pub undone: BTreeMap<ScimId, Undone>,
-    /// R47: what is rejected still.
+    /// R47: what is still rejected.
     pub rejections: Vec<Rejection>,
     /// R2: what this run saw of the source.
     pub seen: Baseline,
     pub doubt: Doubt,
-    /// R13: accounts outside the claimed domains, which are counted and left alone.
+    /// R13: the number of accounts outside the claimed domains, which are not changed.
     pub accounts_outside: u32,
     /// R28: changes that were not reviewed are left for a later run.
     pub leaves_out: bool,
@@ -80,7 +80,7 @@ pub struct Plan {
     pub reviewed: Option<Reviewed>,
 }
 
-/// What may be carried out. Only [`plan`] makes one, and only after the guard has taken out what is held.
+/// What may be carried out. Only [`plan`] and `plan_undo` make it, after the guard has taken out what is held.
 #[derive(Debug, Default)]
 #[must_use = "a plan that is not carried out must at least be shown"]
 pub struct ApprovedPlan {
@@ -95,19 +95,19 @@ impl ApprovedPlan {
         &self.actions
     }
 
-    /// R44: writes into each change where it comes from.
+    /// R44: adds the origin to each change.
     pub fn state_origins(&mut self, before: &Before<'_>, world: &World) {
         for (action, delta) in self.actions.iter_mut().zip(&self.deltas) {
             origin::state(action, delta, before, world);
         }
     }
 
-    /// The requests, in the order in which they are to be started.
+    /// The requests, in the order in which they start.
     pub fn steps(&self) -> &[Step] {
         &self.steps
     }
 
-    /// What each action asks for, by position of the action.
+    /// The delta of each action, by position of the action.
     pub fn deltas(&self) -> &[Delta] {
         &self.deltas
     }
@@ -117,21 +117,21 @@ impl ApprovedPlan {
     }
 }
 
-/// What is asked for, before anything is held.
+/// What is asked for before the guard.
 struct Proposal {
     deltas: Vec<Delta>,
-    /// R39: of the accounts that the run does not cover.
+    /// R39: the deltas of accounts that the run does not cover.
     others: BTreeMap<Target, Delta>,
     notes: Vec<Note>,
     /// R33
     waiting: BTreeSet<String>,
     /// R22
     ineffective: ineffective::Known,
-    /// R37: what was undone and is to be held.
+    /// R37: what was undone and is therefore held.
     undone: BTreeMap<ScimId, Undone>,
 }
 
-/// diff, guard, settle, order: the pure middle of a run.
+/// diff, guard, settle, order: the part of a run without I/O.
 pub fn plan(
     world: &World,
     policy: &Policy,
@@ -160,7 +160,7 @@ pub fn plan(
     }
 }
 
-/// What the two sides alone ask for, before the guard.
+/// What the two sides ask for, before the guard.
 fn propose(
     world: &World,
     policy: &Policy,
@@ -171,7 +171,7 @@ fn propose(
     let Diff { deltas, mut notes } = diff(world, policy, matching);
     let deltas = sign_in_keys::judge(deltas, world, policy, memory, matching);
     let (deltas, others) = scoped(deltas, world, wishes);
-    // A person who asks for an account waits for nothing (R33).
+    // In a run for named accounts nothing waits (R33).
     let withheld = match wishes.scope {
         RunScope::All => withhold(deltas, world, &memory.offenders, wishes.now),
         RunScope::Only(_) => Withheld {
@@ -196,7 +196,7 @@ fn propose(
     }
 }
 
-/// R37: the same for the reverse of a run. What a person asks for now waits for nothing.
+/// R37: the plan that reverses a run. Nothing waits, since a person asks for it now.
 pub fn plan_undo(
     undo: &Undo,
     world: &World,
@@ -318,7 +318,7 @@ fn ordered(deltas: Vec<Delta>, world: &World, policy: &Policy, wishes: &Wishes) 
     }
 }
 
-/// What can be had of what the guard allows, and of that what was reviewed (R28), or is of the wave (R47).
+/// The possible part of what the guard allows, restricted to what was reviewed (R28) or belongs to the wave (R47).
 fn settled(
     allowed: &[Delta],
     sides: &Sides<'_>,
@@ -342,7 +342,7 @@ fn settled(
     (restricted, Some(reviewed))
 }
 
-/// R26: with what earlier runs counted for nothing given back.
+/// R26: the memory without the counts of changes that were not made.
 fn without_untaken<'a>(memory: &'a Memory, untaken: &Untaken) -> Cow<'a, Memory> {
     if untaken.is_empty() {
         return Cow::Borrowed(memory);
@@ -352,13 +352,13 @@ fn without_untaken<'a>(memory: &'a Memory, untaken: &Untaken) -> Cow<'a, Memory>
     Cow::Owned(memory)
 }
 
-/// R27: what is left of the approved changes.
+/// R27: the approved changes that are in the deltas.
 fn used(deltas: &[Delta], world: &World, approved: &BTreeSet<String>) -> BTreeSet<String> {
     let used = |delta| approved_changes(delta, &world.accounts, approved);
     deltas.iter().flat_map(used).collect()
 }
 
-/// R16, R17: whose an account is was the question; where a person has approved the answer, it is none any more.
+/// R16, R17: removes the notes that ask who owns an account if a person has approved the answer.
 fn without_answered(notes: &mut Vec<Note>, deltas: &[Delta], world: &World) {
     let answered: BTreeSet<&str> = deltas
         .iter()
@@ -371,8 +371,8 @@ fn without_answered(notes: &mut Vec<Note>, deltas: &[Delta], world: &World) {
     });
 }
 
-/// R12: an identity change that is not held makes certain whose the account is, so that its owner may be a delegate of
-/// others in the same plan. `None` if there is none.
+/// R12: an identity change that is not held settles who owns the account, so that the owner may be a delegate of others
+/// in the same plan. `None` if there is none.
 fn certain_owners(matching: &Matching, deltas: &[Delta]) -> Option<Matching> {
     let mut certain: Option<Matching> = None;
     for delta in deltas.iter().filter(|delta| delta.waits_for_identity()) {
@@ -384,7 +384,7 @@ fn certain_owners(matching: &Matching, deltas: &[Delta]) -> Option<Matching> {
     certain
 }
 
-/// R39: everything was read; only the named accounts are written to. Gives what is left of the deltas, and the others.
+/// R39: everything was read, but only the named accounts are changed. Returns their deltas, and those of the others.
 fn scoped(
     deltas: Vec<Delta>,
     world: &World,
@@ -427,7 +427,7 @@ fn seen(world: &World, policy: &Policy) -> Baseline {
     }
 }
 
-/// R2: why destructive changes, or creates, are held whatever their limits say.
+/// R2: why destructive changes, or creates, are held regardless of their limits.
 fn doubt(seen: &Baseline, memory: &Memory, policy: &Policy) -> Doubt {
     let Some(baseline) = &memory.baseline else {
         return Doubt::default();
@@ -490,9 +490,9 @@ fn outside(matching: &Matching) -> u32 {
     super::directory::to_u32(fates.filter(|fate| **fate == AccountFate::Foreign).count())
 }
 
-/// R16 (a): `mapping` after this run, before what it creates: everybody who was matched, without the accounts whose
-/// owner is in doubt. An id that no list shows is void, but it is forgotten only with its mailbox: a list can lag behind what was
-/// created just now, and the next owner of the address would get the account with it.
+/// R16 (a): `mapping` after this run, before what it creates: every matched mailbox, without the accounts whose owner
+/// is in doubt. An id that no list shows has no effect, but is forgotten only with its mailbox: a list can lag behind a
+/// create, and without the entry the next owner of the address would get the account.
 pub fn next_mapping(
     world: &World,
     matching: &Matching,

@@ -1,4 +1,4 @@
-//! What `check --probe` finds out about a tenant: facts without names, to be sent to the maintainers.
+//! What `check --probe` finds out about a tenant: facts without names, which can be sent to the maintainers.
 
 use serde::Serialize;
 
@@ -9,7 +9,7 @@ pub struct Probed {
     pub service: &'static str,
     pub question: String,
     pub answer: String,
-    /// The setting that the answer recommends, where that is not the default.
+    /// The setting that the answer recommends, if it is not the default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recommends: Option<String>,
 }
@@ -36,7 +36,7 @@ impl AnswerSheet {
         });
     }
 
-    /// Belongs to the last answer.
+    /// Adds a recommendation to the last answer.
     pub fn recommend(&mut self, setting: impl Into<String>) {
         if let Some(last) = self.answers.last_mut() {
             last.recommends = Some(setting.into());

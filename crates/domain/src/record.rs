@@ -1,4 +1,4 @@
-//! What a run writes down before and while it carries a plan out, and what that tells afterwards (R35).
+//! What a run stores before and while it carries out a plan, and what can be concluded from it afterwards (R35).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,7 +30,7 @@ pub struct PlanRecord {
     /// R26: the state in which the run began.
     #[serde(default)]
     pub began: Option<Base>,
-    /// R41: who started the run; who approved, where changes of it were.
+    /// R41: who started the run, and who approved changes of it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub started_by: Option<Actor>,
     pub actions: Vec<PlannedAction>,
@@ -45,10 +45,10 @@ pub struct PlannedAction {
     pub before: Option<Before>,
     /// The object id of its mailbox, if it has one.
     pub object_id: Option<ObjectId>,
-    /// R37: who came and went, by account.
+    /// R37: the delegates that were added and removed, by account.
     #[serde(default)]
     pub delegates: DelegateChanges,
-    /// R26: what it counts for in the limits of the next 24 hours.
+    /// R26: its counts in the limits of the next 24 hours.
     pub guarded: BTreeMap<Class, u32>,
     /// R27: fingerprints of the approved changes in it.
     #[serde(default)]
@@ -61,7 +61,7 @@ pub struct PlannedAction {
     pub begun: Option<BegunRename>,
 }
 
-/// The before-image of an account; its delegates by the addresses they then had.
+/// The account before the action; its delegates by the addresses that they had then.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Before {
     User(UserAccount),
@@ -95,14 +95,14 @@ pub struct Entry {
     pub left: Vec<AttributeChange>,
 }
 
-/// What the journal or Zivver shows of an action.
+/// What the journal or Zivver shows about an action.
 #[derive(Debug, Clone)]
 struct Shown {
     outcome: ActionOutcome,
     left: Vec<AttributeChange>,
 }
 
-/// Outcomes that became known together. `plan` counts the invocations of the run, from 0.
+/// Outcomes that became known together. `plan` is the number of the plan in its run, from 0.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Batch {
     pub plan: u32,
@@ -116,7 +116,7 @@ impl PlanRecord {
         actions.filter_map(|action| action.id.as_ref())
     }
 
-    /// `by` is what keys are made of (R23).
+    /// `by` decides which sign-in keys are written (R23).
     pub fn of(plan: &Plan, world: &World, memory: &Memory, by: SsoAccountKey) -> Self {
         let approved = &plan.approved;
         let actions = approved
@@ -155,7 +155,7 @@ impl PlanRecord {
         }
     }
 
-    /// R26: what its actions count for, in the classes that are `made` of each position.
+    /// R26: the counts of its actions, limited to the classes for which `made` is true at each position.
     pub fn guarded_where(&self, made: impl Fn(usize, Class) -> bool) -> BTreeMap<Class, u32> {
         let mut counts = BTreeMap::new();
         for (at, planned) in self.actions.iter().enumerate() {
@@ -167,7 +167,7 @@ impl PlanRecord {
         counts
     }
 
-    /// What came of its actions; what neither the journal nor Zivver shows is left.
+    /// The outcomes of its actions. An action that neither the journal nor Zivver shows is left.
     pub fn outcomes(&self, entries: &[Entry], world: Option<&World>) -> Vec<ActionOutcome> {
         let shown = self.shown(entries, world);
         shown
@@ -175,7 +175,7 @@ impl PlanRecord {
             .collect()
     }
 
-    /// R34: what became of the actions of which the run made a part before it ended.
+    /// R34: the outcomes of the actions of which the run made a part before it ended.
     pub fn half_done(&self, applied: &Applied, world: &World) -> Vec<Entry> {
         if applied.accepted.is_empty() {
             return Vec::new();
@@ -205,7 +205,7 @@ impl PlanRecord {
         half_done.map(entry).collect()
     }
 
-    /// Where the journal has no entry, or Zivver did not answer, the lists show what was done (R35).
+    /// If the journal has no entry, or Zivver did not answer, the lists show what was done (R35).
     fn shown(
         &self,
         entries: &[Entry],
@@ -237,7 +237,7 @@ impl PlanRecord {
         actions.flat_map(|(_, action)| &action.approved).collect()
     }
 
-    /// Whether something of it may have been sent that neither the journal nor Zivver shows.
+    /// Whether a part of it may have been sent that neither the journal nor Zivver shows.
     pub fn is_open(&self, entries: &[Entry], world: &World) -> bool {
         let mut outcomes = self.shown(entries, Some(world)).zip(&self.actions);
         outcomes.any(|(outcome, planned)| match outcome {
@@ -284,8 +284,8 @@ pub struct Deeds {
 }
 
 impl Deeds {
-    /// What earlier invocations did, and what Zivver refused them. What they left is planned again as long as it differs.
-    /// Without a `world` only what the journal says.
+    /// What earlier invocations did, and what Zivver refused. What they left is planned again while it differs. Without
+    /// a `world` only the journal is used.
     pub fn of(plans: &[(PlanRecord, Vec<Entry>)], world: Option<&World>) -> Self {
         let mut deeds = Self::default();
         for (record, entries) in plans {
@@ -325,7 +325,7 @@ impl Deeds {
         made.map(|report| &report.action)
     }
 
-    /// With the actions of the last invocation; by address.
+    /// Adds the actions of the last invocation. Sorted by address.
     pub fn followed_by(mut self, actions: Vec<ActionReport>) -> Vec<ActionReport> {
         if self.actions.is_empty() {
             return actions;
@@ -360,8 +360,8 @@ impl Deeds {
 }
 
 impl PlannedAction {
-    /// R35: the account that the action created; where the journal has no outcome, or none that an answer tells, the one that
-    /// is there now and was not before. Another person's it is not (R16).
+    /// R35: the account that the action created. If the journal has no outcome, or none with the account, it is an
+    /// account that exists now and did not exist before, unless it belongs to another person (R16).
     pub fn created_in(&self, entry: Option<&Entry>, world: &World) -> Option<ScimId> {
         if self.action.id.is_some() {
             return None;
@@ -414,7 +414,7 @@ impl PlannedAction {
         self.action.changes.iter().any(is_changed)
     }
 
-    /// What came of it where its account is as it is there, and something of it was made.
+    /// The outcome according to the account in Zivver, if a part of the action was made.
     fn shown_of(&self, id: Option<&ScimId>, accounts: &Accounts) -> Shown {
         let account = id.and_then(|id| accounts.with_id(id));
         let left = account.map_or_else(Vec::new, |ix| self.left_of(ix, accounts));
@@ -426,7 +426,8 @@ impl PlannedAction {
         Shown { outcome, left }
     }
 
-    /// What an account lacks of the action, from what it has now. Nothing of a change is told apart that Zivver does not show.
+    /// The part of the action that the account lacks now. A change that Zivver does not show completely is left as a
+    /// whole.
     fn left_of(&self, ix: AccountIx, accounts: &Accounts) -> Vec<AttributeChange> {
         let now = accounts.get(ix);
         let lacking = |change: &AttributeChange| {
@@ -451,7 +452,7 @@ impl PlannedAction {
                 Attribute::Delegates => (!self.has_delegates(ix, accounts)).then(whole),
                 Attribute::ObjectId | Attribute::SignInKey => {
                     let then = self.before.as_ref().map(Before::view);
-                    // It is written with the whole extension (R23), and cannot be read.
+                    // It is written with the whole extension (R23), and cannot be read back.
                     let is_unwritten = |then: AccountView<'_>| {
                         then.extension() == now.extension() && named(then) == named(now)
                     };
@@ -479,7 +480,8 @@ impl PlannedAction {
         !removed.iter().any(|id| has.account(id)) && added.iter().all(|it| has.added(it))
     }
 
-    /// R22: a delegate is an account, whatever its address is by now. One that is only to be named anew has another address.
+    /// R22: a delegate is an account, whatever its address is now. One that is only stored under another address has a
+    /// new address.
     fn changed_delegates(&self, then: AccountView<'_>, ix: AccountIx, accounts: &Accounts) -> bool {
         let now = accounts.get(ix);
         if named(then) == named(now) {
@@ -493,8 +495,8 @@ impl PlannedAction {
             || added.iter().any(|it| has.added(it))
     }
 
-    /// R17, R26: whether its rename was not made, though something of the action was: the account is at an intermediate
-    /// address, or has its old one because the rename was refused.
+    /// R17, R26: whether its rename was not made, although a part of the action was: the account is at an intermediate
+    /// address, or back at its old one since the rename was refused.
     pub fn lacks_rename(&self, outcome: ActionOutcome, world: &World) -> bool {
         let has_old_address = || {
             let before = self.before.as_ref().map(Before::view);
@@ -508,7 +510,7 @@ impl PlannedAction {
                 || outcome == ActionOutcome::Partly && has_old_address())
     }
 
-    /// R17: the rename that it began, in this run, and that did not come to its end.
+    /// R17: the rename that it began in this run and did not complete.
     pub fn begun_rename(&self, world: &World, run: Option<&str>) -> Option<(ScimId, BegunRename)> {
         let then = self.before.as_ref()?.view();
         let now = world.accounts.get(world.accounts.with_id(then.id())?);
@@ -521,8 +523,8 @@ impl PlannedAction {
 }
 
 impl BegunRename {
-    /// Of an account that had another address before, where it is at its intermediate one. `earlier` began it, if the account
-    /// was at an intermediate one before too.
+    /// The rename of an account that had another address before and is at its intermediate one. `earlier` began it, if
+    /// the account was already at an intermediate address before.
     pub fn of(
         then: AccountView<'_>,
         at: &SmtpAddress,
@@ -540,7 +542,7 @@ impl BegunRename {
         })
     }
 
-    /// Whether a change is its rest.
+    /// Whether a change completes the rename.
     pub fn is_completed_by(&self, change: &Change) -> bool {
         let Change::Rename { from, to, class } = change else {
             return false;

@@ -19,8 +19,8 @@ use super::{
     world::{Policy, World},
 };
 
-/// How long a rejected change counts in the limits, in seconds: what was held beside it must not come within its limit by
-/// the rejection itself.
+/// How long a rejected change counts in the limits, in seconds. The rejection itself must not bring what was held with
+/// it within its limit.
 const COUNTED_S: i64 = 24 * 60 * 60;
 
 impl Rejection {
@@ -39,14 +39,14 @@ impl Rejection {
         Note::new(address.as_str(), Code::Rejection, text)
     }
 
-    /// Where the source of the change stands now; `None` where that is not known for certain (R11).
+    /// What the source wants for the change now; `None` if that is not certain (R11).
     fn source_now(
         &self,
         world: &World,
         policy: &Policy,
         matching: &Matching,
     ) -> Option<SourceState> {
-        // R45: half of what it wants was not read.
+        // R45: a quick run did not read all of it.
         if world.depth == Depth::Quick {
             return None;
         }
@@ -61,12 +61,12 @@ impl Rejection {
         match (known, &self.account) {
             (Some(ix), _) => of_account(ix),
             (None, Some(id)) => (!accounts.lists(id)).then(SourceState::default),
-            // An account that is yet to be created.
+            // An account that does not exist yet.
             (None, None) => mailbox_source(&self.change.address, world, policy, matching),
         }
     }
 
-    /// Whether a change that is not planned any more will not come back as it was.
+    /// Whether a change that is no longer planned will not come back as it was.
     fn is_over(&self, world: &World, policy: &Policy, matching: &Matching) -> bool {
         let Some(now) = self.source_now(world, policy, matching) else {
             return false;
@@ -76,7 +76,7 @@ impl Rejection {
     }
 }
 
-/// What is rejected still after a plan, and what a report says of it.
+/// What is still rejected after a plan, with the notes for the report.
 pub(super) fn rejections(
     memory: &Memory,
     guarded: &Guarded,
@@ -93,7 +93,8 @@ pub(super) fn rejections(
     )
 }
 
-/// What a report says of them. One that is held, with a change that needs it, is shown there.
+/// The notes about rejected changes. A rejected change that is held, together with a change that needs it, is shown
+/// there instead.
 fn notes(memory: &Memory, met: &Met, held: &[HeldSet], world: &World) -> Vec<Note> {
     let held: BTreeSet<&str> = held
         .iter()
@@ -110,7 +111,7 @@ fn notes(memory: &Memory, met: &Met, held: &[HeldSet], world: &World) -> Vec<Not
         .collect()
 }
 
-/// What is rejected after a plan for all accounts, without what a person has approved since.
+/// What is still rejected after a plan for all accounts, without what a person has approved since.
 fn still_rejected(
     memory: &Memory,
     met: &Met,
@@ -141,7 +142,8 @@ fn still_rejected(
 }
 
 impl Memory {
-    /// Rejects what is not made of a held set, or only what is of these accounts. Gives what was not rejected before.
+    /// Rejects the changes of a held set that were not made, or only those of these accounts. Returns what was not
+    /// rejected before.
     pub fn reject(
         &mut self,
         code: &str,
@@ -171,7 +173,7 @@ impl Memory {
         new
     }
 
-    /// Takes back the rejections with a code, or only those of these accounts. Gives what they were.
+    /// Takes back the rejections with a code, or only those of these accounts. Returns them.
     pub fn take_back_rejections(
         &mut self,
         code: &str,

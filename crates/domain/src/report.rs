@@ -1,4 +1,4 @@
-//! What a run says about itself: one model for the terminal, HTTP, state and notifications.
+//! The report of a run: one model for the terminal, HTTP, state and notifications.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,10 +39,10 @@ pub struct Report {
     #[serde(skip_serializing_if = "Depth::is_full", default)]
     pub depth: Depth,
     pub trigger: Trigger,
-    /// R41: who started it; who approved, if it has codes in `approves`. `None` in a report of an earlier version.
+    /// R41: who started it, and who approved if it has codes in `approves`. `None` in a report of an earlier version.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub started_by: Option<Actor>,
-    /// R27: the codes of the held sets that were approved with its start.
+    /// R27: the codes of the held sets that were approved when it was started.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub approves: Vec<String>,
     /// R41: who stopped it, if a person did (R34).
@@ -52,7 +52,7 @@ pub struct Report {
     /// Why the run failed, or stopped early: one line with cause and remedy.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub error: Option<String>,
-    /// The same run fails in some minutes too, until a person has changed something. Not stored.
+    /// The same run would fail again until a person has changed something. Not stored.
     #[serde(skip)]
     pub is_final: bool,
     /// RFC 3339, UTC.
@@ -60,31 +60,31 @@ pub struct Report {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ended: Option<String>,
     pub duration_ms: u64,
-    /// R39: the accounts that the run was restricted to; empty for all.
+    /// R39: the accounts to which the run was restricted; empty for all.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub accounts: Vec<SmtpAddress>,
-    /// R39: those of `accounts` that no mailbox and no account has; the run failed because of them.
+    /// R39: the addresses in `accounts` of no mailbox and no account. The run failed because of them.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub unknown_accounts: Vec<UnknownAddress>,
-    /// R39: what a run for named accounts found about all other accounts; `None` for a run over everything.
+    /// R39: what a run for named accounts found about all other accounts; `None` for a run for all accounts.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub others: Option<Others>,
-    /// R37: the run that this one takes back.
+    /// R37: the run that this one undoes.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub undoes: Option<String>,
-    /// R28: the preview whose changes, and no others, this run makes.
+    /// R28: the preview to whose changes this apply is restricted.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub applies: Option<String>,
-    /// R47: the part of its plan that the run was restricted to.
+    /// R47: the part of its plan to which the run was restricted.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub wave: Option<Wave>,
-    /// R46: what the preview took in place of the settings of the program. Then its plan cannot be applied.
+    /// R46: the settings that the preview replaced. Its plan cannot be applied.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub settings: Vec<OtherSetting>,
-    /// R46: the plan compared with that under the settings of the program.
+    /// R46: the differences between the plan and the plan under the settings of the program.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub compared: Option<Comparison>,
-    /// R28: what the setting was; it decides whether the plan can be applied.
+    /// R28: the value of the setting, which decides whether the plan can be applied.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub perform_sync: Option<PerformSync>,
     pub source: SourceFacts,
@@ -92,42 +92,43 @@ pub struct Report {
     pub counts: Counts,
     pub actions: Vec<ActionReport>,
     pub held: Vec<HeldSet>,
-    /// Actions that were refused or failed, once more by themselves.
+    /// The actions that were refused or failed. They are in `actions` too.
     pub failed: Vec<FailedAction>,
-    /// Who was left alone, and why.
+    /// What was left alone, and why.
     pub skipped: Vec<Note>,
     /// R15: how many addresses each entry of `TARGET_FILTER` matches.
     pub filter_counts: BTreeMap<String, usize>,
-    /// R36: `None` until it was verified; a preview is not. Of an undo it says that the changes are taken back.
+    /// R36: `None` until it was verified, and for a preview. For an undo it says that the changes are taken back.
     pub converged: Option<bool>,
-    /// R36: what still differs, account by account.
+    /// R36: what still differs, by account.
     pub differences: Vec<Action>,
     pub requests: Requests,
     #[serde(default)]
     pub timing: Timing,
     /// How long the planned writes take at Zivver's rate.
     pub estimate_ms: u64,
-    /// Requests that the plan needs, at most.
+    /// The maximum number of requests that the plan needs.
     pub planned_writes: u32,
     /// Actions that were not started before the deadline or the stop, or not completed (R34).
     pub remaining: u32,
-    /// The runs that were killed and whose work this one took up (R35).
+    /// R35: the killed runs whose work this one continued.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub resumed_from: Vec<String>,
-    /// Who held the lock while this run wrote, in words (R29): this run, where and since when. A preview needs none.
+    /// R29: the holder of the lock while this run wrote, in words: this run, where and since when. `None` for a
+    /// preview, which needs no lock.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub lock_owner: Option<String>,
     pub warnings: Vec<String>,
-    /// Users that we suspended and that still are, those that Zivver may delete soonest first.
+    /// Users that this program suspended and that are still suspended. Those that Zivver may delete first come first.
     #[serde(default)]
     pub suspended: Vec<Suspended>,
-    /// What changed since the previous run; `None` for the first, for one that failed, for an undo, and for a run for
+    /// What changed since the previous run. `None` for the first run, for a failed run, for an undo, and for a run for
     /// some accounts only.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub since: Option<Since>,
 }
 
-/// How long the parts of a run took; over several invocations, in the last one.
+/// The duration of the parts of a run; of a run of several invocations, those of the last one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Timing {
@@ -142,7 +143,7 @@ pub struct Timing {
 pub enum RunState {
     Queued,
     Running,
-    /// Cut off at its deadline; another invocation continues it (R34).
+    /// Cut off at its deadline. Another invocation continues it (R34).
     Continues,
     Ended,
 }
@@ -154,10 +155,10 @@ pub enum RunOutcome {
     Open,
     /// Nothing to do, or everything done.
     InSync,
-    /// Nothing is left of what it was for, and it says nothing about the rest: an undo (R37) compares accounts with an earlier
-    /// run, not with Exchange, and a quick run (R45) reads no permissions.
+    /// Everything that it was for is done, but that says nothing about the rest: an undo (R37) compares accounts with
+    /// an earlier run, not with Exchange, and a quick run (R45) reads no permissions.
     Done,
-    /// A preview that would change something, or an apply that did not see all of it done.
+    /// A preview that would change something, or an apply of which a part is left.
     ChangesPending,
     /// Something is held, was refused, or is unknown.
     NeedsAttention,
@@ -179,18 +180,18 @@ pub struct TargetFacts {
     pub users: u32,
     pub functional: u32,
     pub active: u32,
-    /// R13: outside the claimed domains, left alone.
+    /// R13: outside the claimed domains, not changed.
     pub outside: u32,
-    /// R1: cannot be understood, left alone.
+    /// R1: cannot be understood, not changed.
     #[serde(default)]
     pub rejected: u32,
 }
 
-/// R39: findings about accounts that a run was not for, by count.
+/// R39: the number of findings about accounts that the run does not cover.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Others {
     pub findings: u32,
-    /// Those of them that need attention.
+    /// Those that need attention.
     pub attention: u32,
 }
 
@@ -203,7 +204,7 @@ pub struct Counts {
     /// Changes in held sets.
     pub held: u32,
     pub skipped: BTreeMap<String, u32>,
-    /// R44: changes of the plan by what caused them; empty where there is nothing to compare with.
+    /// R44: the number of planned changes by origin; empty if there is no snapshot to compare with.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub origins: BTreeMap<Origin, u32>,
 }
@@ -214,15 +215,15 @@ impl Counts {
         !self.applied.is_empty() || self.failed > 0
     }
 
-    /// R28, R39: whether changes are left for a later run: they were not reviewed, or need an account that the run does not
-    /// cover.
+    /// R28, R39: whether changes are left for a later run, since they were not reviewed, or need an account that the
+    /// run does not cover.
     pub fn leave_out(&self) -> bool {
         let mut codes = Code::ALL.iter().filter(|code| code.is_left_for_later());
         codes.any(|code| self.skipped.contains_key(&key(*code)))
     }
 }
 
-/// A code as JSON has it.
+/// A code as it is written in JSON.
 fn key(code: Code) -> String {
     let code = serde_json::to_value(code).ok();
     let code = code.as_ref().and_then(serde_json::Value::as_str);
@@ -246,7 +247,7 @@ pub struct Requests {
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceRequests {
-    /// Everything sent, repetitions included.
+    /// All requests that were sent, including repetitions.
     pub total: u64,
     pub by_kind: BTreeMap<String, u64>,
     pub retries: u64,
@@ -255,7 +256,7 @@ pub struct ServiceRequests {
 }
 
 impl Report {
-    /// A report of a run that has only just begun.
+    /// The report at the start of a run.
     pub fn begin(id: String, mode: Mode, trigger: Trigger, started: String) -> Self {
         Self {
             schema: SCHEMA_VERSION,
@@ -305,7 +306,7 @@ impl Report {
         }
     }
 
-    /// What reading and planning tell.
+    /// Adds the results of reading and planning.
     pub fn describe(&mut self, plan: &Plan, world: &World) {
         let accounts = &world.accounts;
         self.source = SourceFacts {
@@ -336,7 +337,7 @@ impl Report {
         self.planned_writes = to_u32(writes.filter(|step| step.is_expected()).count());
     }
 
-    /// What became of the plan; `half_done` is what became of the actions that did not come to their end.
+    /// Adds the outcomes of the plan. `half_done` contains the outcomes of the actions that were not completed.
     pub fn record_outcomes(&mut self, applied: &Applied, half_done: &[Entry]) {
         for (action, end) in self.actions.iter_mut().zip(&applied.actions) {
             action.outcome = end.outcome.unwrap_or(ActionOutcome::Remaining);
@@ -347,7 +348,7 @@ impl Report {
         self.skipped.sort_unstable();
     }
 
-    /// What became of the plan as far as the journal was told.
+    /// Adds the outcomes of the plan as far as the journal has them.
     pub fn record_entries(&mut self, entries: &[Entry]) {
         for action in &mut self.actions {
             action.outcome = ActionOutcome::Remaining;
@@ -371,7 +372,7 @@ impl Report {
         self.remaining = to_u32(left.count());
     }
 
-    /// R35: what a run did whose process ended before it could report, and what it left of its last plan.
+    /// R35: adds what a run did whose process ended before it could report, and what it left of its last plan.
     pub fn record_plans(&mut self, plans: &[(PlanRecord, Vec<Entry>)], world: Option<&World>) {
         let mut left = Vec::new();
         if let Some((record, entries)) = plans.last() {
@@ -390,7 +391,7 @@ impl Report {
         self.count();
     }
 
-    /// R39: keeps what is about accounts with these names, and counts the rest.
+    /// R39: keeps the findings about accounts with these names, and counts the others.
     pub fn narrow(&mut self, names: &BTreeSet<String>) {
         let (own, others): (Vec<Note>, Vec<Note>) = std::mem::take(&mut self.skipped)
             .into_iter()
@@ -405,7 +406,7 @@ impl Report {
             .retain(|account| names.contains(account.address.as_str()));
     }
 
-    /// R40: keeps what names an address, as its own or as a value.
+    /// R40: keeps what mentions an address, as its own or as a value.
     pub fn keep_only(&mut self, address: &SmtpAddress) {
         let is = |text: &str| SmtpAddress::verbatim(text) == *address;
         let names = |action: &Action| {
@@ -429,7 +430,7 @@ impl Report {
         self.count();
     }
 
-    /// Counts what the lists hold; to be called when they are complete.
+    /// Counts the entries of the lists. To be called when they are complete.
     pub fn count(&mut self) {
         let mut counts = Counts::default();
         for action in &self.actions {
@@ -474,13 +475,13 @@ impl Report {
         self.counts = counts;
     }
 
-    /// R46: whether it says what would be, and nothing of what is.
+    /// R46: whether it describes a plan under other settings, not the real state.
     pub fn is_hypothetical(&self) -> bool {
         !self.settings.is_empty()
     }
 
-    /// R44: changes by hand in Zivver that the run is about to undo, or has undone: the action, the change, and the entry
-    /// that it is about.
+    /// R44: changes by hand in Zivver that the run is about to undo, or has undone: the action, the change, and the
+    /// entry that was changed.
     pub fn by_hand(&self) -> impl Iterator<Item = (&Action, &AttributeChange, &str)> {
         let changes = self.actions.iter().flat_map(|it| {
             let changes = it.action.changes.iter();
@@ -493,8 +494,8 @@ impl Report {
         })
     }
 
-    /// Whether both sides were read and compared. What a run that failed before counts is not 0, but unknown (R1: a list
-    /// without mailboxes is not read).
+    /// Whether both sides were read and compared. If a run failed before that, its counts are unknown, not 0 (R1: a
+    /// list without mailboxes does not count as read).
     pub fn has_read(&self) -> bool {
         self.outcome != RunOutcome::Failed || self.source.mailboxes > 0
     }
@@ -507,7 +508,7 @@ impl Report {
             || self.skipped.iter().any(|note| note.code.needs_attention())
     }
 
-    /// Whether nothing is left to do: a preview found nothing, an apply did all, and saw it.
+    /// Whether nothing is left to do: a preview found nothing, or an apply did everything and verified it.
     fn is_complete(&self) -> bool {
         let is_done = match self.mode {
             Mode::Preview => self.actions.is_empty(),
@@ -558,7 +559,7 @@ impl Report {
     }
 }
 
-/// R13: a claimed domain that is mistyped leaves every mailbox alone, which looks like a run without work.
+/// R13: if a claimed domain is mistyped, no mailbox is in scope, which looks like a run without work.
 fn no_claimed_mailbox(plan: &Plan, world: &World) -> Option<String> {
     if plan.seen.in_scope > 0 || plan.seen.mailboxes == 0 || !plan.seen.source_filter.is_empty() {
         return None;

@@ -20,12 +20,12 @@ use super::{
 /// The changes of a reviewed plan, by account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reviewed {
-    /// Why other changes are left for later.
+    /// Why other changes are left for a later run.
     why: &'static str,
     accounts: BTreeMap<String, Account>,
     /// The address by which the reviewed plan names an account that it changes.
     addresses: BTreeMap<ScimId, SmtpAddress>,
-    /// R34: what earlier invocations of the run made of it.
+    /// R34: the parts that earlier invocations of the run made.
     made: BTreeSet<(String, Part)>,
 }
 
@@ -35,7 +35,7 @@ struct Account {
     parts: BTreeSet<Part>,
 }
 
-/// One value of an attribute that comes or goes, or both.
+/// One value of an attribute that is removed, added or replaced.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Part {
     attribute: Attribute,
@@ -65,7 +65,7 @@ impl Part {
                 let come = after.iter().map(|it| Self::new(*attribute, "", it));
                 gone.chain(come).collect()
             }
-            // What Zivver has is not known.
+            // The present key in Zivver is not known.
             Attribute::SignInKey => vec![Self::new(*attribute, "", after.join(", "))],
             Attribute::Address | Attribute::Name | Attribute::Active | Attribute::ObjectId => {
                 vec![Self::new(*attribute, before.join(", "), after.join(", "))]
@@ -93,7 +93,7 @@ impl fmt::Display for Part {
     }
 }
 
-/// What is left of a plan, and what is said of the rest.
+/// What is left of a plan, with the notes about the rest.
 pub(super) struct Restricted {
     pub(super) deltas: Vec<Delta>,
     pub(super) notes: Vec<Note>,
@@ -134,7 +134,7 @@ impl Reviewed {
         reviewed
     }
 
-    /// R34: what earlier invocations made is not missed, although it is not planned any more.
+    /// R34: parts that earlier invocations made are not missing, although they are no longer planned.
     #[must_use]
     pub fn made_by<'a>(mut self, actions: impl IntoIterator<Item = &'a Action>) -> Self {
         let made = Self::of(actions);
@@ -145,8 +145,8 @@ impl Reviewed {
         self
     }
 
-    /// Takes out of the deltas whatever was not reviewed, with what rests on it. `proposed` is what both sides ask for,
-    /// `allowed` what the guard left of it, `settled` what can be had of that.
+    /// Takes out of the deltas what was not reviewed, with what depends on it. `proposed` is what both sides ask for,
+    /// `allowed` what the guard left of it, `settled` the possible part of that.
     pub(super) fn restrict(
         &self,
         proposed: &[Delta],
@@ -169,7 +169,7 @@ impl Reviewed {
         }
         settled.retain(|delta| !delta.is_empty());
         let leaves_out = !notes.is_empty();
-        // What it leaves out now rests on what was taken out, and is told below.
+        // What this call leaves out depends on what was taken out, and is reported below.
         let deltas = settle(settled, sides).deltas;
         let planned = review.found(&deltas);
         for (key, account) in &self.accounts {
@@ -202,16 +202,16 @@ impl Reviewed {
     }
 }
 
-/// A reviewed plan beside the two sides of now.
+/// A reviewed plan together with both sides as they are now.
 struct Review<'a> {
     reviewed: &'a Reviewed,
     world: &'a World,
-    /// Of an account that the run itself has written to, an earlier invocation may have changed what was there before.
+    /// Accounts to which the run itself has written. An earlier invocation may have changed their previous values.
     written: &'a BTreeSet<ScimId>,
 }
 
 impl<'a> Review<'a> {
-    /// The reviewed parts in some deltas.
+    /// The reviewed parts that are in the deltas.
     fn found(&self, deltas: &[Delta]) -> BTreeSet<(&'a str, &'a Part)> {
         let parts = |delta: &Delta| {
             let parts = self.parts_of(delta).into_iter();
@@ -221,7 +221,8 @@ impl<'a> Review<'a> {
         deltas.iter().flat_map(parts).collect()
     }
 
-    /// Takes out of a delta what was not reviewed; what happens instead is judged the same. Says what is left for later.
+    /// Takes out of a delta what was not reviewed, and the same of `unless_approved`. Returns a note about what is left
+    /// for later.
     fn take_out(&self, delta: &mut Delta) -> Option<Note> {
         let address = delta.address.to_string();
         let mut left = BTreeSet::new();
@@ -263,7 +264,7 @@ impl<'a> Review<'a> {
             .collect()
     }
 
-    /// A change as the values that an action shows of it.
+    /// A change as the values that an action shows for it.
     fn parts(&self, change: &Change) -> Vec<Part> {
         let address = |target| self.delegate(target).to_string();
         let part = |change: &Change| {
@@ -278,7 +279,7 @@ impl<'a> Review<'a> {
         change.parts().iter().map(part).collect()
     }
 
-    /// A delegate as the reviewed plan names it: the run itself may have renamed its account since.
+    /// The address by which the reviewed plan names a delegate. The run itself may have renamed the account since then.
     fn delegate(&self, target: Target) -> &SmtpAddress {
         let known = match target {
             Target::Existing(ix) => {
@@ -290,8 +291,8 @@ impl<'a> Review<'a> {
         known.unwrap_or_else(|| target.address(&self.world.accounts, &self.world.directory))
     }
 
-    /// The part of the reviewed plan that a part of a delta is. Of an account that was created since, the plan knows the
-    /// address only.
+    /// The part of the reviewed plan that equals a part of a delta. For an account that was created since, the plan has
+    /// only the address.
     fn find(&self, delta: &Delta, part: &Part) -> Option<(&'a str, &'a Part)> {
         let id = match delta.target {
             Target::Existing(ix) => Some(self.world.accounts.get(ix).id()),

@@ -2,8 +2,8 @@
 //! when the timer is due, in UTC.
 //!
 //! NCRONTAB with six fields (second, minute, hour, day, month, day of the week) or five (the second is 0), or a
-//! `TimeSpan` such as `00:30:00`. Unlike in other dialects of cron, a day has to match both day fields, the week has the
-//! days 0 to 6, and there is no `?`, `L`, `W` or `#`.
+//! `TimeSpan` such as `00:30:00`. Unlike in other dialects of cron, a day must match both day fields, the days of the
+//! week are 0 to 6, and `?`, `L`, `W` and `#` are not supported.
 
 use jiff::{
     SignedDuration, Timestamp, ToSpan,
@@ -11,7 +11,7 @@ use jiff::{
     tz::TimeZone,
 };
 
-/// February 29 falls on each day of the week within 40 years.
+/// Within 40 years February 29 falls on each day of the week.
 const DAYS_MAX: usize = 41 * 366;
 
 const MONTHS: [&str; 12] = [
@@ -161,7 +161,7 @@ impl Schedule {
             .collect()
     }
 
-    /// How long it is from the last time at or before `time` to the next one.
+    /// The time from the last occurrence at or before `time` to the next one.
     pub fn interval_at(&self, time: Timestamp) -> Option<SignedDuration> {
         match &self.0 {
             Kind::Cron(cron) => Some(cron.next(time)?.duration_since(cron.last(time)?)),
@@ -192,7 +192,7 @@ impl Cron {
             months,
             weekdays,
         };
-        // A leap year: February 29 is due at times.
+        // A leap year, since a schedule for February 29 is valid.
         let exists = |month: u8| {
             let month = i8::try_from(month).ok()?;
             let length = Date::new(2000, month, 1).ok()?.days_in_month();
@@ -237,7 +237,7 @@ impl Cron {
                 .has(number(day.weekday().to_sunday_zero_offset()))
     }
 
-    /// The first second of the day from `from` on.
+    /// The first second of the day that matches, from `from` on.
     fn time_from(&self, from: u32) -> Option<u32> {
         let (hour, minute, second) = parts(from);
         let first = |hour, minute| Some(whole(hour, minute, self.seconds.first()?));
@@ -254,7 +254,7 @@ impl Cron {
         first(self.hours.from(hour + 1)?, self.minutes.first()?)
     }
 
-    /// The last second of the day up to `until`.
+    /// The last second of the day that matches, up to `until`.
     fn time_until(&self, until: u32) -> Option<u32> {
         let (hour, minute, second) = parts(until);
         let last = |hour, minute| Some(whole(hour, minute, self.seconds.until(59)?));
@@ -359,7 +359,7 @@ impl Field {
             let value = self.value(range)?;
             (value, if step.is_some() { self.max } else { value })
         };
-        // A step of 0, or below, is one of 1.
+        // A step of 0 or less counts as 1.
         let step = usize::try_from(step.unwrap_or(1)).unwrap_or(1).max(1);
         let values = (first..=last).step_by(step);
         Some(Values(values.fold(0, |set, value| set | 1 << value)))
@@ -378,8 +378,8 @@ impl Field {
     }
 }
 
-/// As `TimeSpan.Parse` of .NET: `d`, `[d.]hh:mm[:ss[.f]]`, `d:hh:mm:ss[.f]`, and `d:hh:mm` where the first number is no
-/// hour.
+/// As `TimeSpan.Parse` of .NET: `d`, `[d.]hh:mm[:ss[.f]]`, `d:hh:mm:ss[.f]`, and `d:hh:mm` if the first number cannot
+/// be an hour.
 fn time_span(text: &str) -> Option<SignedDuration> {
     let (sign, text) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
     let number = |text: &str| {
@@ -418,7 +418,7 @@ fn time_span(text: &str) -> Option<SignedDuration> {
     if hours > 23 || minutes > 59 || seconds > 59 || days > 10_000_000 {
         return None;
     }
-    // A part of a second is rounded up: it is never more often than it says.
+    // A fraction of a second is rounded up, so the interval is never shorter than the text says.
     let seconds = ((days * 24 + hours) * 60 + minutes) * 60 + seconds + i64::from(has_fraction);
     Some(SignedDuration::from_secs(sign * seconds))
 }

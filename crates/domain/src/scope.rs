@@ -12,13 +12,14 @@ use super::{
     },
 };
 
-/// Past this depth of nested groups a source filter counts as not read.
+/// Beyond this depth of nested groups a source filter counts as not read.
 const GROUP_DEPTH_MAX: usize = 100;
 
-/// R14: how the reason begins where an entry of `SOURCE_FILTER` names no recipient.
+/// R14: the start of the reason if an entry of `SOURCE_FILTER` names no recipient.
 pub const NO_SUCH_GROUP: &str = "Exchange has no group of this address, object id or name";
 
-/// R13: the domains of the organisation, lower-cased and in ASCII form (R4); equality, no sub-domains.
+/// R13: the domains of the organisation, lower-cased and in ASCII form (R4). They are compared for equality;
+/// sub-domains do not count.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ClaimedDomains(BTreeSet<Box<str>>);
 
@@ -41,7 +42,7 @@ impl ClaimedDomains {
     }
 }
 
-/// R15: accounts that are never touched.
+/// R15: accounts that are never changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TargetFilter(Vec<Pattern>);
 
@@ -77,7 +78,7 @@ impl TargetFilter {
             .map(|pattern| &*pattern.text)
     }
 
-    /// For each entry, how many of `addresses` it matches (R15: every report says so).
+    /// The number of `addresses` that each entry matches. R15: every report shows it.
     pub fn counts<'a>(
         &self,
         addresses: impl Iterator<Item = &'a SmtpAddress>,
@@ -111,7 +112,7 @@ impl Pattern {
     }
 }
 
-/// Whether the whole of `text` fits `pattern`, where `*` stands for any characters, none included.
+/// Whether the whole `text` matches `pattern`, in which `*` stands for any number of characters, including none.
 fn wildcard(pattern: &str, text: &str) -> bool {
     let mut pieces = pattern.split('*');
     let first = pieces.next().unwrap_or("");
@@ -131,11 +132,11 @@ fn wildcard(pattern: &str, text: &str) -> bool {
     rest.len() >= last.len() && rest.ends_with(last)
 }
 
-/// R14: who is in the groups of `SOURCE_FILTER`.
+/// R14: the members of the groups in `SOURCE_FILTER`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SourceMembers {
     object_ids: BTreeSet<ObjectId>,
-    /// Of members that have no object id.
+    /// The addresses of members without object id.
     addresses: BTreeSet<SmtpAddress>,
 }
 
@@ -149,17 +150,18 @@ impl SourceMembers {
     }
 }
 
-/// How far the groups of a source filter are known.
+/// The result of resolving a source filter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SourceFilter {
     Members(SourceMembers),
-    /// Still to be asked.
+    /// These questions must still be asked.
     Missing(BTreeSet<Question>),
     /// A group could not be read completely: the run fails (R14).
     Failed(String),
 }
 
-/// R14: members to any depth of groups of any kind; this is membership, not a right, so R10 does not apply.
+/// R14: members of groups of any kind, to any depth. This is about membership, not about a right, so R10 does not
+/// apply.
 pub fn source_filter<T: AsRef<str>>(entries: &[T], answers: &Answers) -> SourceFilter {
     let mut walk = Membership {
         answers,
@@ -194,7 +196,7 @@ impl<'a> Membership<'a> {
                 return Ok(());
             }
             Some(RecipientAnswer::Found(recipient)) => recipient,
-            // A security group without mail is not a recipient: `Get-Group` finds it.
+            // A security group without mail is not a recipient, but `Get-Group` finds it.
             Some(RecipientAnswer::NotFound) => {
                 if self.answers.members.get(entry) == Some(&MembersAnswer::NotFound) {
                     return Err(format!("{NO_SUCH_GROUP}; check its spelling"));
@@ -262,7 +264,7 @@ impl<'a> Membership<'a> {
         Ok(self.members(identity, kind)?.unwrap_or_default())
     }
 
-    /// A security group without mail has no other identity than its name.
+    /// A security group without mail has no identity other than its name.
     fn plain_group(
         &mut self,
         name: &str,
@@ -293,7 +295,7 @@ impl<'a> Membership<'a> {
         }
     }
 
-    /// A member of a group, or the rows of what turns out to be a group.
+    /// A member of a group, or the rows of the member if it is a group itself.
     fn member(
         &mut self,
         row: &'a RecipientRecord,
@@ -312,8 +314,8 @@ impl<'a> Membership<'a> {
         Ok(&[])
     }
 
-    /// Of the members of a plain group Exchange gives only the names: who that is must be asked. A name that stands for
-    /// nobody, or not for one alone, is a group that was not read completely.
+    /// Exchange returns only the names of the members of a plain group, so each name must be looked up. If a name
+    /// stands for no object, or for more than one, the group was not read completely.
     fn unclear(
         &mut self,
         row: &RecipientRecord,
@@ -343,7 +345,7 @@ impl<'a> Membership<'a> {
     }
 }
 
-/// What a look-up by name gave, if that is certainly the member.
+/// The result of a look-up by name, if it is certainly the member.
 fn found_member<'a>(
     name: &str,
     found: &'a RecipientRecord,
@@ -368,8 +370,8 @@ fn found_member<'a>(
     Ok(std::slice::from_ref(found))
 }
 
-/// How the members of a row are asked for, where it may be a group. A kind that is not known may be one: what is not a group has
-/// no members to read, and fails the filter.
+/// The cmdlet for the members of a row that may be a group. A row of an unknown kind may be a group. If it is not, it
+/// has no members to read and fails the filter.
 fn group_kind(row: &RecipientRecord) -> Option<GroupKind> {
     match row.nature() {
         Nature::Group(kind) => Some(kind),
@@ -387,7 +389,7 @@ fn address(row: &RecipientRecord) -> Option<SmtpAddress> {
     SmtpAddress::parse(text).ok()
 }
 
-/// R39: the accounts a run may write to.
+/// R39: the accounts that a run may change.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum RunScope {
     #[default]
@@ -405,7 +407,7 @@ impl RunScope {
         }
     }
 
-    /// No address names all accounts.
+    /// Without addresses all accounts are in the scope.
     pub fn of(named: &BTreeSet<SmtpAddress>) -> Self {
         if named.is_empty() {
             Self::All

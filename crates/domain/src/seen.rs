@@ -1,4 +1,4 @@
-//! R2: which accounts earlier runs saw, so that lists that lost most of them are not believed.
+//! R2: the accounts that earlier runs saw, so that lists which have lost most of them are not used.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::{account::Actual, accounts::Accounts, ids::ScimId};
 
-/// Accounts by short hashes of their ids: 50,000 are 0.4 MB, and two thirds more than that in a document.
+/// Accounts as short hashes of their ids: 0.4 MB for 50,000, and two thirds more in a document.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct SeenAccounts(Vec<u64>);
@@ -30,7 +30,7 @@ impl SeenAccounts {
         self.0.dedup();
     }
 
-    /// Why `now` is not what Zivver has, or `None`.
+    /// Why `now` cannot be the complete content of Zivver, or `None`.
     pub fn doubt(&self, now: &Actual, ratio: f64) -> Option<TargetDoubt> {
         let now = Self::from_ids(ids(now));
         let known = self.0.len();
@@ -46,7 +46,7 @@ impl SeenAccounts {
     }
 }
 
-/// R2: the lists of Zivver lost more accounts than people delete.
+/// R2: the lists of Zivver lost more accounts than people would delete.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error(
     "target incomplete: Zivver lists {found} of the {known} accounts that earlier runs saw, less than MIN_TARGET_RATIO={ratio} of \

@@ -1,5 +1,5 @@
-//! Leaves out of the deltas what cannot be had: an address that another account keeps, a delegate whose account does
-//! not come to be (R12, R23, R25, R32). What is left can be put in order.
+//! Leaves out of the deltas what is not possible: an address that another account keeps, a delegate who gets no account
+//! (R12, R23, R25, R32). The rest can be ordered.
 
 mod obstacle;
 
@@ -19,14 +19,14 @@ use super::{
 
 const TAKE_OUT: &str = "take it out there in the Zivver WebApp";
 
-/// What is left, and what was left out.
+/// The possible part, with notes about what was left out.
 #[derive(Debug)]
 pub struct Settled {
     pub deltas: Vec<Delta>,
     pub notes: Vec<Note>,
 }
 
-/// What decides beside the deltas.
+/// The input besides the deltas.
 #[derive(Debug)]
 pub struct Sides<'a> {
     pub world: &'a World,
@@ -39,7 +39,8 @@ pub struct Sides<'a> {
     pub held: &'a [HeldSet],
 }
 
-/// Repeats until nothing more falls out: a rename that falls out keeps its old address from the next.
+/// Repeats until nothing more is left out: a rename that is left out keeps its old address, which then blocks the next
+/// one.
 pub fn settle(deltas: Vec<Delta>, sides: &Sides<'_>) -> Settled {
     let mut settling = Settling {
         deltas,
@@ -69,15 +70,15 @@ struct Settling<'a> {
     world: &'a World,
     matching: &'a Matching,
     sides: &'a Sides<'a>,
-    /// R22: addresses that stay where they are, with an account that names a delegate by each.
+    /// R22: addresses that their accounts keep, each with an account that names a delegate by it.
     kept_named: BTreeMap<SmtpAddress, AccountIx>,
     notes: Vec<Note>,
 }
 
 impl Settling<'_> {
-    /// R22: the account of a leaver goes to a free address only while it is inactive, and only for a person who
-    /// gets the old one. No address is given away by which an account is still named as a delegate. Says whether one stays
-    /// after all.
+    /// R22: the account of a leaver goes to a free address only while it is inactive, and only if another person gets
+    /// the old one. No address is given away while an account still names a delegate by it. Returns whether a leaver
+    /// keeps its address after all.
     fn leavers(&mut self) -> bool {
         let is_aside = |delta: &Delta| match (&delta.rename, delta.target, delta.mailbox) {
             (Some(rename), Target::Existing(ix), None) => {
@@ -129,8 +130,8 @@ impl Settling<'_> {
         is_changed
     }
 
-    /// The addresses among those that are given away by which some account still names another as its delegate: Zivver keeps
-    /// delegates by address, so that its next owner could open the account. With an account that names it.
+    /// The given addresses by which an account still names a delegate, each with that account. Zivver stores delegates
+    /// by address, so the next owner of the address could open the account.
     fn named(&self, given: &BTreeSet<SmtpAddress>) -> BTreeMap<SmtpAddress, AccountIx> {
         let mut named = BTreeMap::new();
         if given.is_empty() {
@@ -150,7 +151,7 @@ impl Settling<'_> {
         named
     }
 
-    /// R22: a delegate is written anew only where it gives up the address by which it is named.
+    /// R22: a delegate is written again only if it gives up the address by which it is named.
     fn named_as_before(&mut self) {
         let given = given_up(&self.deltas);
         let anew: BTreeSet<(Target, Target)> = names(self.accounts, &given)
@@ -180,7 +181,7 @@ impl Settling<'_> {
         deltas.map(|(at, delta)| (delta.target, at)).collect()
     }
 
-    /// One pass over all claims of addresses; says whether one fell out.
+    /// One pass over all claims of addresses. Returns whether one was left out.
     fn addresses(&mut self) -> bool {
         let by_target = self.by_target();
         let mut refused: Vec<(usize, SmtpAddress, Obstacle)> = Vec::new();
@@ -210,8 +211,8 @@ impl Settling<'_> {
         !refused.is_empty()
     }
 
-    /// R22: the claimed addresses that no account has, and by which some account still names a delegate that had it. With an
-    /// account that names it and is not written in this plan: the next owner of the address could open it.
+    /// R22: the claimed addresses that no account has, but by which an account names a delegate, each with that
+    /// account, which is not written in this plan. The next owner of the address could open it.
     fn stale(&self, by_target: &BTreeMap<Target, usize>) -> BTreeMap<SmtpAddress, AccountIx> {
         let claimed = self.deltas.iter().flat_map(claims).cloned().collect();
         named_by(self.accounts, &claimed)
@@ -224,7 +225,7 @@ impl Settling<'_> {
             .collect()
     }
 
-    /// Whether an account left this address for a free one, and takes it back.
+    /// Whether an account left this address for a free one, and now takes it back.
     fn made_room_at(&self, delta: &Delta, address: &SmtpAddress) -> bool {
         match delta.target {
             Target::Existing(ix) => aside(self.accounts.get(ix), address) == delta.address,
@@ -232,7 +233,7 @@ impl Settling<'_> {
         }
     }
 
-    /// Whether `holder` has the address no longer when `delta` claims it.
+    /// Whether `holder` no longer has the address when `delta` claims it.
     fn lets_go(
         &self,
         holder: AccountIx,
@@ -243,7 +244,7 @@ impl Settling<'_> {
         let own = Target::Existing(holder) == delta.target;
         let is_principal = self.accounts.get(holder).address() == address;
         if own {
-            // Its own old address becomes an alias only with the rename; its own alias may become its address.
+            // Its own old address becomes an alias only with the rename. Its own alias may become its address.
             return !is_principal || delta.rename.is_some();
         }
         let other = by_target.get(&Target::Existing(holder));
@@ -256,13 +257,13 @@ impl Settling<'_> {
         self.label(&self.deltas[at]).to_string()
     }
 
-    /// The address of the mailbox, or lacking one of the account.
+    /// The address of the mailbox, or of the account if there is no mailbox.
     fn label<'b>(&'b self, delta: &'b Delta) -> &'b SmtpAddress {
         let mailbox = delta.mailbox.map(|ix| self.world.directory.mailbox(ix));
         mailbox.map_or(&delta.address, |mailbox| &mailbox.primary)
     }
 
-    /// R12, R32: delegates that get no account in this plan. Says whether one fell out.
+    /// R12, R32: leaves out delegates that get no account in this plan. Returns whether one was left out.
     fn delegates(&mut self) -> bool {
         let created: BTreeSet<Target> = self
             .deltas
@@ -304,8 +305,8 @@ impl Settling<'_> {
         changed
     }
 
-    /// R12: a functional account that has no delegate for now is neither created nor emptied, nor resumed. Says whether
-    /// this one is not.
+    /// R12: a functional account without a delegate for now is neither created, emptied nor resumed. Returns whether
+    /// this is such an account.
     fn without_delegates(&mut self, at: usize, label: &str, is_outside: bool) -> bool {
         let delta = &mut self.deltas[at];
         if !delta.add_delegates.is_empty() || delta.is_empty_of_members() {
@@ -352,7 +353,7 @@ impl Settling<'_> {
     }
 }
 
-/// Whether the account of a delta no longer has an address after it.
+/// Whether the account no longer has an address after its delta.
 fn gives_up(delta: &Delta, address: &SmtpAddress, is_principal: bool) -> bool {
     if is_principal {
         delta.rename.is_some() && !delta.add_aliases.contains(address)
@@ -367,7 +368,7 @@ pub(super) fn aside(account: AccountView<'_>, address: &SmtpAddress) -> SmtpAddr
     SmtpAddress::verbatim(&format!("cloud-sync-{}@{}", &hash[..12], address.domain()))
 }
 
-/// Whether an address is one of [`aside`], for whatever account.
+/// Whether an address was made by [`aside`], for any account.
 pub(super) fn is_aside(address: &SmtpAddress) -> bool {
     let local = address.as_str().split('@').next().unwrap_or_default();
     let hash = local.strip_prefix("cloud-sync-");
@@ -407,7 +408,8 @@ fn given_away(deltas: &[Delta]) -> BTreeSet<SmtpAddress> {
         .collect()
 }
 
-/// Every user that names another by one of these addresses as its delegate: the user, the address, the other.
+/// Every user that names another user as a delegate by one of these addresses: the naming user, the address, the
+/// delegate.
 pub(super) fn names<'a>(
     accounts: &'a Accounts,
     addresses: &'a BTreeSet<SmtpAddress>,
@@ -417,7 +419,7 @@ pub(super) fn names<'a>(
     named.filter(|(at, _, delegate)| at != delegate)
 }
 
-/// Every user with one of these addresses among its delegates, also where no account has it.
+/// Every user with one of these addresses among its delegates, even if no account has it.
 pub(super) fn named_by<'a>(
     accounts: &'a Accounts,
     addresses: &'a BTreeSet<SmtpAddress>,

@@ -1,4 +1,4 @@
-//! Both sides of an explanation, attribute by attribute in one order, with what differs (R40).
+//! Both sides of an explanation, attribute by attribute in a fixed order, with the differences (R40).
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use super::{
     explain::{AccountFacts, Explanation, MailboxFacts},
 };
 
-/// A mailbox and the account that is shown beside it.
+/// A mailbox and the account that is shown next to it.
 #[derive(Debug, Clone, Copy)]
 pub struct Pair<'a> {
     pub mailbox: Option<&'a MailboxFacts>,
@@ -22,12 +22,12 @@ pub struct Row {
     pub zivver: Side,
 }
 
-/// What one side says of an attribute.
+/// The value of an attribute on one side.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Side {
     /// There is no mailbox or no account.
     Missing,
-    /// Not read, or not to be read back.
+    /// Not read, or cannot be read back.
     Unknown,
     Values(Vec<Value>),
 }
@@ -38,10 +38,10 @@ pub struct Value {
     pub other: Other,
 }
 
-/// What the other side says of a value.
+/// The result of comparing a value with the other side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Other {
-    /// It has it too, or says nothing.
+    /// The other side has it too, or has no statement about it.
     Agrees,
     Differs,
     /// R13: no rule compares it, because its domain is not claimed.
@@ -63,7 +63,7 @@ impl Row {
     }
 }
 
-/// Each mailbox with the account that has its object id or else its address; what is left stands alone.
+/// Each mailbox with the account that has its object id, otherwise its address. The others are shown alone.
 pub fn pairs(explanation: &Explanation) -> Vec<Pair<'_>> {
     let mut accounts: Vec<&AccountFacts> = explanation.accounts.iter().collect();
     let mut pairs = Vec::new();
@@ -81,7 +81,7 @@ pub fn pairs(explanation: &Explanation) -> Vec<Pair<'_>> {
             account: found.map(|at| accounts.remove(at)),
         });
     }
-    // One of each that nothing ties is still the question that was asked.
+    // One mailbox and one account without a tie are shown together, since both have the address that was asked for.
     if let ([Pair { account, .. }], [_]) = (&mut *pairs, &*accounts)
         && account.is_none()
     {
@@ -94,7 +94,7 @@ pub fn pairs(explanation: &Explanation) -> Vec<Pair<'_>> {
     pairs
 }
 
-/// Whether both sides of everything are there, were read, and say the same.
+/// Whether both sides of every pair exist, were read and are equal.
 pub fn are_equal(explanation: &Explanation) -> bool {
     let pairs = pairs(explanation);
     !pairs.is_empty()
@@ -164,7 +164,7 @@ pub fn rows(pair: Pair<'_>, outside: &[String]) -> Vec<Row> {
         row(
             "Object id",
             |it| Some(vec![Said::address(it.object_id.as_ref()?)]),
-            // Another system may keep something else there (R16).
+            // Another system may store something else there (R16).
             |it| {
                 let id = it.external_account_id.as_ref().filter(|id| is_guid(id))?;
                 Some(vec![Said::address(id)])
@@ -176,10 +176,10 @@ pub fn rows(pair: Pair<'_>, outside: &[String]) -> Vec<Row> {
 const ACTIVE: &str = "active";
 const INACTIVE: &str = "inactive";
 
-/// What one side says; `None` where that is not known.
+/// The values on one side; `None` if they are not known.
 type Told = Option<Vec<Said>>;
 
-/// A text, and what it is compared by.
+/// A text and the key by which it is compared.
 struct Said {
     text: String,
     key: String,
@@ -225,7 +225,7 @@ fn key_of(kind: AccountKind) -> &'static str {
     }
 }
 
-/// A shared mailbox is active while somebody can open it.
+/// A shared mailbox is active while at least one person can open it.
 fn mailbox_status(mailbox: &MailboxFacts) -> Told {
     let said = match (mailbox.disabled, &mailbox.full_access) {
         (Some(true), _) => Said::new("disabled", INACTIVE),
@@ -330,7 +330,7 @@ mod tests {
         let same = explanation(vec![mailbox()], vec![account()]);
         assert_eq!(differing(&same), [""; 0]);
         assert!(are_equal(&same));
-        // R13: an alias outside the claimed domains stays where it is.
+        // R13: an alias outside the claimed domains is not compared.
         let elsewhere = MailboxFacts {
             aliases: [
                 mailbox().aliases,

@@ -11,7 +11,7 @@ use super::{
     world::{MailboxScope, Policy, SsoAccountKey, World},
 };
 
-/// Marks the deltas, and adds those of accounts whose key follows a mailbox that has changed.
+/// Marks these deltas, and adds deltas for accounts whose key changes with their mailbox.
 pub(super) fn judge(
     deltas: Vec<Delta>,
     world: &World,
@@ -64,7 +64,7 @@ fn mark(delta: &mut Delta, world: &World, policy: &Policy, memory: &Memory) {
     if let Some(key) = &delta.key {
         let wanted = WrittenKey::of(policy.sso_account_key, key);
         let change = change(memory.keys.get(account.id()), wanted);
-        // While an account is to be inactive only its status is compared (R22).
+        // Only the status of an account that is to be inactive is compared (R22).
         delta.key_change =
             change.filter(|change| *change == KeyChange::First || !delta.is_suspend());
     }
@@ -78,7 +78,7 @@ fn change(written: Option<&WrittenKey>, wanted: WrittenKey) -> Option<KeyChange>
     }
 }
 
-/// Users in use whose key this program wrote, and whose mailbox has another one now.
+/// Users in use whose key this program wrote, and whose mailbox now has another one.
 fn updates<'a>(
     world: &'a World,
     policy: &'a Policy,

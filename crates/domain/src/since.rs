@@ -1,8 +1,8 @@
-//! What is otherwise than in the run before (R36), or than under the present settings (R46), as a report shows it.
+//! What differs from the previous run (R36), or from the plan under the present settings (R46), as a report shows it.
 
 use serde::{Deserialize, Serialize};
 
-/// A comparison with the newest earlier run that was for everybody and did not fail.
+/// A comparison with the newest earlier run that was for all accounts and did not fail.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Since {
     pub run: String,
@@ -12,15 +12,15 @@ pub struct Since {
     pub compared: Comparison,
 }
 
-/// What one report says otherwise than another.
+/// The differences between two reports.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Comparison {
-    /// Numbers of both sides that differ.
+    /// Numbers that differ, with both values.
     pub numbers: Vec<NumberChange>,
-    /// What is to be done or looked at now, and was not then.
+    /// What is to be done or looked at now, but was not then.
     pub new: Vec<Finding>,
     pub new_total: u32,
-    /// What was to be done or looked at then, and is not any more.
+    /// What was to be done or looked at then, but no longer is.
     pub gone: Vec<Finding>,
     pub gone_total: u32,
 }

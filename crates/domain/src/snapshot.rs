@@ -1,8 +1,8 @@
-//! Both sides as one run left them, with what was decided and since when each thing is there (R42).
+//! Both sides at the end of one run, with the decisions and the time since when each thing exists (R42).
 //!
-//! A snapshot is stored as a sequence of [`Line`]s, so that neither writing nor reading one needs it in memory as a whole:
-//! [`lines`] makes the lines of a run from the world and from [`Earlier`], the digest of the snapshot before it.
-//! [`Snapshot`] is the same collected, whole or for a few addresses.
+//! A snapshot is stored as a sequence of [`Line`]s, so that it need not be in memory as a whole while it is written or
+//! read. [`lines`] makes the lines of a run from the world and from [`Earlier`], the digest of the previous snapshot.
+//! [`Snapshot`] is the collection of all lines, or of those for a few addresses.
 
 pub mod access;
 mod build;
@@ -27,7 +27,7 @@ use super::{
     note::Code,
 };
 
-/// What a snapshot consists of, in this order: the head, each mailbox followed by its account, the other accounts, what was
+/// The lines of a snapshot, in this order: the head, each mailbox followed by its account, the other accounts, what was
 /// rejected, the decisions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -39,20 +39,20 @@ pub enum Line {
     Decision(Decision),
 }
 
-/// Which run it is of. Times are epoch seconds.
+/// The run and its time. Times are epoch seconds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
     pub run: String,
-    /// When the two sides looked so.
+    /// The time at which the two sides were like this.
     pub at: i64,
-    /// When the first snapshot of the series was made: what is there since then may be older.
+    /// When the first snapshot of the series was made. What exists since then may be older.
     pub began: i64,
     pub tenant_id: String,
     /// R13
     pub claimed_domains: Vec<String>,
 }
 
-/// A mailbox as Exchange showed it.
+/// A mailbox as Exchange listed it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MailboxEntry {
     pub primary: SmtpAddress,
@@ -62,20 +62,20 @@ pub struct MailboxEntry {
     pub name: String,
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub aliases: Vec<SmtpAddress>,
-    /// R4: Exchange did not say which aliases it has.
+    /// R4: Exchange did not list its aliases completely.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub aliases_unknown: bool,
     /// Only where it differs from the primary address.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub upn: Option<String>,
     pub access: Access,
-    /// The account that is its own, or claimed by it (R16).
+    /// The account that belongs to it, or that it claims (R16).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub account: Option<ScimId>,
-    /// Where the mailbox stands, in words with the rule.
+    /// What the rules say about the mailbox, in words.
     pub standing: String,
     pub first: i64,
-    /// When anything but `account` and `standing` last differed from the snapshot before.
+    /// When a value other than `account` and `standing` last differed from the previous snapshot.
     pub changed: i64,
 }
 
@@ -83,7 +83,7 @@ pub struct MailboxEntry {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Access {
-    /// Not of interest: the mailbox is not synchronised.
+    /// Not read, since the mailbox is not synchronised.
     Unread,
     /// R11: with the reason, and what was last known.
     Unknown {
@@ -95,7 +95,7 @@ pub enum Access {
 }
 
 impl Access {
-    /// What is known, or was last known.
+    /// The present grants, or the last known ones.
     pub fn grants(&self) -> &[Grant] {
         match self {
             Self::Unread => &[],
@@ -108,12 +108,12 @@ impl Access {
 /// Full Access of one person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grant {
-    /// The primary address; the name of a person who has none.
+    /// The primary address, or the name of a person without one.
     pub who: String,
-    /// R12: `RecipientTypeDetails` of somebody who is none of the mailboxes that were read.
+    /// R12: `RecipientTypeDetails` of a person who is not one of the mailboxes that were read.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub outsider: Option<String>,
-    /// The groups that the right comes through, outermost first; empty for a direct one.
+    /// The groups that the right comes through, outermost first; empty for a direct grant.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub through: Vec<String>,
     #[serde(skip_serializing_if = "Effect::is_delegate", default)]
@@ -121,15 +121,15 @@ pub struct Grant {
     pub since: i64,
 }
 
-/// What becomes of a grant in Zivver (R12), with the reason.
+/// The effect of a grant in Zivver (R12), with the reason.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Effect {
     #[default]
     Delegate,
-    /// Left out for good.
+    /// Cannot be a delegate.
     Pruned(String),
-    /// Left out for now.
+    /// Left out of this run.
     LeftOut(String),
     /// Neither added nor removed.
     Kept(String),
@@ -148,7 +148,7 @@ impl Effect {
     }
 }
 
-/// An account as Zivver showed it when the run last read it: after its writes, where it wrote.
+/// An account as the run last read it: if the run wrote, after its writes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountEntry {
     pub id: ScimId,
@@ -164,21 +164,21 @@ pub struct AccountEntry {
     /// `ExternalAccountId`, as read.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub external_account_id: Option<String>,
-    /// Whose it is, in words with the rule.
+    /// Who owns it, in words.
     pub standing: String,
     pub first: i64,
-    /// When anything but `standing` last differed from the snapshot before.
+    /// When a value other than `standing` last differed from the previous snapshot.
     pub changed: i64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delegate {
-    /// The address of the account, or what Zivver has where there is no such account.
+    /// The address of the account, or the stored text if there is no such account.
     pub who: String,
     pub since: i64,
 }
 
-/// What could not be understood (R1, R5).
+/// A row that could not be understood (R1, R5).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rejected {
     pub side: Side,
@@ -195,12 +195,12 @@ pub enum Side {
     Zivver,
 }
 
-/// What the run decided about one address, and why.
+/// A decision of the run about one address, with the reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decision {
     pub address: String,
     pub what: What,
-    /// The rules, separated by blanks.
+    /// The rules, separated by spaces.
     pub rule: String,
     pub text: String,
 }
@@ -209,7 +209,7 @@ pub struct Decision {
 #[serde(rename_all = "snake_case")]
 pub enum What {
     Action {
-        /// `None` for an account that was yet to be created.
+        /// `None` for an account that did not exist yet.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         id: Option<ScimId>,
         kind: ActionKind,
@@ -219,13 +219,13 @@ pub enum What {
     Note(Code),
 }
 
-/// A snapshot in memory: all of it, or the lines that were asked for.
+/// A snapshot in memory: all of it, or the requested lines.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Snapshot {
     pub head: Head,
     /// By address.
     pub mailboxes: Vec<MailboxEntry>,
-    /// In no order.
+    /// Not sorted.
     pub accounts: Vec<AccountEntry>,
     pub rejected: Vec<Rejected>,
     pub decisions: Vec<Decision>,
@@ -242,7 +242,7 @@ impl Snapshot {
         }
     }
 
-    /// The snapshot of a run, after `previous`.
+    /// The snapshot of a run that follows `previous`.
     pub fn next(previous: Option<&Self>, left: &Left<'_>, head: Head) -> Self {
         let mut earlier = Earlier::of(left.world);
         for line in previous.into_iter().flat_map(Self::lines) {
@@ -251,7 +251,7 @@ impl Snapshot {
         lines(left, &earlier, head).collect()
     }
 
-    /// The mailbox with this object id, or with this primary address where it has none.
+    /// The mailbox with this object id, or with this primary address if it has no object id.
     pub fn mailbox(
         &self,
         object_id: Option<&ObjectId>,

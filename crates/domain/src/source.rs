@@ -1,5 +1,5 @@
-//! What Exchange Online said, as fetched and not yet judged. The Exchange client makes these values, `normalise` and
-//! `derive` read them.
+//! What Exchange Online returned, before any rule. The Exchange client makes these values; `normalise` and `derive`
+//! read them.
 
 use std::collections::BTreeMap;
 
@@ -7,16 +7,16 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::ObjectId;
 
-/// One row of the mailbox list. Every field is optional, since the service leaves out what it likes; a field of the
-/// wrong JSON type is named in `malformed` and left `None` (R5).
+/// One row of the mailbox list. Every field is optional, since the service may leave out any of them. A field of the
+/// wrong JSON type is named in `malformed` and is `None` (R5).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MailboxRecord {
-    /// `ExternalDirectoryObjectId`, or `ObjectKey` where that is a GUID and the former is absent.
+    /// `ExternalDirectoryObjectId`, or `ObjectKey` if that is a GUID and the former is absent.
     pub object_id: Option<String>,
     pub user_principal_name: Option<String>,
     pub primary_smtp_address: Option<String>,
     pub display_name: Option<String>,
-    /// `prefix:address`, as listed; `None` where the service does not say.
+    /// `prefix:address`, as listed; `None` if the service did not return it.
     pub email_addresses: Option<Vec<String>>,
     pub recipient_type_details: Option<String>,
     pub account_disabled: Option<bool>,
@@ -52,7 +52,7 @@ pub enum PermissionAnswer {
     Unread(String),
 }
 
-/// A group of the directory (`Get-DistributionGroup`), or any recipient found by name (`Get-Recipient`).
+/// A group of the directory (`Get-DistributionGroup`), or any recipient that was found by name (`Get-Recipient`).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecipientRecord {
     pub recipient_type_details: String,
@@ -63,22 +63,22 @@ pub struct RecipientRecord {
     pub display_name: Option<String>,
     pub alias: Option<String>,
     pub primary_smtp_address: Option<String>,
-    /// `prefix:address`; only of what is not a mailbox of the list, which has them itself.
+    /// `prefix:address`. Only for a recipient that is not a mailbox of the list.
     #[serde(default)]
     pub email_addresses: Vec<String>,
 }
 
-/// What a recipient is as a trustee (R10, R12).
+/// The kind of a recipient as a trustee (R10, R12).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Nature {
     Group(GroupKind),
     Individual,
-    /// Of a kind that is not known: perhaps a group.
+    /// Of an unknown kind, which may be a group.
     Unclear,
 }
 
 impl RecipientRecord {
-    /// How a report calls it.
+    /// Its name in reports.
     pub fn label(&self) -> &str {
         [
             &self.display_name,
@@ -113,30 +113,30 @@ impl RecipientRecord {
         }
     }
 
-    /// Whether its kind has an address: only an account without mail has none.
+    /// Whether recipients of its kind have an address. Only an account without mail has none.
     pub fn should_have_mail(&self) -> bool {
         let kind = self.recipient_type_details.to_lowercase();
         kind.contains("mail") || kind.contains("contact")
     }
 
-    /// Whether Exchange says what it is. Without a kind it is nothing in particular: unknown is not empty.
+    /// Whether Exchange returned its kind. A missing kind is unknown, not empty.
     pub fn has_kind(&self) -> bool {
         !self.recipient_type_details.trim().is_empty()
     }
 
-    /// Whether the mailbox list should have shown it as a user's.
+    /// Whether the mailbox list should have contained it as a user mailbox.
     pub fn is_user_mailbox(&self) -> bool {
         let kind = self.recipient_type_details.trim();
         kind.eq_ignore_ascii_case("UserMailbox")
     }
 
-    /// R19: whether it has this object id, or Exchange does not say which it has.
+    /// R19: whether it has this object id, or Exchange did not return its object id.
     pub fn may_be(&self, id: &ObjectId) -> bool {
         let own = self.object_id.as_deref().and_then(ObjectId::parse);
         own.is_none_or(|own| own == *id)
     }
 
-    /// R3: whether it is a mailbox of a kind that is synchronised, or Exchange does not say what it is.
+    /// R3: whether it is a mailbox of a synchronised kind, or Exchange did not return its kind.
     pub fn may_be_in_scope(&self) -> bool {
         let kind = self.recipient_type_details.trim();
         !self.has_kind() || self.is_user_mailbox() || kind.eq_ignore_ascii_case("SharedMailbox")
@@ -155,7 +155,7 @@ pub enum RecipientAnswer {
     Failed(String),
 }
 
-/// The answer to "what is in this group?": direct members only.
+/// The answer to "who is in this group?": direct members only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MembersAnswer {
     Complete(Vec<RecipientRecord>),
@@ -165,7 +165,7 @@ pub enum MembersAnswer {
     Failed(String),
 }
 
-/// All groups of the directory, asked for once and only when a trustee matches no mailbox
+/// All groups of the directory. Asked for once, and only if a trustee matches no mailbox
 /// (`docs/specs/exchange-online.md`, "6.4 Groups").
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DirectoryAnswer {
@@ -173,27 +173,26 @@ pub enum DirectoryAnswer {
     Failed(String),
 }
 
-/// Something that `derive` must know about the tenant and that Exchange was not asked yet. The engine asks each
-/// question once a run (R9) and keeps the answer in [`Answers`].
+/// A question to Exchange that `derive` needs answered. The engine asks each question once in a run (R9) and keeps the
+/// answer in [`Answers`].
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Question {
     /// `Get-DistributionGroup`, unlimited.
     GroupDirectory,
     /// `Get-Recipient -Identity <text>`; never empty.
     Recipient(String),
-    /// Direct members of the group with this identity (object id or GUID; its text only where it has neither).
+    /// Direct members of the group with this identity: an object id or a GUID, or its text if it has neither.
     Members { identity: String, kind: GroupKind },
 }
 
-/// How the members of a group are asked for: each kind has a cmdlet of its own (`docs/specs/exchange-online.md`, "6.4
-/// Groups").
+/// The kind decides which cmdlet returns the members of a group (`docs/specs/exchange-online.md`, "6.4 Groups").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum GroupKind {
     /// `MailUniversalSecurityGroup`: gives rights to its members (R10). `Get-DistributionGroupMember`.
     Security,
     /// `MailUniversalDistributionGroup`, `RoomList`. `Get-DistributionGroupMember`.
     Distribution,
-    /// `MailNonUniversalGroup`: a security group or a list, which it does not say. `Get-DistributionGroupMember`.
+    /// `MailNonUniversalGroup`: a security group or a list, which Exchange does not say. `Get-DistributionGroupMember`.
     NonUniversal,
     /// `GroupMailbox`. `Get-UnifiedGroupLinks -LinkType Members`.
     Microsoft365,
@@ -228,7 +227,7 @@ impl GroupKind {
     }
 }
 
-/// The answer to a [`Question`], of the kind that the question asks for.
+/// The answer to a [`Question`], of the kind that the question needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
     Directory(DirectoryAnswer),

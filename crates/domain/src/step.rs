@@ -1,5 +1,5 @@
-//! The requests of a plan, in a fixed order. Where a request depends on an earlier answer, the step says on which, and
-//! [`super::execute`] makes the request when its turn comes (R24, R31).
+//! The requests of a plan, in a fixed order. If a request depends on an earlier answer, the step refers to that step,
+//! and [`super::execute`] makes the request when the answer is there (R24, R31).
 
 use super::{accounts::AccountIx, address::SmtpAddress, delta::Target, ids::SignInKey};
 
@@ -17,14 +17,15 @@ pub struct Step {
     pub when: When,
     /// Steps that must have ended before it starts, whatever their outcome.
     pub after: Vec<StepIx>,
-    /// Addresses that are free only if those steps succeeded. What is not free is left out (R23).
+    /// Addresses that are free only if the given steps succeeded. An address that is not free is left out of the
+    /// request (R23).
     pub claims: Vec<(SmtpAddress, StepIx)>,
 }
 
 impl Step {
-    /// Whether it costs a write if nothing is refused. What completes a create has something to do where a create is
-    /// known to drop it (R24; `docs/specs/zivver-scim.md`, "9. Open questions and the safe choice"): aliases, and the
-    /// delegates of a user.
+    /// Whether it normally costs a write. The completion of a create is needed if the create is known to drop something
+    /// (R24; `docs/specs/zivver-scim.md`, "9. Open questions and the safe choice"): aliases, and the delegates of a
+    /// user.
     pub fn is_expected(&self) -> bool {
         match (self.when, &self.call) {
             (When::Always, call) => !call.is_nothing(),
@@ -41,17 +42,17 @@ impl Step {
     }
 }
 
-/// On what a step depends.
+/// When a step is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum When {
     Always,
-    /// R24: brings up what the answer to this create shows to be missing; nothing if nothing is.
+    /// R24: adds what is missing in the answer to this create. Sends nothing if nothing is missing.
     Completes(StepIx),
-    /// R17: puts back what was prepared for this rename, if it was refused.
+    /// R17: takes back what was prepared for this rename, if it was refused.
     IfRefused(StepIx),
 }
 
-/// What is asked of Zivver.
+/// A request to Zivver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Call {
     /// POST (R24).
@@ -67,44 +68,43 @@ pub enum Call {
         members: Vec<Delegate>,
         aliases: Vec<SmtpAddress>,
     },
-    /// PUT: only what differs; the extension whole or not at all (R23).
+    /// PUT with the values that differ. The extension is sent as a whole or not at all (R23).
     UpdateUser {
         address: Option<SmtpAddress>,
         name: Option<Box<str>>,
         active: Option<bool>,
         extension: Option<UserExtension>,
     },
-    /// PUT; `members` is never empty, since Zivver ignores an empty list (`docs/specs/zivver-scim.md`, "5.4 Quirks").
+    /// PUT. `members` is never empty, since Zivver ignores an empty list (`docs/specs/zivver-scim.md`, "5.4 Quirks").
     UpdateFunctional {
         name: Option<Box<str>>,
         members: Option<Vec<Delegate>>,
         aliases: Option<Vec<SmtpAddress>>,
     },
-    /// PATCH `remove`, or a PUT of the other functional accounts that stay members (R22, R23).
+    /// PATCH `remove`, or a PUT of the other functional accounts, which stay members (R22, R23).
     Empty { keep: Vec<AccountIx> },
 }
 
-/// The whole extension of a user; what else was read in it is added when it is sent.
+/// The whole extension of a user. The other attributes that were read in it are added when it is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserExtension {
     pub aliases: Vec<SmtpAddress>,
-    /// The aliases to send instead when the rename before was refused: the one that was dropped for it is put back.
+    /// The aliases to send instead if the preceding rename was refused. They contain the alias that was removed for it.
     pub aliases_if_refused: Option<(StepIx, Vec<SmtpAddress>)>,
     pub delegates: Vec<Delegate>,
     pub key: Option<SignInKey>,
 }
 
-/// R22: a delegate is an account; its address or id is looked up when the request is sent.
+/// R22: a delegate is an account. Its address or id is looked up when the request is sent.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Delegate {
     Account(Target),
-    /// An address that is not an account of the organisation, outside the claimed domains (R13), or that of a rejected account
-    /// (R1).
+    /// An address outside the claimed domains (R13), of no account of the organisation, or of a rejected account (R1).
     Stranger(SmtpAddress),
 }
 
 impl Call {
-    /// R16: a tie that is only remembered.
+    /// R16: a tie that needs no request and is only remembered.
     fn is_nothing(&self) -> bool {
         let nothing = Self::UpdateUser {
             address: None,

@@ -1,7 +1,7 @@
-//! Accounts that we suspended, and the day from which Zivver may delete them for good.
+//! Accounts that this program suspended, and the day from which Zivver may delete them.
 //!
-//! Organisations can let Zivver delete users that were suspended for 90 days, with their messages. Whether that option
-//! is on cannot be seen over SCIM, so the day is shown in any case. Functional accounts are never deleted so.
+//! Organisations can let Zivver delete users that were suspended for 90 days, with their messages. SCIM does not show
+//! whether that option is on, so the day is always shown. Functional accounts are not deleted this way.
 
 use jiff::{Timestamp, ToSpan, civil::Date, tz::TimeZone};
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use super::{
 /// Zivver's option, in days.
 pub const DELETABLE_AFTER_DAYS: i64 = 90;
 
-/// A user account that we suspended and that still is.
+/// A user account that this program suspended and that is still suspended.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Suspended {
     /// `2027-02-21`, UTC: from this day on Zivver may delete it.
@@ -54,7 +54,8 @@ fn day(at: i64) -> Date {
         .date()
 }
 
-/// Forgets accounts that are gone or active again, and lists the others, those that may be deleted soonest first.
+/// Forgets accounts that no longer exist or are active again, and returns the others. Those that may be deleted first
+/// come first.
 pub fn still_suspended(memory: &mut Memory, accounts: &Accounts) -> Vec<Suspended> {
     let address = |id: &ScimId| match accounts.get(accounts.with_id(id)?) {
         AccountView::User(user) if !user.active => Some(user.address.clone()),
@@ -82,7 +83,7 @@ mod tests {
         let suspended = Suspended::at(&address, 1_795_392_000 + 86_399);
         assert_eq!(suspended.suspended, "2026-11-23");
         assert_eq!(suspended.deletable, "2027-02-21");
-        // No day is too late for a date.
+        // A time after the last possible date.
         assert_eq!(Suspended::at(&address, i64::MAX).deletable, "9999-12-31");
     }
 }

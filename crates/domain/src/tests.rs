@@ -1,5 +1,5 @@
-//! The rules as small worlds (`docs/specs/reconciliation.md`, "A. Reading" to "F. Guards"), and properties over many of
-//! them.
+//! Tests of the rules with small worlds (`docs/specs/reconciliation.md`, "A. Reading" to "F. Guards"), and of
+//! properties over many worlds.
 
 mod all_clear;
 mod changes;

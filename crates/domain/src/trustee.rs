@@ -1,4 +1,5 @@
-//! The text by which an access entry names its trustee (R8, R9): what it can stand for, and how its entry is removed.
+//! The text by which an access entry names its trustee (R8, R9): what it can stand for, and the command that removes
+//! its entry.
 
 use super::{address::SmtpAddress, ids::ObjectId, source::PermissionEntry};
 
@@ -28,7 +29,7 @@ impl DeadEntry {
     }
 }
 
-/// A verbatim PowerShell string. To PowerShell typographic quotes are quotes, too.
+/// A verbatim PowerShell string. PowerShell also accepts typographic quotes as quotes.
 fn quoted(text: &str) -> String {
     let mut quoted = String::from("'");
     for c in text.chars() {
@@ -41,7 +42,8 @@ fn quoted(text: &str) -> String {
     quoted
 }
 
-/// R8, and `docs/specs/exchange-online.md`, "6.1 Which entries count": Full Access, not inherited, not the system's.
+/// R8, and `docs/specs/exchange-online.md`, "6.1 Which entries count": Full Access, not inherited, not a system
+/// account.
 pub(super) fn counts(entry: &PermissionEntry) -> bool {
     let full_access = entry
         .access_rights
@@ -54,7 +56,7 @@ pub(super) fn counts(entry: &PermissionEntry) -> bool {
     full_access && !entry.inherited && !well_known && !user.is_empty()
 }
 
-/// Whether a text in lower case is a SID, and not a name or an address that looks like one.
+/// Whether a text in lower case is a SID, not a name or an address that looks like one.
 pub(super) fn is_sid(text: &str) -> bool {
     text.strip_prefix("s-1-").is_some_and(|rest| {
         rest.split('-')
@@ -66,12 +68,13 @@ pub(super) fn is_self(user: &str) -> bool {
     user.eq_ignore_ascii_case("NT AUTHORITY\\SELF") || user.eq_ignore_ascii_case("S-1-5-10")
 }
 
-/// R9, R11: neither an address nor a GUID. A name may well have an `@` in it.
+/// R9, R11: neither an address nor a GUID. A name can contain an `@`.
 pub(super) fn is_bare_name(text: &str) -> bool {
     SmtpAddress::parse(text).is_err() && ObjectId::parse(text).is_none()
 }
 
-/// R9: a down-level or forest name, or a principal that is not a recipient. Where Exchange does not find it, it is nobody.
+/// R9: a down-level or forest name, or a principal that is not a recipient. If Exchange does not find it, it has no
+/// mailbox.
 pub(super) fn is_down_level(text: &str) -> bool {
     let has_domain = text
         .split_once('\\')

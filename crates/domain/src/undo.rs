@@ -1,4 +1,4 @@
-//! The reverse of a run, from what it wrote down, and what must not be done again after it (R37).
+//! The reverse of a run, made from its journal, and what must not be done again after it (R37).
 
 mod standing;
 
@@ -29,7 +29,7 @@ use super::{
 #[derive(Debug, Clone, PartialEq)]
 pub struct Undo {
     pub run: String,
-    /// What it did, or may have done, in order.
+    /// The actions that it did, or may have done, in order.
     pub deeds: Vec<Deed>,
 }
 
@@ -37,25 +37,25 @@ pub struct Undo {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Deed {
     pub action: Action,
-    /// The account, also one that was created; `None` for a create of which the journal does not know the end.
+    /// The account, even if the run created it. `None` for a create whose end is not in the journal.
     pub id: Option<ScimId>,
     /// The object id of its mailbox.
     pub object_id: Option<ObjectId>,
     pub aliases_before: Vec<SmtpAddress>,
     pub delegates: DelegateChanges,
-    /// The rename that an earlier run began, and that this one found at an intermediate address.
+    /// The rename that an earlier run began, so that this one found the account at an intermediate address.
     pub begun: Option<BegunRename>,
 }
 
 impl Deed {
-    /// R37: of a rename that an earlier run began, the address before that.
+    /// R37: the address before the action, or if an earlier run began the rename, before that run.
     fn address_before(&self) -> &SmtpAddress {
         let begun = self.begun.as_ref().and_then(|begun| begun.from.as_ref());
         begun.unwrap_or(&self.action.address)
     }
 }
 
-/// Delegates that an action took out and brought in, by what stays when they are renamed.
+/// Delegates that an action removed and added, identified so that a rename does not matter.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DelegateChanges {
     pub removed: Vec<ScimId>,
@@ -63,7 +63,7 @@ pub struct DelegateChanges {
 }
 
 impl DelegateChanges {
-    /// A delegate who is only named by another address is none that was brought in (R22).
+    /// A delegate who is only stored under another address does not count as added (R22).
     pub fn of(delta: &Delta, world: &World) -> Self {
         let id = |ix| world.accounts.get(ix).id().clone();
         let current = match delta.target {
@@ -96,30 +96,32 @@ pub enum AddedDelegate {
     Created(SmtpAddress),
 }
 
-/// The deltas that take a run back, by address, and what is left alone.
+/// The deltas that reverse a run, by address, with notes about what is left alone.
 #[derive(Debug, Default)]
 pub struct Reversal {
     pub deltas: Vec<Delta>,
     pub notes: Vec<Note>,
 }
 
-/// What a run did to one account, all its invocations together.
+/// What a run did to one account, in all its invocations.
 struct Touched {
     created: bool,
-    /// Before and after: never the intermediate address at which an earlier run left it, where the one before that is known.
+    /// Before and after. An intermediate address at which an earlier run left the account is replaced by the address
+    /// before it, if that is known.
     address: (SmtpAddress, SmtpAddress),
     /// The run that left it there.
     begun_by: Option<String>,
     name: Option<(String, String)>,
     active: Option<(bool, bool)>,
-    /// Whether each was added or removed.
+    /// `true` if added, `false` if removed.
     aliases: BTreeMap<SmtpAddress, bool>,
     delegates: BTreeMap<ScimId, bool>,
     aliases_before: BTreeSet<SmtpAddress>,
     object_id: Option<ObjectId>,
 }
 
-/// Attribute by attribute: what still is as the run left it goes back, what changed since is left alone.
+/// Attribute by attribute: a value that is still as the run left it is reversed, a value that changed since is left
+/// alone.
 pub fn reverse(undo: &Undo, world: &World, policy: &Policy, matching: &Matching) -> Reversal {
     let mut reversal = Reversal::default();
     for (id, touched) in touched(undo, &world.accounts) {
@@ -175,7 +177,7 @@ fn touched(undo: &Undo, accounts: &Accounts) -> BTreeMap<ScimId, Touched> {
     for deed in &undo.deeds {
         let found = || {
             let mut same = accounts.with_address(&deed.action.address).iter();
-            // R16: what was made for another person meanwhile is nothing that the run did.
+            // R16: an account that was made for another person in the meantime is not the work of the run.
             let may_be_ours = |ix: AccountIx| {
                 let tied = accounts.external_object_id(ix);
                 tied.is_none() || tied == deed.object_id.as_ref()
@@ -184,7 +186,7 @@ fn touched(undo: &Undo, accounts: &Accounts) -> BTreeMap<ScimId, Touched> {
                 .map(|ix| accounts.get(*ix).id().clone())
         };
         let Some(id) = deed.id.clone().or_else(found) else {
-            continue; // A create that did not come to be.
+            continue; // A create that was not made.
         };
         let touched = all.entry(id).or_insert_with(|| Touched {
             created: false,
@@ -238,14 +240,14 @@ impl Touched {
                         flip(&mut self.aliases, &SmtpAddress::verbatim(alias), true);
                     }
                 }
-                // Delegates are told apart by their accounts; an object id is not an attribute of an account's user.
+                // Delegates are identified by their accounts. An object id is not an attribute of an account's user.
                 Attribute::Delegates | Attribute::ObjectId | Attribute::SignInKey => {}
             }
         }
     }
 }
 
-/// What came and went again did not change.
+/// A value that was added and removed again did not change.
 fn flip<K: Ord + Clone>(changes: &mut BTreeMap<K, bool>, key: &K, added: bool) {
     match changes.get(key) {
         Some(before) if *before != added => {
@@ -301,7 +303,7 @@ fn mailbox_of(matching: &Matching, ix: AccountIx) -> Option<MailboxIx> {
     }
 }
 
-/// One account on its way back.
+/// Reverses one account.
 struct Reverser<'a> {
     world: &'a World,
     policy: &'a Policy,
@@ -343,7 +345,7 @@ impl Reverser<'_> {
         }
     }
 
-    /// Nothing is ever deleted: what was created is put out of use.
+    /// Accounts are never deleted. What was created is suspended or emptied.
     fn stop(&mut self) {
         if *self.view().address() != self.touched.address.1 {
             let text = format!(
@@ -371,7 +373,7 @@ impl Reverser<'_> {
         self.delta.remove_delegates = members.into_iter().collect();
     }
 
-    /// R7, R13.
+    /// R7, R13: whether a delegate must not be changed.
     fn stays(&self, delegate: AccountIx) -> bool {
         self.matching.frozen.contains(&delegate)
             || !self
@@ -386,7 +388,7 @@ impl Reverser<'_> {
         if before == after || now == before {
             return;
         }
-        // A run that ended in the middle of the rename, or of its undo, left it there.
+        // A run that ended during the rename, or during its undo, left the account there.
         let is_on_its_way = *now == aside(self.view(), before) || *now == aside(self.view(), after);
         if now != after && !is_on_its_way {
             self.left_alone(format!(
@@ -448,7 +450,7 @@ impl Reverser<'_> {
         };
         let (mut add, mut remove) = (BTreeSet::new(), BTreeSet::new());
         for (alias, added) in &self.touched.aliases {
-            // Its own address goes with the rename.
+            // Its own address changes with the rename.
             if alias == address {
                 continue;
             }
@@ -458,7 +460,7 @@ impl Reverser<'_> {
                 (true, false) | (false, true) => false,
             };
         }
-        // A rename takes the new address out of the aliases without a word.
+        // Zivver removes the new address of a rename from the aliases without a message.
         let old_alias = &self.touched.address.1;
         if self.delta.rename.is_some()
             && self.touched.aliases_before.contains(old_alias)

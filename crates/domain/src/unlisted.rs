@@ -1,4 +1,4 @@
-//! Accounts that this program created and that a list which lags does not show (R16, R22).
+//! Accounts that this program created and that a lagging list does not show yet (R16, R22).
 
 use super::{
     delta::{Delta, Target},
@@ -7,8 +7,8 @@ use super::{
     world::World,
 };
 
-/// Takes out the creates of mailboxes whose account is only missing from the list. Zivver refuses a second account at the
-/// same address by itself, but not one at another address.
+/// Takes out creates for mailboxes whose account exists but is missing from the list. Zivver refuses a second account
+/// at the same address, but not one at another address.
 pub(super) fn withhold(deltas: &mut Vec<Delta>, world: &World, memory: &Memory) -> Vec<Note> {
     let mut notes = Vec::new();
     deltas.retain(|delta| {

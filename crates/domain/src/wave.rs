@@ -12,13 +12,13 @@ use super::{
     world::World,
 };
 
-/// What a run is restricted to.
+/// The restriction of a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wave {
     /// Empty for all.
     #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
     pub only: BTreeSet<Part>,
-    /// So many accounts, by address.
+    /// The maximum number of accounts, in the order of their addresses.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub first: Option<u32>,
 }
@@ -33,7 +33,7 @@ pub enum Part {
     Suspend,
     Empty,
     Resume,
-    /// R27: the changes that the codes of the run stand for.
+    /// R27: the changes that the codes of the run approve.
     Approved,
 }
 
@@ -102,7 +102,7 @@ impl Wave {
         is_restricted.then_some(Self { only, first })
     }
 
-    /// Whether it makes nothing without an approval.
+    /// Whether the run makes no change without an approval.
     pub fn needs_approval(&self) -> bool {
         self.only.len() == 1 && self.only.contains(&Part::Approved)
     }
@@ -136,7 +136,7 @@ impl Wave {
         let is_approved = |change: &_| is_approved(delta, change, &world.accounts, approved);
         let mut changes = delta.changes().into_iter();
         let mut part = delta.clone();
-        // Who an account belongs to, or that it is created, is approved with all of it.
+        // If the create of an account or its owner is approved, the whole delta is.
         if !changes.any(|change| change.is_whole_delta() && is_approved(&change)) {
             part.retain(is_approved);
         }

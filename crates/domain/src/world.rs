@@ -1,4 +1,4 @@
-//! The values that a plan is made from.
+//! The input of a plan.
 
 use std::collections::BTreeSet;
 
@@ -19,20 +19,20 @@ use super::{
 #[derive(Debug, Default)]
 pub struct World {
     pub directory: Directory,
-    /// By [`MailboxIx`]; `None` for mailboxes whose permissions are of no interest.
+    /// By [`MailboxIx`]; `None` for mailboxes whose permissions are not needed.
     pub delegations: Vec<Option<Delegations>>,
     pub accounts: Accounts,
-    /// Look-ups of absent accounts among them (R19).
+    /// Contains the look-ups of absent accounts (R19).
     pub answers: Answers,
     /// From the token.
     pub tenant_id: String,
-    /// R45: in a quick run no delegation was read.
+    /// R45: a quick run read no delegations.
     pub depth: Depth,
 }
 
 impl World {
-    /// R14, R45: with a source filter that holds no shared mailbox, and without permissions, functional accounts stay as they
-    /// are.
+    /// R14, R45: functional accounts stay as they are if the source filter contains no shared mailbox, or if no
+    /// permissions were read.
     pub fn keeps_functional_accounts(&self, policy: &Policy) -> Option<FunctionalKept> {
         match self.depth {
             Depth::Quick => Some(FunctionalKept::NotRead),
@@ -52,14 +52,14 @@ pub enum FunctionalKept {
     NotRead,
 }
 
-/// What the administrator decided.
+/// The decisions of the administrator.
 #[derive(Debug, Clone)]
 pub struct Policy {
     pub claimed_domains: ClaimedDomains,
     pub target_filter: TargetFilter,
     /// R14: the entries of `SOURCE_FILTER`, as written; empty for no filter.
     pub source_filter: BTreeSet<String>,
-    /// R14: who is in those groups; `None` without a filter.
+    /// R14: the members of those groups; `None` without a filter.
     pub source_members: Option<SourceMembers>,
     pub sso_account_key: SsoAccountKey,
     pub limits: Limits,
@@ -69,7 +69,7 @@ pub struct Policy {
     pub min_target_ratio: f64,
 }
 
-/// Where a mailbox stands to the scope (R3, R13, R14).
+/// The position of a mailbox relative to the scope (R3, R13, R14).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MailboxScope {
     In,
@@ -82,7 +82,7 @@ pub enum MailboxScope {
 }
 
 impl Policy {
-    /// R23: the key of a user with this mailbox; `None` if it is not known, or none is sent.
+    /// R23: the key of a user with this mailbox; `None` if it is not known, or no key is sent.
     pub fn sign_in_key(&self, mailbox: &Mailbox) -> Option<SignInKey> {
         match self.sso_account_key {
             SsoAccountKey::ObjectId => mailbox.object_id.map(SignInKey::ObjectId),
@@ -94,7 +94,7 @@ impl Policy {
         }
     }
 
-    /// R23: whether an extension may not be written without a key.
+    /// R23: whether an extension must contain a key.
     pub fn needs_key(&self) -> bool {
         self.sso_account_key != SsoAccountKey::Omit
     }
@@ -116,7 +116,7 @@ impl Policy {
         }
     }
 
-    /// R14: whether there is a filter that holds no shared mailbox.
+    /// R14: whether there is a filter that contains no shared mailbox.
     fn filters_functional_accounts(&self, directory: &Directory) -> bool {
         self.source_members.as_ref().is_some_and(|members| {
             !directory
@@ -126,7 +126,7 @@ impl Policy {
         })
     }
 
-    /// Mailboxes whose delegations matter: those in scope that may have an account written.
+    /// Mailboxes whose delegations are needed: those in scope whose account may be written.
     pub fn wants_permissions(&self, directory: &Directory, ix: MailboxIx) -> bool {
         self.scope_of(directory, ix) == MailboxScope::In
     }

@@ -1,4 +1,4 @@
-//! Microsoft Graph as far as `sendMail` goes: it refuses what the real one refuses, and keeps what was sent.
+//! A simulated Microsoft Graph with `sendMail` only. It refuses what the real service refuses, and stores the mails.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -1,4 +1,4 @@
-//! R46: what another filter would change, as an administrator asks for it.
+//! R46: the effect of another filter, as an administrator requests it.
 
 use super::{Browser, Site, organisation};
 
@@ -49,7 +49,7 @@ async fn r46_an_administrator_previews_another_filter() {
     browser.judge("under-other-settings").await;
     assert_eq!(site.writes(), 0);
 
-    // The figures of the dashboard stay, and the history marks it.
+    // The figures of the dashboard stay the same, and the history marks the run.
     browser.click("Cloud Sync").await;
     let page = browser.says("preview under other settings").await;
     assert!(page.contains("Last complete run: "), "{page}");

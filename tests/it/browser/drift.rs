@@ -1,4 +1,4 @@
-//! R44: what was changed by hand, as an administrator sees it.
+//! R44: changes by hand, as the dashboard shows them.
 
 use serde_json::json;
 

@@ -1,4 +1,5 @@
-//! A headless Chromium, driven over `WebDriver` (W3C) and, for what that cannot do, Chromium's own protocol behind it.
+//! A headless Chromium, controlled over `WebDriver` (W3C), and over Chromium's own protocol for what `WebDriver` cannot
+//! do.
 
 use std::{
     env,
@@ -12,11 +13,11 @@ use std::{
 use base64::prelude::{BASE64_STANDARD, Engine};
 use serde_json::{Value, json};
 
-/// How an element is named in answers (`WebDriver` section 12.1).
+/// The key of an element in answers (`WebDriver` section 12.1).
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// One browser window. Ends with the test.
+/// One browser window. Closed at the end of the test.
 pub(super) struct Browser {
     driver: Child,
     client: reqwest::Client,
@@ -24,7 +25,7 @@ pub(super) struct Browser {
     axe: String,
 }
 
-/// How a page is looked at.
+/// Colour scheme and window size.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Look {
     pub(super) width: u32,
@@ -32,7 +33,7 @@ pub(super) struct Look {
 }
 
 impl Look {
-    /// A desk and a telephone, by day and by night.
+    /// A desktop and a telephone, in light and dark mode.
     pub(super) const ALL: [Self; 4] = [
         Self::new(1280, false),
         Self::new(1280, true),
@@ -48,7 +49,7 @@ impl Look {
 #[derive(Debug, Clone)]
 pub(super) struct Element(String);
 
-/// A tool by the variable that names it, or on the search path.
+/// A tool whose path is in this variable, or that is on the search path.
 fn tool(variable: &str, name: &str) -> Option<PathBuf> {
     let named = env::var_os(variable).map(PathBuf::from);
     let path = env::var_os("PATH").unwrap_or_default();
@@ -60,7 +61,7 @@ fn tool(variable: &str, name: &str) -> Option<PathBuf> {
 }
 
 impl Browser {
-    /// `None` where Chromium, its driver or axe are not installed; in CI that is a failure.
+    /// `None` if Chromium, its driver or axe are not installed. In CI that is a failure.
     pub(super) async fn open() -> Option<Self> {
         let tools = (
             tool("CHROMEDRIVER", "chromedriver"),
@@ -73,7 +74,7 @@ impl Browser {
                 env::var_os("CI").is_none(),
                 "CI is set but there is {lacking}"
             );
-            // Past the capture of output, so that it is seen.
+            // Written directly to stderr, since the test harness captures other output.
             let mut stderr = std::io::stderr();
             Write::write_fmt(&mut stderr, format_args!("skipped: {lacking}\n")).unwrap();
             return None;
@@ -158,13 +159,13 @@ impl Browser {
         self.post("/back", &json!({})).await;
     }
 
-    /// The body of a function; its arguments are `arguments`.
+    /// `script` is the body of a function, and its arguments are `arguments`.
     pub(super) async fn run(&self, script: &str) -> Value {
         self.post("/execute/sync", &json!({"script": script, "args": []}))
             .await
     }
 
-    /// All text that can be seen.
+    /// All visible text.
     pub(super) async fn text(&self) -> String {
         let text = self.run("return document.body.innerText").await;
         text.as_str().unwrap_or_default().to_owned()
@@ -176,7 +177,7 @@ impl Browser {
         Some(Element(found[ELEMENT].as_str()?.to_owned()))
     }
 
-    /// Waits for it.
+    /// Waits until the element exists.
     #[track_caller]
     pub(super) fn element(&self, xpath: &str) -> impl Future<Output = Element> {
         let caller = std::panic::Location::caller();
@@ -196,7 +197,7 @@ impl Browser {
         }
     }
 
-    /// A button or link by what it says, to be clicked.
+    /// Clicks a button or link with this label.
     pub(super) async fn click(&self, label: &str) {
         let same = format!("normalize-space()=\"{label}\"");
         let xpath = format!(
@@ -216,7 +217,7 @@ impl Browser {
         self.post(&path, &json!({ "text": text })).await;
     }
 
-    /// Until the page says so.
+    /// Waits until the page contains these words.
     #[track_caller]
     pub(super) fn says(&self, words: &str) -> impl Future<Output = String> {
         let caller = std::panic::Location::caller();
@@ -252,7 +253,7 @@ impl Browser {
         self.devtools("Emulation.setEmulatedMedia", media).await;
     }
 
-    /// Where the reader is.
+    /// Sets the time zone of the reader.
     pub(super) async fn zone(&self, zone: &str) {
         let zone = json!({"timezoneId": zone});
         self.devtools("Emulation.setTimezoneOverride", zone).await;
@@ -274,12 +275,12 @@ impl Browser {
         std::fs::write(file, bytes).unwrap();
     }
 
-    /// What axe finds wrong, one line each (WCAG 2.2 A and AA, and best practices).
+    /// The findings of axe, one line each (WCAG 2.2 A and AA, and best practices).
     pub(super) async fn violations(&self) -> Vec<String> {
         let script = "const done = arguments[arguments.length - 1];
             axe.run().then((found) => done(found.violations.map((it) => it.id + ': ' + it.help + ': '
                 + it.nodes.slice(0, 3).map((node) => node.html + ' ' + node.failureSummary).join(' | '))), (error) => done([String(error)]));";
-        // In one script with axe itself: a page may load itself again in between.
+        // In one script together with axe, since a page may reload itself in between.
         let script = format!("{}\n{script}", self.axe);
         let found = self
             .post("/execute/async", &json!({"script": script, "args": []}))
@@ -290,7 +291,7 @@ impl Browser {
             .collect()
     }
 
-    /// Whether something is wider than the window.
+    /// The elements that are wider than the window.
     pub(super) async fn overflows(&self) -> Vec<String> {
         let script = "const width = document.documentElement.clientWidth;
             if (document.documentElement.scrollWidth <= width) return [];
@@ -304,7 +305,7 @@ impl Browser {
             .collect()
     }
 
-    /// What the browser wrote to its console: refused scripts, missing files, errors.
+    /// The messages in the browser's console: refused scripts, missing files, errors.
     pub(super) async fn complaints(&self) -> Vec<String> {
         let log = self.post("/se/log", &json!({"type": "browser"})).await;
         let lines = log.as_array().unwrap().iter();
@@ -314,7 +315,7 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // Of its own accord the driver leaves Chromium running.
+        // The driver itself does not close Chromium.
         let url = url::Url::parse(&self.session).unwrap();
         let address = ("127.0.0.1", url.port().unwrap());
         let told = TcpStream::connect(address).and_then(|mut stream| {

@@ -18,7 +18,7 @@ use cloud_sync::{
 use super::driver::{Browser, Look};
 
 const ACCOUNTS: usize = 20_000;
-/// On a machine that does other things too.
+/// On a machine that has other work too.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn report() -> Report {
@@ -64,7 +64,7 @@ fn report() -> Report {
     report
 }
 
-/// 40,000 rows: the page opens, is searched and unfolded in times that nobody minds, also while other tests run.
+/// 40,000 rows: the page opens, is searched and unfolded in acceptable times, even while other tests run.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_report_of_20000_accounts_stays_usable() {
     let Some(browser) = Browser::open().await else {

@@ -1,4 +1,5 @@
-//! The pictures of the README: the real program's dashboard and terminal, with `PICTURES=folder` (`scripts/pictures`).
+//! The pictures of the README, made from the real program's dashboard and terminal with `PICTURES=folder`
+//! (`scripts/pictures`).
 
 use std::{env, fmt::Write as _, path::PathBuf, process::Command};
 
@@ -6,14 +7,14 @@ use serde_json::json;
 
 use super::{Browser, Look, Site, organisation};
 
-/// A terminal of the program, as a page.
+/// The page that shows the terminal output of the program.
 const TERMINAL: &str = "<!doctype html><meta charset=utf-8><style>
 body{margin:0;background:#11161d;color:#d7dee8;font:14px/1.45 'DejaVu Sans Mono',monospace;padding:20px 24px}
 pre{margin:0;font:inherit;white-space:pre-wrap}
 b{color:#fff}.d{color:#8b98a9}.c31{color:#ff8f98}.c32{color:#74d99f}.c33{color:#f1c36b}.c36{color:#6fcbe0}
 </style><pre>";
 
-/// The few escape sequences that the program writes, as markup.
+/// Converts the few escape sequences that the program writes to markup.
 fn markup(text: &str) -> String {
     let mut page = TERMINAL.to_owned();
     let (mut bold, mut dim, mut colour) = (false, false, 0);
@@ -54,7 +55,7 @@ async fn pictures_of_the_real_program() {
     let (tenant, organisation) = organisation();
     let site = Site::open(tenant, organisation, &[]).await;
     let preview = abridged(&terminal(&["preview", "--color", "always"], &site));
-    // Some nights, so that there is a history.
+    // Some nights, for a history.
     for _ in 0..2 {
         site.run(json!({"wait": 60})).await;
     }
@@ -77,7 +78,7 @@ async fn pictures_of_the_real_program() {
     browser.picture(&folder.join("dashboard.png"), 1100).await;
 }
 
-/// Something of every kind of change, what is held, and the totals.
+/// A part of the text: one change of every kind, what is held, and the totals.
 fn abridged(text: &str) -> String {
     const LINES: usize = 6;
     let mut shown = Vec::new();
@@ -103,7 +104,7 @@ fn abridged(text: &str) -> String {
     shown.join("\n\n")
 }
 
-/// What the program prints about the same organisation.
+/// The output of the program about the same organisation.
 fn terminal(arguments: &[&str], site: &Site) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_cloud-sync"))
         .env_clear()

@@ -1,4 +1,4 @@
-//! What a browser talks to: HTTP in front of the emulated Functions host, which has the real program behind it.
+//! The server for the browser: HTTP in front of the emulated Functions host with the real program.
 
 use std::{net::Ipv4Addr, sync::Arc};
 
@@ -73,13 +73,13 @@ impl Site {
         }
     }
 
-    /// As an administrator has it in the address bar.
+    /// The URL as in the address bar of an administrator.
     pub(super) fn at(&self, path: &str) -> String {
         let join = if path.contains('?') { '&' } else { '?' };
         format!("{}{path}{join}code={FUNCTION_KEY}", self.url)
     }
 
-    /// Carries out what was queued, as the host does beside everything else.
+    /// Carries out queued messages in the background, like the host.
     pub(super) fn deliver(&self) -> JoinSet<()> {
         let host = Arc::clone(&self.host);
         let mut delivery = JoinSet::new();
@@ -91,7 +91,7 @@ impl Site {
         delivery
     }
 
-    /// Requests to Zivver that are no GETs.
+    /// Requests to Zivver other than GET.
     pub(super) fn writes(&self) -> usize {
         let journal = self.sandbox.zivver.control().journal();
         journal.iter().filter(|entry| entry.method != "GET").count()

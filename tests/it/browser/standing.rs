@@ -1,4 +1,4 @@
-//! How things stand, as an administrator sees it after runs that did not see everybody; and where an address leads.
+//! The state that the dashboard shows after runs that did not read everything, and the links of addresses.
 
 use std::time::Duration;
 
@@ -84,7 +84,7 @@ async fn r28_the_figures_of_the_last_complete_run_stay_until_the_next_one() {
 
     browser.judge("after-undo").await;
 
-    // What was not read is not shown as 0: neither in the history nor on the page of the run.
+    // What was not read is not shown as 0, neither in the history nor on the page of the run.
     let cells = browser
         .run(
             "return Array.from(document.querySelectorAll('tbody tr'), (row) => row.innerText)
@@ -135,7 +135,7 @@ async fn r28_the_dashboard_says_what_waits_and_what_the_timer_does_next() {
     browser.judge("plan-applied").await;
 }
 
-/// The text of the page that has an address and leads nowhere.
+/// A script that returns texts with an address outside of a link.
 const UNLINKED: &str = "const walker = document.createTreeWalker(document.querySelector('main'), NodeFilter.SHOW_TEXT);
     const found = [];
     while (walker.nextNode()) {
@@ -166,7 +166,7 @@ async fn r40_every_address_of_a_page_leads_to_its_explanation() {
         browser.go(&site.at(&path)).await;
         assert_eq!(browser.run(UNLINKED).await, json!([]), "{path}");
     }
-    // Both sides in one order, and what differs is marked.
+    // Both sides have the same order, and differences are marked.
     let marked = browser
         .run(
             "return Array.from(document.querySelectorAll('table.sides tr'))
@@ -359,7 +359,7 @@ async fn times_are_in_the_zone_of_the_reader_and_do_not_break_on_a_phone() {
         .run("return [document.querySelector('.scroll').scrollWidth, document.querySelector('.scroll').clientWidth]")
         .await;
     assert_eq!(width[0], width[1], "a column is out of sight");
-    // The picture of the history has an axis with figures and times.
+    // The chart of the history has an axis with figures and times.
     browser.go(&site.at("")).await;
     let axis = browser
         .run("return Array.from(document.querySelectorAll('.axis li, figcaption time'), (it) => it.textContent.length > 0)")

@@ -1,4 +1,4 @@
-//! The form of a case: `tests/it/data/cases/README.md` in types. A key that is not here is an error.
+//! The format of a case: `tests/it/data/cases/README.md` as types. An unknown key is an error.
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
@@ -12,7 +12,7 @@ pub(super) struct Case {
     pub(super) rule: String,
     pub(super) why: String,
     pub(super) settings: BTreeMap<String, String>,
-    /// The domains of the Zivver organisation, if not those that are claimed at first.
+    /// The domains of the Zivver organisation. By default the claimed domains of the start.
     pub(super) zivver_domains: Option<Vec<String>>,
     pub(super) start: Start,
     pub(super) nights: Vec<Night>,
@@ -51,7 +51,7 @@ pub(super) struct MailboxRow {
     pub(super) exchange_name: Option<String>,
 }
 
-/// One entry about a trustee.
+/// One permission entry for a trustee.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(untagged)]
 pub(super) enum Grant {
@@ -85,7 +85,8 @@ pub(super) struct GroupRow {
     pub(super) members: Vec<String>,
 }
 
-/// A user as Zivver shows it. A member of the wrong type is shown as it is, an absent `userName` is left out of the row.
+/// A user as Zivver returns it. A member of a wrong type is returned as it is; an absent `userName` is left out of the
+/// row.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct UserRow {
@@ -145,14 +146,14 @@ pub(super) enum Run {
     Apply,
 }
 
-/// Which codes of the night before a person gives.
+/// Which codes of the previous night a person gives.
 #[derive(Debug, Deserialize)]
 pub(super) enum Approve {
     #[serde(rename = "the one code of the night before")]
     TheOne,
     #[serde(rename = "all codes of the night before")]
     All,
-    /// That of the set under this class.
+    /// The code of the set of this class.
     #[serde(rename = "class")]
     OfClass(String),
 }
@@ -162,7 +163,7 @@ pub(super) enum Approve {
 pub(super) struct Change {
     pub(super) disable: Vec<String>,
     pub(super) enable: Vec<String>,
-    /// Primary addresses, and UPNs that are equal to them.
+    /// New primary addresses, which also replace equal UPNs.
     #[serde(rename = "move")]
     pub(super) moved: BTreeMap<String, String>,
     pub(super) remove_mailboxes: Vec<String>,
@@ -185,7 +186,7 @@ pub(super) struct ByHand {
     pub(super) aliases: BTreeMap<String, Vec<String>>,
     pub(super) members: BTreeMap<String, Vec<String>>,
     pub(super) add_users: Vec<UserRow>,
-    /// Members that replace those of a user's row; null leaves one out.
+    /// Members that replace those of a user's row; null leaves a member out.
     pub(super) rows_raw: BTreeMap<String, Map<String, Value>>,
 }
 
@@ -194,9 +195,9 @@ pub(super) struct ByHand {
 pub(super) struct Faults {
     pub(super) zivver_lists_lag_ms: u64,
     pub(super) zivver_writes_store_nothing: bool,
-    /// Users whom Zivver does not show this night, as if they were not there.
+    /// Users whom Zivver does not list this night, as if they did not exist.
     pub(super) zivver_hides: Vec<String>,
-    /// Mailboxes whose permissions Exchange does not tell this night.
+    /// Mailboxes whose permissions Exchange does not return this night.
     pub(super) permissions_fail: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What a case expects, compared with Zivver and with the report.
+//! Compares the expectations of a case with Zivver and with the report.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ pub(super) fn class_name(class: Class) -> String {
     name
 }
 
-/// Each expectation that does not hold, with what is there.
+/// Each expectation that does not hold, with the actual value.
 pub(super) async fn judge(play: &Play, night: &Night) -> Vec<String> {
     let mut wrong = Vec::new();
     for (key, value) in &night.expect {
@@ -51,7 +51,7 @@ fn by_address<T: serde::de::DeserializeOwned>(value: &Value) -> BTreeMap<String,
     serde_json::from_value(value.clone()).unwrap()
 }
 
-/// Of the account with this local part; `None` for a key that is about something else.
+/// An expectation about the account with this local part; `None` for a key of another kind.
 fn of_account(organisation: &Organisation, key: &str, value: &Value) -> Option<Judged> {
     let (kind, local) = key.split_once("_of_")?;
     let is_meant = |address: &str| address.split('@').next() == Some(local);
@@ -72,7 +72,7 @@ fn of_account(organisation: &Organisation, key: &str, value: &Value) -> Option<J
     Some(same(&found, &Some(texts(value))))
 }
 
-/// `None` for a key that is about something else.
+/// `None` for a key of another kind.
 fn in_zivver(play: &Play, key: &str, value: &Value) -> Option<Judged> {
     let organisation = play.world.sandbox.zivver.state();
     if let Some(judged) = of_account(&organisation, key, value) {
@@ -193,7 +193,7 @@ async fn health(play: &Play, value: &Value) -> Judged {
     same(&json!(status), value).map_err(|found| format!("{found}: {body}"))
 }
 
-/// What a run that must not succeed says.
+/// The error of a run that must not succeed.
 fn error(play: &Play, night: &Night, expected: &str) -> Judged {
     let Some(error) = &play.error else {
         return Err("the run had none".into());
@@ -243,7 +243,8 @@ fn is_active(organisation: &Organisation, address: &str) -> Option<bool> {
     user.or_else(|| Some(!group?.members.is_empty()))
 }
 
-/// Active users of the claimed domains whose own mailbox is gone; who was never seen with one is judged by the address.
+/// Active users of the claimed domains whose own mailbox is gone. A user who was never seen with a mailbox is judged by
+/// the address.
 fn active_without_mailbox<'a>(play: &Play, organisation: &'a Organisation) -> Vec<&'a User> {
     play.world.sandbox.exchange.read(|tenant| {
         let has_mailbox = |user: &User| {
@@ -266,7 +267,7 @@ fn active_without_mailbox<'a>(play: &Play, organisation: &'a Organisation) -> Ve
     })
 }
 
-/// By address; anything else is looked for in texts, too.
+/// Matches the address of a note. Any other text is also searched for in the texts of notes.
 fn is_noted(report: &Report, of: &str) -> bool {
     report.skipped.iter().any(|note| {
         note.address == of
@@ -274,7 +275,7 @@ fn is_noted(report: &Report, of: &str) -> bool {
     })
 }
 
-/// Whether the report says anywhere that something is not as it should be with an account.
+/// Whether the report says that an account is not as it should be.
 fn is_named(report: &Report, address: &str) -> bool {
     let held = report.held.iter().flat_map(|set| &set.changes);
     let held = held.map(|change| &change.address);

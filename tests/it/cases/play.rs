@@ -1,4 +1,4 @@
-//! Plays a case: night after night on one state, each night in a new process.
+//! Plays a case night by night on one state, each night in a new process.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -32,28 +32,28 @@ use crate::{
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
 
-/// A person approves in the morning: codes serve for a day.
+/// A person approves in the morning. Codes are valid for a day.
 const MORNING: Duration = Duration::from_hours(8);
 
-/// An app whose health is asked for was first seen so long before the first night: longer than it may be without a success
-/// (R28).
+/// How long before the first night an app whose health is checked was first seen: longer than it may be without a
+/// success (R28).
 const SEEN_BEFORE: Duration = Duration::from_hours(27);
 
-/// Limits of the rules, whatever the bench has: what is empty is not set.
+/// The limits of the rules, whatever the test bench sets. An empty value counts as not set.
 const DEFAULTS: [(&str, &str); 2] = [("MAX_CREATES", ""), ("MAX_SIGN_IN_KEY_CHANGES", "")];
 
 pub(super) struct Play {
     pub(super) world: World,
-    /// Which account an object had when the two were first seen together, by the id in Zivver.
+    /// The account of each object when the two were first seen together, by the id in Zivver.
     pub(super) owners: BTreeMap<String, String>,
-    /// What is new in Zivver since the night began.
+    /// The accounts at the start of the night.
     pub(super) accounts_before: BTreeSet<String>,
-    /// The last night's.
+    /// The report of the last night.
     pub(super) report: Option<Report>,
     pub(super) error: Option<String>,
 }
 
-/// The files do not say how long after each other the nights are, so each is played at two paces.
+/// The files do not contain the time between nights, so each case is played at two paces.
 pub(super) async fn assert_played(name: &str) {
     let case = read(name);
     let often = play(&case, HOUR).await;
@@ -82,7 +82,7 @@ pub(super) async fn assert_played(name: &str) {
     );
 }
 
-/// What is not as the case expects it.
+/// The expectations that do not hold.
 async fn play(case: &Case, pace: Duration) -> Vec<String> {
     let settings = case.settings.iter();
     let settings = settings.map(|(name, value)| (name.as_str(), value.as_str()));
@@ -264,7 +264,7 @@ impl Play {
         });
     }
 
-    /// An object without account has the one that stands at its primary address.
+    /// The account of an object without a known account is the one at its primary address.
     fn recognise(&mut self) {
         let organisation = self.world.sandbox.zivver.state();
         self.world.sandbox.exchange.read(|tenant| {

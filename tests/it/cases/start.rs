@@ -1,4 +1,4 @@
-//! From the rows of a file to a tenant and an organisation, and what happens to them between two nights.
+//! Converts the rows of a file to a tenant and an organisation, and applies the changes between two nights.
 
 use cloud_sync::sandbox::{
     exchange::{Contact, Group, GroupKind, Mailbox, Permission, Tenant, guid},
@@ -27,7 +27,7 @@ pub(super) fn tenant(case: &Case) -> Tenant {
         let group = group(&tenant, row);
         tenant.groups.push(group);
     }
-    // A group may contain one that comes after it.
+    // A group may contain a group that is defined later.
     for row in &case.start.groups {
         set_members(&mut tenant, &row.name, &row.members);
     }
@@ -71,7 +71,7 @@ fn mailbox(row: &MailboxRow) -> Mailbox {
     mailbox
 }
 
-/// Kinds that `Get-Mailbox` lists beside those that are synchronised.
+/// Kinds that `Get-Mailbox` lists in addition to the synchronised ones.
 const MAILBOXES: [&str; 6] = [
     "LinkedMailbox",
     "LegacyMailbox",
@@ -121,7 +121,7 @@ fn group(tenant: &Tenant, row: &GroupRow) -> Group {
     let domain = tenant.domains.last().unwrap();
     let mut group = Group::of_kind(known_kind(&row.kind).unwrap_or_default(), &row.name, domain);
     if known_kind(&row.kind).is_none() {
-        // A kind never heard of.
+        // An unknown kind.
         let kind = json!(row.kind);
         group.overrides.insert("RecipientTypeDetails".into(), kind);
     }
@@ -132,7 +132,7 @@ fn group(tenant: &Tenant, row: &GroupRow) -> Group {
     group
 }
 
-/// Members are kept by object id, so that one who moves stays one.
+/// Members are stored by object id, so that a member whose address changes stays a member.
 fn set_members(tenant: &mut Tenant, name: &str, members: &[String]) {
     let members = members.iter().map(|key| key_of(tenant, key)).collect();
     let mut groups = tenant.groups.iter_mut();
@@ -185,7 +185,7 @@ pub(super) fn organisation(case: &Case) -> Organisation {
     for row in &case.start.users {
         add_user(&mut organisation, row);
     }
-    // An account may be a member of one that comes before it.
+    // An account may be a member of one that is defined earlier.
     let groups = case.start.functional.iter();
     let groups: Vec<String> = groups
         .map(|row| add_functional(&mut organisation, row))
@@ -235,7 +235,7 @@ fn add_functional(organisation: &mut Organisation, row: &FunctionalRow) -> Strin
     id
 }
 
-/// What is not a text is shown as it is, and what is absent is not shown.
+/// A value that is not a text is returned as it is, and an absent value is left out.
 fn text(value: Option<&Value>, member: &str, odd: &mut Map<String, Value>) -> String {
     let text = value.and_then(Value::as_str).map(str::to_owned);
     text.unwrap_or_else(|| {
@@ -263,7 +263,7 @@ fn ids(organisation: &Organisation, members: &[String]) -> Vec<String> {
     members.iter().map(id_of).collect()
 }
 
-/// What happens in Exchange before a night.
+/// The changes in Exchange before a night.
 pub(super) fn change_exchange(tenant: &mut Tenant, change: &Change) {
     for address in &change.disable {
         by_address(tenant, address).account_disabled = Some(true);
@@ -319,7 +319,7 @@ pub(super) fn change_exchange(tenant: &mut Tenant, change: &Change) {
     }
 }
 
-/// Nothing of the old address stays, so that it is free for another.
+/// The old address is removed, so that another object can have it.
 fn rename(tenant: &mut Tenant, old: &str, new: &str) {
     let mailbox = by_address(tenant, old);
     new.clone_into(&mut mailbox.primary_smtp_address);
@@ -338,7 +338,7 @@ fn rename(tenant: &mut Tenant, old: &str, new: &str) {
     }
 }
 
-/// What a person does in Zivver before a night.
+/// The changes by hand in Zivver before a night.
 pub(super) fn change_zivver(organisation: &mut Organisation, by_hand: &ByHand) {
     for (addresses, active) in [(&by_hand.activate, true), (&by_hand.suspend, false)] {
         for address in addresses {

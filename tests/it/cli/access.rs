@@ -1,5 +1,5 @@
-//! What is answered from snapshots: explain without the services, the history of an account, what two runs saw
-//! differently, and the access review (R40, R42, R43).
+//! Commands that answer from snapshots: explain without the services, the history of an account, the differences
+//! between two runs, and the access review (R40, R42, R43).
 
 use std::{fs, path::PathBuf};
 
@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::bench::{self, Bench};
 
 impl Bench {
-    /// The program with the place of the state alone: it can ask neither service.
+    /// The program with only the place of the state, so that it cannot ask either service.
     pub(super) fn offline(&self, arguments: &[&str]) -> bench::Ended {
         bench::program(&[("CLOUD_SYNC__STATE", self.setting("STATE"))], arguments)
     }
@@ -33,11 +33,11 @@ impl Bench {
     }
 }
 
-/// Info is open to Anna, and from the second night on to Bob through a group, and not to Anna.
+/// Anna may open Info on the first night only. From the second night on Bob may open it through a group.
 async fn two_nights() -> (Bench, Report, Report) {
     let bench = Bench::start(bench::small()).await;
     let first = bench.apply();
-    // Times are whole seconds: what came in the second of the first snapshot may be older than it.
+    // Times are whole seconds. A change in the second of the first snapshot would count as possibly older than it.
     tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
     bench.change(|tenant| {
         let members = ["bob@corp.example"];
@@ -94,7 +94,7 @@ async fn r43_the_review_is_of_the_last_run_and_says_what_changed() {
     let other = bench.offline(&["access", "nobody"]).out;
     assert!(other.contains("Nothing fits the question"), "{other}");
 
-    // The oldest snapshot is not of 2020, which is said.
+    // The oldest snapshot is newer than 2020, and the answer says so.
     let compared = bench.offline(&["access", "--since", "2020-01-01"]).out;
     assert!(
         compared.contains(&format!("run {}: 2 changes", first.id)),
@@ -172,7 +172,7 @@ async fn r42_a_snapshot_that_cannot_be_read_costs_an_answer_and_no_run() {
         .iter()
         .filter(|it| it.starts_with(&passed_over));
     assert_eq!(warned.count(), 1, "{:?}", third.warnings);
-    // It is passed over once: the new one is whole, and knows since when from the one before.
+    // The unreadable snapshot is skipped: the new one is complete, and has the times from the one before.
     let fourth = bench.apply();
     assert!(!fourth.warnings.iter().any(|it| it.contains("passed over")));
     let history = bench.offline(&["history", "anna@corp.example"]).out;
@@ -205,7 +205,7 @@ async fn r40_without_the_services_the_last_snapshot_answers_and_says_from_when()
         .json();
     assert_eq!(json.as_of.unwrap().run, second.id);
 
-    // Exchange has changed since: only --live sees it.
+    // Exchange has changed since, which only --live shows.
     bench.change(|tenant| {
         let info = tenant.mailbox_mut("info@corp.example").unwrap();
         info.display_name = "Reception".into();

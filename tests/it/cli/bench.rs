@@ -1,4 +1,4 @@
-//! A sandbox, a folder for state, and the program with settings for both.
+//! A sandbox, a folder for the state, and the program with settings for both.
 
 use std::{
     path::Path,
@@ -19,7 +19,7 @@ pub(super) struct Bench {
     folder: TempDir,
 }
 
-/// How the program ended, and what it said.
+/// The exit code and the output of the program.
 #[derive(Debug)]
 pub(super) struct Ended {
     pub(super) code: i32,
@@ -27,7 +27,7 @@ pub(super) struct Ended {
     pub(super) err: String,
 }
 
-/// Anna is in step, Bob and Info lack an account, the supplier never had a mailbox.
+/// Anna is in sync, Bob and Info have no account yet, the supplier never had a mailbox.
 pub(super) fn small() -> (Tenant, Organisation) {
     let tenant = Tenant::new("corp.example")
         .user("anna@corp.example")
@@ -88,7 +88,7 @@ impl Bench {
         self.run_with(&[], arguments)
     }
 
-    /// With these variables beside the settings.
+    /// With these variables in addition to the settings.
     pub(super) fn run_with(&self, others: &[(&str, &str)], arguments: &[&str]) -> Ended {
         let settings = self.settings.iter();
         let settings = settings.map(|(name, value)| (format!("CLOUD_SYNC__{name}"), value.clone()));
@@ -119,7 +119,7 @@ impl Bench {
             .into()
     }
 
-    /// Under a script of Python, which gets `word` and the command line; `None` without Python.
+    /// Under a Python script, which gets `word` and the command line. `None` without Python.
     #[cfg(unix)]
     pub(super) fn run_in(&self, script: &str, word: &str, arguments: &[&str]) -> Option<Ended> {
         let settings = self.settings.iter();
@@ -142,7 +142,7 @@ impl Bench {
         self.folder.path()
     }
 
-    /// The program, still at work.
+    /// Starts the program without waiting for its end.
     pub(super) fn begin(&self, arguments: &[&str]) -> Child {
         let settings = self.settings.iter();
         let variables = settings.map(|(name, value)| (format!("CLOUD_SYNC__{name}"), value));
@@ -172,13 +172,13 @@ impl Bench {
         secrets.map(|(_, value)| value.as_str())
     }
 
-    /// Requests that the simulated Zivver got, other than GET.
+    /// Requests other than GET that the simulated Zivver received.
     pub(super) fn writes(&self) -> usize {
         let journal = self.sandbox.zivver.control().journal();
         journal.iter().filter(|entry| entry.method != "GET").count()
     }
 
-    /// The text with what differs from run to run replaced.
+    /// The text with the parts replaced that differ from run to run.
     pub(super) fn stable(&self, text: &str) -> String {
         text.replace(&self.sandbox.url(), "http://SANDBOX")
             .replace(self.sandbox.url().trim_start_matches("http://"), "SANDBOX")
@@ -186,7 +186,7 @@ impl Bench {
     }
 }
 
-/// The program with nothing but these variables.
+/// Runs the program with only these variables in its environment.
 pub(super) fn program(variables: &[(&str, &str)], arguments: &[&str]) -> Ended {
     let folder = tempfile::tempdir().unwrap();
     let variables: Vec<_> = variables
@@ -230,7 +230,7 @@ impl From<Output> for Ended {
     }
 }
 
-/// How often a run says how far it is depends on how busy this machine is.
+/// The number of progress lines depends on the load of this machine.
 fn without_progress(err: &str) -> String {
     let lines = err.split_inclusive('\n');
     lines
@@ -243,7 +243,7 @@ impl Ended {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    /// The output without ids of runs and how long it took.
+    /// The output without the ids of runs and their durations.
     pub(super) fn filtered(&self) -> String {
         let stable = |line: &str| match line.split_once(" in ") {
             Some((asked, _)) if asked.starts_with("asked") => asked.to_owned(),

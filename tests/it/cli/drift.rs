@@ -1,4 +1,4 @@
-//! R44: what caused the changes, on a terminal.
+//! R44: the origins of changes on a terminal.
 
 use super::bench::{self, Bench};
 

@@ -1,4 +1,4 @@
-//! Settings in a file that the command line names.
+//! Settings in a file that is given on the command line.
 
 use std::{collections::BTreeMap, fs};
 
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::bench::{self, Bench, Ended, program_in};
 
-/// The program with nothing in its environment but these variables.
+/// Runs the program with only these variables in its environment.
 fn run(bench: &Bench, variables: &[(&str, &str)], arguments: &[&str]) -> Ended {
     let variables: Vec<(String, String)> = variables
         .iter()

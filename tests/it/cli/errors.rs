@@ -1,4 +1,4 @@
-//! What a person can get wrong: one clear line with the remedy, and exit code 1.
+//! Mistakes of a user: one clear line with the remedy, and exit code 1.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _},
@@ -28,7 +28,7 @@ use tokio::{
 
 use crate::{mail::Certificate, tools, world::World};
 
-/// The line after "error: ". Which of Zivver's two lists fails first is chance.
+/// The line after "error: ". Which of Zivver's two lists fails first is not deterministic.
 fn error(bench: &Bench, arguments: &[&str]) -> String {
     let ended = bench.run(arguments);
     assert_eq!(ended.code, 1, "{ended:?}");
@@ -147,7 +147,7 @@ async fn arguments_that_make_no_sense() {
     ");
 }
 
-/// `.invalid` is not a name by RFC 2606, with or without a name server. What the system says differs.
+/// By RFC 2606 `.invalid` cannot be resolved, with or without a name server. The text of the operating system differs.
 const NOBODY: &str = "https://nobody.invalid";
 
 fn without_cause(text: &str, sign: &str) -> String {
@@ -156,7 +156,7 @@ fn without_cause(text: &str, sign: &str) -> String {
     format!("{before}{sign}CAUSE; {after}")
 }
 
-/// In this process, on a paused clock: the attempts take half a minute. What is returned is what the program prints.
+/// In this process, on a paused clock, since the attempts take half a minute. Returns what the program prints.
 async fn preview_without_name(name: &str) -> String {
     let (tenant, organisation) = bench::small();
     let world = World::still(tenant, organisation).await;
@@ -216,7 +216,7 @@ async fn a_receiver_of_notifications_whose_name_does_not_exist_fails_no_run() {
     assert!(!ended.err.contains("canary"), "{}", ended.err);
 }
 
-/// Bytes both ways between a port of `::1` and the sandbox.
+/// Forwards bytes in both directions between a port of `::1` and the sandbox.
 async fn over_ipv6(sandbox: std::net::SocketAddr) -> Option<(String, JoinSet<()>)> {
     let listener = match TcpListener::bind("[::1]:0").await {
         Ok(listener) => listener,
@@ -262,12 +262,12 @@ async fn services_with_ipv6_only_are_reached() {
         .with("EXO_URL", &url)
         .with("ZIVVER_API_URL", &format!("{url}/api"));
     let ended = bench.run(&["preview"]);
-    // 3: read whole, and there is something to do.
+    // 3: everything was read, and there are changes to make.
     assert_eq!(ended.code, 3, "{ended:?}");
     assert!(ended.out.contains("bob@corp.example"), "{ended:?}");
 }
 
-/// A server with a certificate that nobody has signed. It prints what became of each connection.
+/// A server with a self-signed certificate. It prints the result of each connection.
 const TLS_SERVER: &str = r#"
 import socket, ssl, sys
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -305,7 +305,7 @@ impl TlsServer {
         Some(Self { child, lines, url })
     }
 
-    /// What became of every connection.
+    /// The results of all connections.
     fn stop(mut self) -> Vec<String> {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -313,7 +313,7 @@ impl TlsServer {
     }
 }
 
-/// What a preview says of such a service, which must have heard of it and nothing from it.
+/// The error of a preview with such a service, which must see the connection but no data.
 async fn preview_untrusted(name: &str, server: TlsServer) -> String {
     let url = server.url.clone();
     let bench = Bench::start(bench::small()).await.with(name, &url);
@@ -325,7 +325,7 @@ async fn preview_untrusted(name: &str, server: TlsServer) -> String {
     for line in heard {
         assert!(line.starts_with("REFUSED"), "{line}");
     }
-    // What is wrong with it depends on what this machine trusts.
+    // The text depends on what this machine trusts.
     without_cause(text.trim_end(), "invalid peer certificate: ")
 }
 
@@ -340,7 +340,7 @@ async fn a_service_with_a_certificate_that_nobody_trusts_hears_nothing() {
     ) else {
         return;
     };
-    // Side by side: each is tried three times.
+    // At the same time, since each is tried three times.
     let mut previews = JoinSet::new();
     previews.spawn(preview_untrusted("EXO_URL", one));
     previews.spawn(preview_untrusted("ZIVVER_API_URL", other));
@@ -351,7 +351,7 @@ async fn a_service_with_a_certificate_that_nobody_trusts_hears_nothing() {
     target incomplete: cannot read the accounts: cannot reach SERVER: TLS handshake failed: invalid peer certificate: CAUSE; the next run tries again; check CLOUD_SYNC__ZIVVER_API_URL, the network and Zivver's status page if it stays so (R1)
     ");
 
-    // Proof that the server reads what it can: whoever trusts the certificate speaks to it.
+    // Proof that the server can read: a client that trusts the certificate connects to it.
     let server = TlsServer::start(&certificate).unwrap();
     let bench = Bench::start(bench::small())
         .await
@@ -366,7 +366,7 @@ async fn a_service_with_a_certificate_that_nobody_trusts_hears_nothing() {
     );
 }
 
-/// What a preview of many mailboxes says under these limits of open files, soft and hard.
+/// The result of a preview of many mailboxes with these limits of open files, soft and hard.
 #[cfg(target_os = "linux")]
 async fn preview_with_open_files(soft: u32, hard: u32) -> Report {
     let tenant = (0..150).fold(Tenant::new("corp.example"), |tenant, n| {
@@ -394,7 +394,7 @@ async fn too_few_open_files_make_the_requests_in_flight_fewer() {
     let report = preview_with_open_files(64, 64).await;
     assert_snapshot!(report.warnings.join("\n"), @"EXO_CONCURRENCY is 64, but this process may open only 64 files, so at most 12 requests to Exchange are in flight; raise the limit (ulimit -n) to 116 or lower EXO_CONCURRENCY");
     assert_eq!(report.requests.exchange.retries, 0);
-    // What the limit allows to raise is raised.
+    // The program raises its soft limit as far as the hard limit allows.
     let report = preview_with_open_files(64, 512).await;
     assert_eq!(report.warnings, [""; 0]);
     assert_eq!(report.requests.exchange.retries, 0);

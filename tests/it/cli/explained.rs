@@ -1,4 +1,4 @@
-//! R40: an answer for every case that an administrator asks about, as it stands on the screen.
+//! R40: the answer in every case, as it is printed.
 
 use cloud_sync::{
     domain::explain::Explanation,

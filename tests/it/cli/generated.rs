@@ -1,4 +1,4 @@
-//! What shells and `man` get.
+//! The output for shells and for `man`.
 
 use std::{
     io::Write as _,
@@ -67,7 +67,7 @@ async fn every_shell_has_a_script() {
     assert_eq!(bench::program(&[], &["completions", "dos"]).code, 1);
 }
 
-/// `man` reads a hyphen as one only after a backslash.
+/// `man` prints a hyphen as a hyphen only after a backslash.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_command_has_a_page_and_the_first_page_names_it() {
     let first = bench::program(&[], &["man"]);

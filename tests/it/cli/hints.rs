@@ -1,4 +1,4 @@
-//! The commands that a page names, typed as they are shown.
+//! Runs the commands that a page shows.
 
 use std::collections::BTreeSet;
 
@@ -50,11 +50,11 @@ async fn r37_the_commands_of_an_undo_do_what_its_page_shows() {
     assert_eq!(approved[3], "--approve");
 }
 
-/// What a page says about making its changes, as a command.
+/// The text around the command that makes the changes of a page.
 const APPLY: (&str, &str) = ("Nothing was written: ", " makes these changes");
 const RELEASE: (&str, &str) = ("approve with: ", "  within 24 hours");
 
-/// Types the command that a page shows.
+/// Runs the command that a page shows.
 fn follow(bench: &Bench, page: &Ended, (before, after): (&str, &str)) -> Report {
     let command = hint(&page.out, before, after);
     let arguments: Vec<&str> = command.iter().map(String::as_str).collect();
@@ -67,7 +67,7 @@ fn shown(bench: &Bench) -> BTreeSet<String> {
 }
 
 fn actions(report: &Report) -> BTreeSet<String> {
-    // What caused a change differs: a run after a preview knows what that saw (R44).
+    // The origins differ, since a run after a preview knows what the preview saw (R44).
     let in_words = |action: &Action| {
         let changes = action.changes.iter();
         let changes = changes.map(|it| (it.attribute, &it.before, &it.after));
@@ -160,7 +160,7 @@ async fn r28_where_nothing_may_write_a_page_says_what_to_set_first() {
     let refused = bench.run(&arguments);
     assert_eq!(refused.code, 1, "{refused:?}");
     assert_eq!(bench.writes(), 0);
-    // As it says.
+    // As the output says.
     let (_, set) = preview.out.split_once("set CLOUD_SYNC__").unwrap();
     let (name, value) = set.split_once(" first").unwrap().0.split_once('=').unwrap();
     let bench = bench.with(name, value);

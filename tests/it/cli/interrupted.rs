@@ -1,4 +1,4 @@
-//! Ctrl+C while a run is under way.
+//! Ctrl+C during a run.
 
 use std::{process::Command, time::Duration};
 
@@ -21,7 +21,7 @@ async fn r34_ctrl_c_ends_what_is_in_flight_and_the_next_apply_starts_at_once() {
     let tenant = (0..PEOPLE).fold(Tenant::new("corp.example"), |tenant, n| {
         tenant.user(&format!("person{n:03}@corp.example"))
     });
-    // Whoever has no mailbox is held, which is not what this is about.
+    // Accounts without a mailbox are held, which this test is not about.
     let bench = Bench::start((tenant, organisation)).await;
     bench
         .sandbox

@@ -1,4 +1,4 @@
-//! What is on the screen.
+//! The output of the commands.
 
 use insta::assert_snapshot;
 

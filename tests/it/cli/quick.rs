@@ -1,4 +1,4 @@
-//! R45: quick runs of a person.
+//! R45: quick runs that a person starts.
 
 use cloud_sync::domain::{
     mode::Depth,

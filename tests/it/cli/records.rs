@@ -1,4 +1,4 @@
-//! Runs as a person names them: `last`, the beginning of an id; with no settings but the place of the state.
+//! Runs named by `last` or by the start of an id, with only the place of the state as a setting.
 
 use cloud_sync::{domain::report::Report, engine::RunSummary};
 

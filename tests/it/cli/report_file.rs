@@ -1,4 +1,4 @@
-//! A report as a file: its forms, and the CSV that a spreadsheet opens.
+//! A report as a file: its formats, and the CSV for spreadsheets.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use cloud_sync::{domain::report::Report, sandbox::exchange::Tenant};
 
 use super::bench::{self, Bench};
 
-/// Two of three delegates of one functional account come.
+/// Two of three delegates of one functional account are new.
 async fn bench() -> Bench {
     let (_, organisation) = bench::small();
     let tenant = Tenant::new("corp.example")

@@ -1,4 +1,4 @@
-//! R28: from a preview to an apply of exactly what it showed.
+//! R28: an apply of exactly the changes that a preview showed.
 
 use std::fs;
 
@@ -115,7 +115,7 @@ async fn what_is_no_plan_is_refused_before_anything_is_read() {
     assert_eq!(bench.sandbox.zivver.control().journal().len(), before);
 }
 
-/// `pty` is for Unix.
+/// `pty` exists on Unix only.
 #[cfg(unix)]
 mod on_a_terminal {
     use super::*;

@@ -1,4 +1,4 @@
-//! What the Functions host and scripts start.
+//! The program as the Functions host and scripts start it.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
@@ -8,12 +8,12 @@ use std::{
 
 use super::bench;
 
-/// Ended when it is dropped, so that a failing test leaves nothing behind.
+/// Ended when it is dropped, so that a failing test leaves no process behind.
 struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // An error means that it has already ended.
         drop(self.0.kill());
         drop(self.0.wait());
     }
@@ -63,7 +63,7 @@ fn broken_settings_keep_the_server_alive() {
     }
 }
 
-/// The most memory that a process ever had, in KiB.
+/// The highest memory use of a process, in KiB.
 #[cfg(target_os = "linux")]
 fn peak_kib(running: &Running) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", running.0.id())).unwrap();
@@ -72,7 +72,7 @@ fn peak_kib(running: &Running) -> u64 {
     kib.unwrap().parse().unwrap()
 }
 
-/// A call whose body has so many MiB, as the host hands it on, and what its caller hears.
+/// A call with a body of this many MiB, as the host passes it on. Returns the answer.
 #[cfg(target_os = "linux")]
 fn long_call(port: u16, mib: usize, chunked: bool) -> String {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();

@@ -1,4 +1,4 @@
-//! What a terminal shows, and what a file or a pipe gets.
+//! The output on a terminal, and in a file or a pipe.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::tools;
 
 const COLUMNS: usize = 60;
 
-/// Gives a program a terminal of 60 columns and prints what it wrote there.
+/// Runs a program in a terminal of 60 columns and prints its output.
 const IN_TERMINAL: &str = "
 import fcntl, os, pty, struct, sys, termios
 pid, fd = pty.fork()

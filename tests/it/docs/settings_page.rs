@@ -1,4 +1,4 @@
-//! Pages made from the code, of settings and of findings: `UPDATE_DOCS=1 cargo test --test it docs` writes it anew.
+//! The generated pages about settings and findings. `UPDATE_DOCS=1 cargo test --test it docs` updates them.
 
 use std::{env, fmt::Write as _, fs};
 
@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::root;
 
-/// Read by the Functions host, so it has no prefix.
+/// The Functions host reads it, so it has no prefix.
 const SCHEDULE: (&str, &str) = ("SYNC_SCHEDULE", "0 0 2 * * *");
 
 const SCHEDULE_WHAT: &str = "When the timer runs; `GET /check` prints the next three times. The only one without prefix: the \
@@ -56,7 +56,7 @@ fn default(default: SettingDefault) -> String {
     }
 }
 
-/// What people set; all others have a default that fits.
+/// The settings in the README. All others have a suitable default.
 const IN_README: [&str; 6] = [
     "ZIVVER_API_KEY",
     "CLAIMED_DOMAINS",
@@ -85,7 +85,7 @@ fn readme_table() -> String {
     table
 }
 
-/// Each kind of finding has a section of its own, which a report's code leads to.
+/// Each kind of finding has a section, to which the code in a report links.
 #[test]
 fn every_finding_is_explained() {
     let page = findings::page();
@@ -101,7 +101,7 @@ fn every_finding_is_explained() {
     for code in Code::ALL {
         let explained = findings::of_code(*code);
         assert!(explained.meaning.ends_with('.') && explained.action.ends_with('.'));
-        // Who must act is told how.
+        // If a person must act, the section says how.
         let is_idle = explained.action == "Nothing.";
         assert!(!(code.needs_attention() && is_idle), "{code:?}");
     }

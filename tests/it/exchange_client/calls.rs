@@ -1,4 +1,4 @@
-//! What one call does about refusals, tokens and redirects.
+//! How one call handles refusals, tokens and redirects.
 
 use super::*;
 
@@ -142,7 +142,7 @@ async fn r31_faults_are_repeated_six_times_and_then_given_up() {
 #[tokio::test(start_paused = true)]
 async fn a_token_refused_in_mid_run_is_renewed_once_for_all() {
     let tokens = Arc::<Tokens>::default();
-    // The first token works for 100 reads.
+    // The first token is valid for 100 reads.
     let service = fake(|seen| {
         if seen.token() == 1 && seen.number >= 100 {
             return status(401);
@@ -328,7 +328,7 @@ async fn r31_a_conflict_is_no_answer() {
     "#);
 }
 
-/// Never hands out a token.
+/// Never returns a token.
 #[derive(Debug)]
 struct Silent;
 

@@ -1,4 +1,4 @@
-//! The mailbox list: complete, or an error.
+//! The mailbox list is complete, or the result is an error.
 
 use super::*;
 
@@ -34,7 +34,7 @@ async fn r1_three_pages_are_one_list() {
         .collect();
     assert_eq!(ids, (0..3000).map(id).collect::<Vec<_>>());
     assert_eq!((list.pages, list.repeated_rows), (3, 1));
-    // A row moved, so another may have moved past us: the list is read once more.
+    // A row moved, so another row may have been missed. The list is read once more.
     let once = [(1, 1000), (2, 1999), (3, 3000)];
     assert_eq!(heard, [once, once].concat());
     assert_eq!(client.counters().read().by_kind["mailbox list"], 6);

@@ -1,4 +1,4 @@
-//! Permission reads: many at a time, each for itself.
+//! Permission reads: many at a time, each independent of the others.
 
 use super::*;
 
@@ -141,7 +141,7 @@ async fn a_retry_after_pauses_all_workers() {
 
 #[tokio::test(start_paused = true)]
 async fn every_strategy_gives_the_same_answers() {
-    // Mailbox 3 vanished, mailbox 4 comes without SELF from the bulk reads, mailbox 5 not at all.
+    // Mailbox 3 vanished. The batches return mailbox 4 without SELF, and mailbox 5 not at all.
     let service = fake(|seen| {
         let path = seen.uri.path();
         if path.ends_with("/$batch") {
@@ -225,7 +225,7 @@ async fn r1_permissions_that_come_twice_are_not_read() {
     assert!(reason.contains("a page came twice"), "{reason}");
 }
 
-/// Reads 25 mailboxes in batches whose parts `answer` gives, and counts the requests.
+/// Reads 25 mailboxes in batches with the parts from `answer`, and counts the requests.
 async fn batched(
     answer: impl Fn(&str, &Value) -> Value + Send + Sync + 'static,
 ) -> (Vec<(usize, PermissionAnswer)>, u64) {
@@ -277,7 +277,7 @@ async fn a_part_of_a_batch_that_makes_no_sense_spoils_no_other() {
 #[tokio::test(start_paused = true)]
 async fn two_answers_about_one_mailbox_that_differ_are_none() {
     let (answers, requests) = batched(|mailbox, number| {
-        // The part of mailbox 1 claims to be of mailbox 2 as well.
+        // The part of mailbox 1 has the id of mailbox 2 too.
         let number = if mailbox == id(1) {
             json!("2")
         } else {
@@ -290,7 +290,7 @@ async fn two_answers_about_one_mailbox_that_differ_are_none() {
     assert!(format!("{:?}", answers[2].1).contains(&format!("delegate-of-{}", id(2))));
 }
 
-/// On a clock that goes on between two parts, which a paused one does not.
+/// On a clock that advances between two parts, which a paused one does not.
 #[tokio::test]
 async fn a_batch_that_is_refused_in_all_its_parts_is_one_refusal() {
     let (in_flight, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));

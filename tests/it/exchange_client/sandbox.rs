@@ -1,4 +1,4 @@
-//! The client in front of the sandbox: a whole tenant, read through every fault that the sandbox knows.
+//! The client with the sandbox: a whole tenant, read with every fault that the sandbox has.
 
 use cloud_sync::{
     http::{Counters, RequestCounts},
@@ -14,7 +14,7 @@ use cloud_sync::{
 
 use super::*;
 
-/// `users` users and a shared mailbox with a delegate and a group, among the kinds that nobody asked for.
+/// `users` users, a shared mailbox with a delegate and a group, and mailboxes of other kinds.
 fn tenant(users: usize) -> Tenant {
     let mut tenant = Tenant::new("corp.example")
         .discovery()
@@ -38,7 +38,7 @@ fn reader(simulator: &Simulator, change: impl FnOnce(&mut ExchangeConfig)) -> Ex
     ExchangeClient::new(config, identity, transport).unwrap()
 }
 
-/// Asks the sandbox's identity without its endpoint.
+/// Gets tokens from the sandbox's identity without its endpoint.
 #[derive(Debug)]
 struct Minted(Simulator);
 
@@ -265,7 +265,7 @@ async fn r1_paging_faults_fail_the_list() {
     }
 }
 
-/// How long the permissions of `count` mailboxes took, each answer taking 40 ms.
+/// How long reading the permissions of `count` mailboxes took, if each answer takes 40 ms.
 async fn pace(count: usize, change: impl FnOnce(&mut Tenant)) -> (Duration, RequestCounts) {
     let mut tenant = tenant(count - 3);
     change(&mut tenant);
@@ -293,7 +293,7 @@ async fn the_pace_suits_every_way_of_throttling() {
     assert!(took <= ideal.mul_f64(1.25), "{took:?} {counts:?}");
     assert!((1..20).contains(&counts.throttled), "{counts:?}");
     assert_eq!(counts.retries, counts.throttled);
-    // 200 a second, said in whole seconds.
+    // 200 a second, given in whole seconds.
     let (took, counts) = pace(2000, |tenant| {
         tenant.switches.throttle.bucket = Some(Bucket {
             capacity: 400,
@@ -302,7 +302,7 @@ async fn the_pace_suits_every_way_of_throttling() {
     })
     .await;
     assert!(took <= Duration::from_secs(20), "{took:?} {counts:?}");
-    // Answers above 20 in flight are late by ten times their length: no refusal, but nothing gained either.
+    // Above 20 requests in flight answers take ten times as long: there are no refusals, but no gain either.
     let (took, counts) = pace(2000, |tenant| {
         tenant.switches.throttle.micro_delay = Some(MicroDelay {
             above_in_flight: 20,

@@ -1,4 +1,4 @@
-//! What the host makes of a handler's answer (`docs/specs/functions-host.md`, "2. Wire protocol").
+//! How the host interprets a handler's answer (`docs/specs/functions-host.md`, "2. Wire protocol").
 
 use std::collections::BTreeMap;
 
@@ -15,21 +15,21 @@ use super::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Success(Bound),
-    /// Red in the portal; a queue message is released, an HTTP client hears 500.
+    /// Failed in the portal. A queue message is released, an HTTP client gets 500.
     Failed(String),
-    /// Never set: the host would wait until functionTimeout and kill the handler (F3).
+    /// No answer: the host would wait until functionTimeout and kill the handler (F3).
     Hangs,
 }
 
-/// What an answer did.
+/// The effect of an answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Bound {
-    /// What goes to the queue, before its encoding.
+    /// The messages for the queue, before their encoding.
     pub(crate) messages: Vec<Vec<u8>>,
-    /// What the HTTP client gets, for an HTTP trigger.
+    /// The answer to the HTTP client, for an HTTP trigger.
     pub(crate) client: Option<Client>,
     pub(crate) logs: Vec<String>,
-    /// What works today and is a trap all the same.
+    /// What works with the present host, but should not be relied on.
     pub(crate) traps: Vec<String>,
 }
 
@@ -201,7 +201,7 @@ fn element(raw: &RawValue) -> String {
     }
 }
 
-/// Dates that are values inside a list or an object: written anew, with the offset of the host's zone, which is UTC.
+/// Dates that are values inside a list or an object are rewritten, with the offset of the host's zone, which is UTC.
 fn redated(json: &str) -> String {
     let mut out = String::new();
     let mut rest = json;
@@ -230,7 +230,7 @@ fn redated(json: &str) -> String {
     out + rest
 }
 
-/// Q12: the JSON reader takes such a string for a date.
+/// Q12: the JSON reader interprets such a string as a date.
 pub(super) fn dated(text: &str) -> String {
     text.parse::<Timestamp>().map_or_else(
         |_| text.to_owned(),

@@ -1,4 +1,4 @@
-//! The host's own HTTP front, for clients that are programs of somebody else: requests over TCP become [`Call`]s.
+//! The host's HTTP server, for clients that are external programs: requests over TCP become [`Call`]s.
 
 use std::{net::Ipv4Addr, sync::Arc};
 
@@ -20,7 +20,7 @@ pub(crate) struct Front {
 }
 
 impl Front {
-    /// Keys are checked as in Azure: the caller has to give one.
+    /// Keys are checked as in Azure: the caller must give one.
     pub(crate) async fn of(host: Arc<Host>) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());

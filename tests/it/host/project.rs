@@ -14,7 +14,7 @@ use tempfile::TempDir;
 /// App settings by name.
 pub(crate) type AppSettings = BTreeMap<String, String>;
 
-/// An app root with the project's own files and the built binary.
+/// An app root with the project's files and the built binary.
 pub(crate) fn app_root() -> TempDir {
     let root = tempfile::tempdir().unwrap();
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -36,7 +36,7 @@ pub(crate) fn app_root() -> TempDir {
     root
 }
 
-/// What the host knows before it starts anything.
+/// What the host reads before it starts anything.
 #[derive(Debug)]
 pub(crate) struct Project {
     pub(crate) root: PathBuf,
@@ -49,7 +49,8 @@ pub(crate) struct Project {
     pub(crate) queues: QueueOptions,
     pub(crate) route_prefix: String,
     pub(crate) stderr_is_errors: bool,
-    /// Who the handler runs as, with no other variables than the host's: a machine of its own. `None`: as this process.
+    /// The user that the handler runs as, with only the variables of the host, as on a separate machine. `None`: as
+    /// this process.
     pub(crate) user: Option<u32>,
 }
 
@@ -314,8 +315,8 @@ fn is_disabled(function: &str, settings: &AppSettings) -> bool {
     values.any(|value| value == "1" || value.eq_ignore_ascii_case("true"))
 }
 
-/// Enough of NCRONTAB and `TimeSpan` to tell what the host started from what it left out; the program has a reader of its
-/// own.
+/// Covers as much of NCRONTAB and `TimeSpan` as is needed to distinguish schedules that the host starts from those that
+/// it leaves out. Independent of the program's parser.
 fn is_schedule(text: &str) -> bool {
     const LARGEST: [u32; 6] = [59, 59, 23, 31, 12, 6];
     let fields: Vec<&str> = text.split_whitespace().collect();

@@ -1,4 +1,4 @@
-//! An Azure Storage queue in memory, and what the host's extension does with it (`docs/specs/functions-host.md`, "3.
+//! An Azure Storage queue in memory, with the behaviour of the host's extension (`docs/specs/functions-host.md`, "3.
 //! Queue trigger and output binding").
 
 use std::{
@@ -12,10 +12,10 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-/// Of the text as it is stored.
+/// Of the stored text.
 const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 
-/// One queue with its poison queue. Clones are the same queue, as instances of an app share it.
+/// One queue with its poison queue. Clones are the same queue, since the instances of an app share it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Queue {
     inner: Arc<Mutex<Inner>>,
@@ -25,14 +25,14 @@ pub(crate) struct Queue {
 struct Inner {
     messages: VecDeque<Stored>,
     poison: Vec<String>,
-    /// Sends that fail from now on.
+    /// The number of next sends that fail.
     failing_sends: u32,
 }
 
 #[derive(Debug)]
 struct Stored {
     id: Uuid,
-    /// As it lies in storage.
+    /// The stored text.
     text: String,
     dequeues: u32,
     visible_at: Instant,
@@ -49,12 +49,12 @@ pub(crate) struct Delivery {
     pub(crate) inserted: Timestamp,
     /// `None` outside the queue.
     pub(crate) received: Option<Timestamp>,
-    /// Decoded; `None` where that is no UTF-8, which the host finds out only when it binds the message.
+    /// Decoded; `None` if it is not UTF-8, which the host detects only when it binds the message.
     pub(crate) text: Option<String>,
 }
 
 impl Delivery {
-    /// What the admin API hands over: nobody settles it.
+    /// A message of the admin API, which is not settled.
     pub(super) fn outside_the_queue(text: &str) -> Self {
         Self {
             id: Uuid::new_v4(),
@@ -88,7 +88,7 @@ impl Queue {
         Ok(())
     }
 
-    /// What another producer puts there, as it lies in storage.
+    /// Stores a text directly, as another producer would.
     pub(crate) fn put_raw(&self, text: &str) {
         self.inner().messages.push_back(Stored {
             id: Uuid::new_v4(),
@@ -100,7 +100,7 @@ impl Queue {
         });
     }
 
-    /// Storage promises no order.
+    /// Storage does not guarantee the order.
     pub(crate) fn reverse(&self) {
         self.inner().messages.make_contiguous().reverse();
     }
@@ -109,8 +109,8 @@ impl Queue {
         self.inner().failing_sends = times;
     }
 
-    /// The next visible message. What cannot be decoded, or was received more often than it may be, goes to the poison queue
-    /// on the way (3.2).
+    /// The next visible message. A message that cannot be decoded, or was received too often, is moved to the poison
+    /// queue instead (3.2).
     pub(crate) fn receive(&self, lease: Duration, dequeues_max: u32) -> Option<Delivery> {
         let now = Instant::now();
         let mut inner = self.inner();
@@ -161,7 +161,7 @@ impl Queue {
         self.with(delivery, |inner, at| drop(inner.messages.remove(at)));
     }
 
-    /// After a failure: again later, or to the poison queue.
+    /// After a failure: visible again later, or moved to the poison queue.
     pub(crate) fn release(&self, delivery: &Delivery, pause: Duration, dequeues_max: u32) {
         self.with(delivery, |inner, at| {
             if delivery.dequeues >= dequeues_max {
@@ -177,7 +177,7 @@ impl Queue {
         self.inner().messages.len()
     }
 
-    /// Decoded texts of what waits.
+    /// Decoded texts of the waiting messages.
     pub(crate) fn texts(&self) -> Vec<String> {
         let inner = self.inner();
         let texts = inner.messages.iter().map(|message| &message.text);
@@ -186,13 +186,13 @@ impl Queue {
             .collect()
     }
 
-    /// Removes the message that waits longest; its decoded text.
+    /// Removes the oldest message and returns its decoded text.
     pub(crate) fn take_out(&self) -> String {
         let message = self.inner().messages.pop_front().unwrap();
         String::from_utf8(BASE64_STANDARD.decode(message.text).unwrap()).unwrap()
     }
 
-    /// As they lie in storage.
+    /// The stored texts.
     pub(crate) fn poison(&self) -> Vec<String> {
         self.inner().poison.clone()
     }

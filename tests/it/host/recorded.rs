@@ -1,4 +1,4 @@
-//! The double against the recordings of a real host (`tests/it/data/host-wire/README.md`).
+//! Compares the double with the recordings of a real host (`tests/it/data/host-wire/README.md`).
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use jiff::Timestamp;
@@ -30,7 +30,7 @@ fn recorded<T: for<'de> Deserialize<'de>>(file: &str) -> Vec<T> {
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
-/// Ids, times and receipts become marks. The years 1 and 9999 are not times, and the offset of a time stays.
+/// Replaces ids, times and receipts. The years 1 and 9999 are not times, and the offset of a time stays.
 fn masked(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;
@@ -59,7 +59,8 @@ fn masked(text: &str) -> String {
     out
 }
 
-/// The call of the client, as the captured request tells it, with the headers that the host knows behind the others.
+/// The call of the client, reconstructed from the captured request, with the headers that the host knows after the
+/// others.
 fn call(request: &str) -> Call {
     let inner = |outer: &Members, name: &str| {
         serde_json::from_str::<Members>(outer.get(name).unwrap().get()).unwrap()
@@ -177,7 +178,7 @@ fn the_double_sends_what_the_host_sent() {
             "{}",
             capture.name
         );
-        // Of one request only the body was kept.
+        // Of one request only the body was recorded.
         if !capture.headers.is_empty() {
             let headers: Vec<String> = lines.map(masked).collect();
             let told: Vec<String> = capture.headers.iter().map(|line| masked(line)).collect();
@@ -247,7 +248,7 @@ fn the_double_sends_the_messages_that_the_host_sent() {
             .map(|texts| texts.into_iter().map(String::into_bytes).collect());
         assert_eq!(messages, case.bytes.or(texts), "{}", case.line);
     }
-    // A message may have 48 KiB.
+    // The limit of a message is 48 KiB.
     for (bytes, fits) in [(49_000, true), (49_160, false)] {
         assert_eq!(
             Queue::default().send(&vec![b'x'; bytes]).is_ok(),

@@ -1,4 +1,4 @@
-//! What drives a timer function, and starts it by hand (`docs/specs/functions-host.md`, "6. Schedules and instances"
+//! The trigger of a timer function, and its start by hand (`docs/specs/functions-host.md`, "6. Schedules and instances"
 //! and "7.2 Admin API").
 
 use std::{
@@ -19,19 +19,19 @@ use super::{
     wire::{self, Encoding, Tick, Try},
 };
 
-/// Authorises the admin API, as the host's own key does.
+/// Authorises calls of the admin API, like the host's own key.
 pub(crate) const MASTER_KEY: &str = "m4st3r-k3y-c4n4ry";
 
 /// The blob with the last and next time of a timer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Status {
-    /// `None` before the first run ever.
+    /// `None` before the first run.
     pub(crate) last: Option<Timestamp>,
     pub(crate) next: Timestamp,
 }
 
-/// One timer, as storage has it: the lease of its only listener, and its status. Clones are the same timer, as instances
-/// of an app share it.
+/// One timer as it is stored: the lease of its only listener, and its status. Clones are the same timer, since the
+/// instances of an app share it.
 #[derive(Debug, Clone)]
 pub(crate) struct Schedule {
     every: SignedDuration,
@@ -46,20 +46,20 @@ struct Stored {
     runs: Vec<Run>,
 }
 
-/// What the schedule started.
+/// A run that the schedule started.
 #[derive(Debug, Clone)]
 pub(crate) struct Run {
     pub(crate) instance: Uuid,
     pub(crate) past_due: bool,
     pub(crate) due: Timestamp,
     pub(crate) started: Timestamp,
-    /// `None` while it runs, and for ever when its instance died.
+    /// `None` while it runs, and always if its instance died.
     pub(crate) ended: Option<Timestamp>,
     pub(crate) failure: Option<String>,
 }
 
 impl Schedule {
-    /// Due every so often, from now on.
+    /// A schedule with this interval, starting now.
     pub(crate) fn every(every: Duration, lease: Duration) -> Self {
         let stored = Stored {
             holder: None,
@@ -77,7 +77,7 @@ impl Schedule {
         self.stored.lock().unwrap().runs.clone()
     }
 
-    /// Those that came to their end.
+    /// The runs that ended.
     pub(crate) fn ended(&self) -> Vec<Run> {
         let mut runs = self.runs();
         runs.retain(|run| run.ended.is_some());
@@ -109,7 +109,8 @@ impl Schedule {
 }
 
 impl Host {
-    /// Listens to the schedule until dropped: one instance at a time does, and it runs `SyncTimer` whenever that is due.
+    /// Listens to the schedule until dropped. One instance at a time does, and it runs `SyncTimer` whenever that is
+    /// due.
     pub(crate) async fn listen(&self, schedule: &Schedule) {
         let instance = Uuid::new_v4();
         loop {
@@ -135,7 +136,7 @@ impl Host {
             next: now + schedule.every,
         });
         schedule.save(last, next);
-        // Nobody listened when it was due.
+        // No instance listened when it was due.
         let mut past_due = next < now;
         loop {
             let wait = next.duration_since(Timestamp::now());
@@ -163,7 +164,8 @@ impl Host {
                 run.ended = Some(Timestamp::now());
                 run.failure = tries.last().and_then(|invoked| invoked.failure.clone());
             }
-            // The first occurrence after the start: when the run overran it, that is at once, and others are dropped.
+            // The first occurrence after the start. If the run took longer than the interval, it is due at once, and
+            // others are dropped.
             last = Some(started);
             while next <= started {
                 next += schedule.every;
@@ -173,7 +175,7 @@ impl Host {
         }
     }
 
-    /// The admin API: its answer, which comes at once, and the invocation that it began, beside all others.
+    /// The admin API: its immediate answer, and the invocation that it started in the background.
     pub(crate) fn admin(
         &self,
         function: &str,

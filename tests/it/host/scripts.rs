@@ -1,4 +1,5 @@
-//! The double against handlers that are shell scripts: how they are started, how they end, and what is checked before them.
+//! Tests the double with handlers that are shell scripts: how they are started, how they end, and what is checked
+//! before.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -44,7 +45,7 @@ pub(super) fn scripted_with(
     (root, host)
 }
 
-/// A file with this content and mode, or none, in place of the binary.
+/// Puts a file with this content and mode, or none, in place of the binary.
 fn put_handler(root: &Path, file: Option<(&str, u32)>) {
     let handler = root.join("handler");
     fs::remove_file(&handler).unwrap();
@@ -120,7 +121,7 @@ async fn exits_end_as_the_host_ends_them() {
     assert_eq!(host.log().at(Level::Warning).len(), 3);
     assert!(host.timer().await.failure.is_some());
 
-    // Five that nobody counts and two that are, before one after which nothing comes.
+    // Five exits that do not count and two that do, before one after which there is no restart.
     let script = r"
         n=$(cat exits || echo 0); echo $((n + 1)) >exits
         case $n in 0 | 1 | 3 | 5 | 6) exit 200 ;; 2 | 4) exit 9 ;; esac";

@@ -1,4 +1,4 @@
-//! The double against handlers that this process answers for, on the port of one that sleeps.
+//! Tests the double with a handler whose process sleeps, while this process answers on its port.
 
 use std::{
     collections::BTreeSet,
@@ -121,7 +121,7 @@ async fn who_never_listens_is_started_three_times() {
     assert_eq!(errors.iter().filter(late).count(), 3, "{}", host.log());
 }
 
-/// Messages wait in it until they are let go one by one.
+/// Messages wait in it until they are released one by one.
 #[derive(Debug, Clone)]
 struct Gate {
     inside: Arc<AtomicUsize>,
@@ -163,7 +163,7 @@ impl Gate {
 async fn as_many_messages_are_under_way_as_the_settings_say() {
     const BATCH: &str = "AzureFunctionsJobHost__extensions__queues__batchSize";
     const THRESHOLD: &str = "AzureFunctionsJobHost__extensions__queues__newBatchThreshold";
-    // What the project's own host.json says, and a batch of 2 that is renewed when 1 is left.
+    // The project's own host.json, and a batch of 2 that is renewed when 1 is left.
     for (settings, steps) in [
         (&[][..], [1, 1, 1]),
         (&[(BATCH, "2"), (THRESHOLD, "1")], [2, 3, 2]),

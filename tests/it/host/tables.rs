@@ -1,4 +1,4 @@
-//! The double against the tables that it copies, with canned answers.
+//! Tests the double against the tables of the specification, with prepared answers.
 
 use std::{
     fs,
@@ -518,7 +518,7 @@ async fn a_queue_message_lives_and_dies_as_in_storage() {
 
     queue.send(b"again").unwrap();
     for _ in 1..=5 {
-        // The host died each time: nobody settles, the lease runs out.
+        // The host died each time, so the message was not settled and its lease expires.
         assert!(queue.receive(Duration::ZERO, 5).is_some());
     }
     assert_eq!(

@@ -1,4 +1,4 @@
-//! The host's side of the wire: bytes over TCP, both framings, and the envelopes of the three triggers
+//! The host's side of the protocol: bytes over TCP, both framings, and the envelopes of the three triggers
 //! (`docs/specs/functions-host.md`, "2. Wire protocol").
 
 use std::{fmt, io, net::Ipv4Addr};
@@ -22,13 +22,13 @@ const VERSION: &str = "4.1037.0.0";
 /// How the body of an invocation is framed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Framing {
-    /// As under Core Tools, where tracing buffers the body first, and adds its header.
+    /// As under Core Tools, where tracing buffers the body first and adds its header.
     ContentLength,
     /// As recorded.
     Chunked,
 }
 
-/// A JSON object with its members in order, as the host writes it; [`Value`] sorts them.
+/// A JSON object with its members in the order in which the host writes them. [`Value`] sorts them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Members(Vec<(String, Box<RawValue>)>);
 
@@ -38,7 +38,7 @@ impl Members {
         self
     }
 
-    /// In place of a member whose name differs in case at most.
+    /// Replaces a member whose name is equal except for case.
     fn set(&mut self, name: &str, value: &(impl Serialize + ?Sized)) {
         let value = serde_json::value::to_raw_value(value).unwrap();
         match self.position(name) {
@@ -95,7 +95,7 @@ impl<'de> Deserialize<'de> for Members {
     }
 }
 
-/// What the host posts.
+/// The body that the host posts.
 fn envelope(name: &str, value: &impl Serialize, metadata: &Members) -> String {
     let data = Members::default().with(name, value);
     let envelope = Members::default()
@@ -141,7 +141,7 @@ pub(crate) async fn invoke(
     invoke_as(Uuid::new_v4(), port, function, body, framing).await
 }
 
-/// The same with this invocation id: all tries of an invocation have one.
+/// The same with this invocation id, since all tries of an invocation have the same id.
 pub(crate) async fn invoke_as(
     id: Uuid,
     port: u16,
@@ -200,7 +200,7 @@ pub(super) fn posted(id: Uuid, port: u16, path: &str, body: &[u8], framing: Fram
     request
 }
 
-/// One request on a connection of its own. An answer that breaks off is an error (F10).
+/// One request on a new connection. An incomplete answer is an error (F10).
 async fn exchange(port: u16, request: &[u8]) -> io::Result<Reply> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
     stream.write_all(request).await?;
@@ -220,7 +220,7 @@ async fn exchange(port: u16, request: &[u8]) -> io::Result<Reply> {
     }
 }
 
-/// The answer, once all of it is there.
+/// The answer, after all of it was received.
 fn complete(received: &[u8], at_end: bool) -> io::Result<Option<Reply>> {
     let Some(end) = received.windows(4).position(|four| four == b"\r\n\r\n") else {
         return Ok(None);
@@ -298,39 +298,39 @@ fn with_offset(time: Timestamp) -> String {
     format!("{}+00:00", utc.trim_end_matches('Z'))
 }
 
-/// What a timer invocation may look like.
+/// The form of a timer invocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tick {
     Normal,
-    /// The first ever: year 1, with and without an offset.
+    /// The first one: year 1, with and without an offset.
     First {
         offset: bool,
     },
-    /// A schedule without monitor, or of several times a minute.
+    /// A schedule without monitor, or with several occurrences in a minute.
     NoStatus,
     PastDue,
     /// With a retry policy.
     Retried,
     /// Older hosts encode the value as a string.
     Encoded,
-    /// Members of hosts to come.
+    /// Unknown members, as in future hosts.
     Unknown,
     /// As the schedule has it.
     Scheduled {
         status: Status,
         past_due: bool,
     },
-    /// Started by hand, before the first run ever.
+    /// Started by hand, before the first run.
     Admin,
 }
 
-/// Which try of an invocation with a retry policy it is (2.2).
+/// The number of the try of an invocation with a retry policy (2.2).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Try {
     /// 0 for the first.
     pub(crate) count: u32,
     pub(crate) count_max: u32,
-    /// Why the try before failed.
+    /// Why the previous try failed.
     pub(crate) failure: Option<String>,
 }
 
@@ -358,7 +358,7 @@ impl Try {
     }
 }
 
-/// Before the first run ever.
+/// Before the first run.
 const NEVER: &str = "0001-01-01T00:00:00+00:00";
 
 fn schedule_status(tick: Tick) -> Option<Members> {
@@ -390,7 +390,7 @@ fn schedule_status(tick: Tick) -> Option<Members> {
     }
 }
 
-/// What the host tells of a handler that answered 500; it tells the stack traces too.
+/// What the host reports about a handler that answered 500, including the stack traces.
 const EXCEPTION: &str = r#"{"InstanceId":"6191a44f-8131-4c61-8218-7a871af09db5","MethodName":"Host.Functions.SyncTimer","Handled":false,"ClassName":"Microsoft.Azure.WebJobs.Host.FunctionInvocationException","Message":"Exception while executing function: Functions.SyncTimer","Data":null,"InnerException":{"HttpRequestError":0,"StatusCode":500,"Message":"MESSAGE","Data":{},"InnerException":null,"HelpLink":null,"Source":"System.Net.Http","HResult":-2146233088,"StackTrace":"\u2026"},"HelpURL":null,"StackTraceString":"\u2026","RemoteStackTraceString":null,"RemoteStackIndex":0,"ExceptionMethod":null,"HResult":-2146233088,"Source":"System.Private.CoreLib","WatsonBuckets":null}"#;
 
 /// `of` is the try, if the function has a retry policy.
@@ -432,7 +432,7 @@ pub(crate) struct Call {
     pub(crate) method: String,
     /// Percent-encoded, with its leading slash.
     pub(crate) path: String,
-    /// In order, repeats allowed.
+    /// In order. Names may be repeated.
     pub(crate) query: Vec<(String, String)>,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
@@ -482,8 +482,8 @@ impl Call {
     }
 }
 
-/// `None` when the route does not match (2.3). Literals ignore case; a trailing slash is ignored by routing and kept by a
-/// catch-all that captures something.
+/// `None` if the route does not match (2.3). Literals ignore case. Routing ignores a trailing slash, but a catch-all
+/// that captures something keeps it.
 pub(crate) fn route(prefix: &str, template: &str, path: &str) -> Option<Map<String, Value>> {
     let template = format!("{prefix}/{template}");
     let parts: Vec<&str> = template
@@ -522,7 +522,7 @@ pub(crate) fn route(prefix: &str, template: &str, path: &str) -> Option<Map<Stri
     rest.is_empty().then_some(params)
 }
 
-/// Each name once, as it was spelled first: case does not tell them apart.
+/// Each name once, in its first spelling. Names that differ only in case are equal.
 fn names(pairs: &[(String, String)]) -> Vec<&str> {
     let mut names: Vec<&str> = Vec::new();
     for (name, _) in pairs {
@@ -533,7 +533,7 @@ fn names(pairs: &[(String, String)]) -> Vec<&str> {
     names
 }
 
-/// The first names are those that the host knows, in its own order; others follow in the caller's.
+/// The names that the host knows, in its own order. They come first; others follow in the order of the caller.
 pub(super) const KNOWN_HEADERS: [&str; 7] = [
     "Accept",
     "Host",
@@ -544,7 +544,7 @@ pub(super) const KNOWN_HEADERS: [&str; 7] = [
     "Content-Length",
 ];
 
-/// The one identity of a caller with a function key, whose name stands for `default`.
+/// The only identity of a caller with a function key. `default` stands for the name of the key.
 const IDENTITIES: &str = concat!(
     r#"[{"AuthenticationType":"WebJobsAuthLevel","IsAuthenticated":true,"Actor":null,"BootstrapContext":null,"Claims":["#,
     r#"{"Issuer":"LOCAL AUTHORITY","OriginalIssuer":"LOCAL AUTHORITY","Properties":{},"#,
@@ -560,7 +560,7 @@ const IDENTITIES: &str = concat!(
     r#""RoleClaimType":"http://schemas.microsoft.com/ws/2008/06/identity/claims/role"}]"#,
 );
 
-/// What the host received of a call's headers: with those that frame a body.
+/// The headers of a call as the host receives them, including those that frame a body.
 fn received(call: &Call) -> Vec<(String, String)> {
     let mut headers = call.headers.clone();
     let framing = match (call.body.is_empty(), call.chunked) {
@@ -656,8 +656,8 @@ fn body_text(call: &Call) -> String {
     }
 }
 
-/// The value rule for members of a body, a query or a message: scalars as text that holds JSON text, dates written anew, nulls
-/// and lists left out, and a name overwrites one that differs in case only.
+/// Adds the members of a body, a query or a message: scalars as text that contains JSON, dates rewritten, nulls and
+/// lists left out. A name replaces one that differs only in case.
 fn merge(metadata: &mut Members, members: &Members) {
     for (name, raw) in &members.0 {
         match serde_json::from_str(raw.get()).unwrap() {
@@ -682,7 +682,7 @@ pub(crate) enum Encoding {
     Bare,
 }
 
-/// A message with its text, as far as the host could read that.
+/// A message with its text, if the host could read it.
 pub(crate) fn queue(
     function: &str,
     name: &str,
@@ -706,8 +706,8 @@ pub(crate) fn queue(
     envelope(name, &value, &metadata)
 }
 
-/// What the host itself tells of a message. An order of the admin API was in no queue, so it was never received and never
-/// expires (2.4).
+/// What the host itself adds about a message. A message of the admin API was not in a queue, so it was never received
+/// and does not expire (2.4).
 fn times_and_names(delivery: &Delivery) -> Members {
     const LAST_DAY: &str = "9999-12-31T23:59:59+00:00";
     let quoted = |id: Uuid| Value::from(id.to_string()).to_string();

@@ -23,10 +23,10 @@ pub(crate) enum Level {
     Error,
 }
 
-/// Where a record goes (4.1).
+/// The destination of a log record (4.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Category {
-    /// What the host itself has to say, or a handler that speaks for it.
+    /// A message of the host, or of a handler in the name of the host.
     System,
     /// `Host.Function.Console`
     Console,
@@ -105,7 +105,7 @@ pub(crate) fn level_of(line: &str, is_stderr: bool, stderr_is_errors: bool) -> L
     }
 }
 
-/// Two prefixes send a line elsewhere; the first is taken off.
+/// Two prefixes send a line to another category. The first of them is removed.
 pub(crate) fn category_of(line: &str) -> (Category, &str) {
     if let Some(rest) = line.strip_prefix("LanguageWorkerConsoleLog") {
         (Category::System, rest)
@@ -116,13 +116,13 @@ pub(crate) fn category_of(line: &str) -> (Category, &str) {
     }
 }
 
-/// What the host does about an exit (1.5).
+/// The reaction of the host to an exit (1.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reaction {
-    /// Exit 0: no restart, whatever comes.
+    /// Exit 0: no restart in any case.
     Nothing,
     Restart,
-    /// Too many: the host stops.
+    /// Too many exits: the host stops.
     Stop,
 }
 
@@ -173,7 +173,7 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// An error is what the host calls a start failure (1.4).
+    /// An error is a start failure of the host (1.4).
     pub(super) fn start(
         project: &Project,
         settings: &AppSettings,
@@ -241,10 +241,10 @@ impl Worker {
         code.unwrap().unwrap()
     }
 
-    /// SIGKILL, which is all that a host ever sends (1.7).
+    /// SIGKILL, the only signal that a host sends (1.7).
     pub(super) fn kill(&self) {
         if self.exit.borrow().is_none() {
-            // An error means that it has ended by itself.
+            // An error means that it has already ended.
             drop(self.child.lock().unwrap().kill());
         }
     }
@@ -256,7 +256,7 @@ impl Drop for Worker {
     }
 }
 
-/// Reads a pipe to its end; the last three error lines are its result.
+/// Reads a pipe to its end. Returns the last three error lines.
 fn follow(
     pipe: impl Read + Send + 'static,
     log: Log,

@@ -70,7 +70,7 @@ async fn r29_a_tick_that_finds_the_lock_taken_hands_its_run_to_the_queue() {
     let health = json(&called(&app, request("GET", "/health", &[], None)).await);
     assert_eq!(health["last_run"]["state"], "queued", "{health}");
 
-    // The first message may be lost: the host may have died, or the queue refused it.
+    // The first message may be lost: the host may have died, or the queue may have refused it.
     let again = success(tick(&app).await);
     assert_eq!(again.next, handed_over.next, "the same run");
     assert_eq!(history(&bench).await.len(), 1);

@@ -1,4 +1,4 @@
-//! How things stand, as `/health`, the dashboard and `check` tell it (R28).
+//! The health of the app, as `/health`, the dashboard and `check` report it (R28).
 
 use cloud_sync::{
     domain::{
@@ -18,7 +18,7 @@ use crate::state::faults::Fault;
 const HOSTED: (&str, &str) = ("FUNCTIONS_CUSTOMHANDLER_PORT", "7071");
 const NIGHTLY: (&str, &str) = ("SYNC_SCHEDULE", "0 0 2 * * *");
 
-/// Status and problems of `/health`, once the dashboard and `check` say the same.
+/// Status and problems of `/health`, after a check that the dashboard and `check` report the same.
 async fn health(app: &App) -> (u16, Vec<String>) {
     let health = called(app, request("GET", "/health", &[], None)).await;
     let told: Vec<String> = json(&health)["problems"]
@@ -55,7 +55,7 @@ async fn problems(app: &App) -> Vec<String> {
     told
 }
 
-/// In the history, an hour before the clock of the bench plus `hours`.
+/// Adds a run to the history that ended an hour before the clock of the test bench plus `hours`.
 async fn ended(bench: &Bench, request: &RunRequest, outcome: RunOutcome, hours: i64) -> RunId {
     let started = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(hours);
     let id = RunId::drawn(started, 7);
@@ -165,7 +165,7 @@ async fn r28_a_scoped_run_does_not_make_an_app_without_a_success_healthy() {
     let told = problems(&bench.app()).await;
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(told[0].contains(&report.id), "{told:?}");
-    // Seen again, it is the same.
+    // A second look gives the same result.
     assert_eq!(problems(&bench.app()).await, told);
 }
 
@@ -179,7 +179,7 @@ async fn r28_a_tick_without_memory_is_in_the_history() {
     let told = problems(&app).await;
     assert!(told[0].contains("memory"), "{told:?}");
     assert!(matches!(tick(&app).await, Answer::Failure { .. }));
-    // Another process, as the one that answers HTTP is.
+    // Another process, like the one that answers HTTP.
     let runs = bench.engine(None).history(10).await.unwrap();
     let newest = (runs[0].trigger, runs[0].outcome, runs.len());
     assert_eq!(newest, (Trigger::Timer, RunOutcome::Failed, 2));

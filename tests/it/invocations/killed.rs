@@ -1,4 +1,4 @@
-//! A killed apply, before the next one has looked after it (R35).
+//! A killed apply, before the next apply has completed its record (R35).
 
 use cloud_sync::{
     domain::{
@@ -30,7 +30,7 @@ async fn r35_a_tick_continues_the_run_of_the_schedule_whose_process_ended() {
     }
     let created = bench.users().len();
     assert!((1..90).contains(&created), "{created}");
-    // On this clock nothing waits, and the store's runs on.
+    // On this clock waiting takes no time, but the clock of the store is real.
     std::thread::sleep(LEASE.length + LEASE.margin * 2);
 
     let answer = tick(&bench.app()).await;
@@ -45,7 +45,7 @@ async fn r35_a_tick_continues_the_run_of_the_schedule_whose_process_ended() {
     assert_eq!(report.counts.applied[&ActionKind::Create], 90);
 }
 
-/// Where nothing may write any more, no apply looks after it, and its history is all there is to see.
+/// If no run may write any more, no apply completes its record, and only its history shows it.
 #[tokio::test]
 async fn r28_a_killed_apply_is_no_trouble_once_another_run_has_succeeded() {
     for (perform_sync, status) in [("false", 200), ("on-demand", 200), ("true", 503)] {
@@ -82,7 +82,7 @@ async fn r35_a_killed_apply_is_told_as_such_before_the_next_has_looked_after_it(
     let stored = engine.summary(&id).await.unwrap().unwrap();
     assert_eq!((stored.state, stored.error), (RunState::Running, None));
 
-    // One that has the lock lives.
+    // A run that has the lock is alive.
     let lock = bench.state.lock(LEASE);
     let owner = Owner::of(id.clone(), |_| None);
     let Acquired::Mine(guard) = lock.acquire(&owner).await.unwrap() else {
@@ -111,7 +111,7 @@ async fn r35_a_killed_apply_reports_what_it_did_before_and_after_another_takes_u
     let created = bench.users().len();
     assert!((1..90).contains(&created), "{created}");
     std::thread::sleep(LEASE.length + LEASE.margin * 2);
-    // The history takes a lock for held until a minute after its end.
+    // The history treats a lock as held until a minute after its end.
     tokio::time::advance(ms(70_000)).await;
 
     let id = engine.history(1).await.unwrap().remove(0).id;
@@ -123,7 +123,7 @@ async fn r35_a_killed_apply_reports_what_it_did_before_and_after_another_takes_u
         let report = engine.report(&id).await.unwrap();
         let told = report.counts.applied.get(&ActionKind::Create);
         let told = told.copied().unwrap_or(0) as usize;
-        // The journal has no outcome of an action that was half done; Zivver shows the account.
+        // The journal has no outcome of an action that was half done, but Zivver shows the account.
         let known = if is_taken_up {
             created..=created
         } else {

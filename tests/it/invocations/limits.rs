@@ -36,7 +36,7 @@ async fn r34_lists_that_do_not_come_end_the_run_before_the_host_ends_the_process
     let id = RunId::parse(&report.id).unwrap();
     let summary = engine.summary(&id).await.unwrap().unwrap();
     assert_eq!(summary.error, Some(error));
-    // Nothing was being written.
+    // No request was being written.
     assert_eq!(engine.lock_status().await.unwrap(), LockStatus::Free);
 }
 
@@ -64,7 +64,7 @@ async fn r34_writes_that_do_not_end_leave_the_lock_to_run_out() {
 async fn r35_the_next_apply_takes_up_what_a_run_was_writing_when_its_time_was_up() {
     let bench = Bench::open(newcomers(3), &[]).await;
     let zivver = bench.world.sandbox.zivver.control();
-    // The first gets through.
+    // The first request succeeds.
     zivver.inject(Fault::always(busy(503, 60)).method("POST").after(1));
     let mut request = apply();
     request.time_budget = Some(Duration::from_secs(10));
@@ -74,7 +74,7 @@ async fn r35_the_next_apply_takes_up_what_a_run_was_writing_when_its_time_was_up
     assert!(error.starts_with("time was up while writing"), "{error}");
     assert_eq!((report.remaining, bench.users().len()), (2, 1));
     zivver.clear_faults();
-    // On this clock nothing waits, and the store's goes on as ever.
+    // On this clock waiting takes no time, but the clock of the store is real.
     std::thread::sleep(LEASE.length + LEASE.margin * 2);
     let next = engine.run(&apply()).await.unwrap();
     assert_eq!((next.converged, next.error), (Some(true), None));

@@ -1,4 +1,4 @@
-//! Runs that nobody brings to their end (R34).
+//! Runs that no invocation completes (R34).
 
 use cloud_sync::{
     domain::report::{RunOutcome, RunState},

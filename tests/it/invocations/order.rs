@@ -13,7 +13,7 @@ use super::{Bench, apply, newcomers};
 #[tokio::test(start_paused = true)]
 async fn r28_runs_of_one_moment_stay_in_their_order() {
     let bench = Bench::open(newcomers(1), &[]).await;
-    // Its clock stands still as long as nothing waits.
+    // Its clock stands still while nothing waits.
     let engine = bench.engine(None);
     let mut began = Vec::new();
     for _ in 0..120 {

@@ -1,4 +1,4 @@
-//! What a POST starts, and whose.
+//! What a POST starts, and for whom.
 
 use cloud_sync::functions::Request;
 use serde_json::json as value;
@@ -41,7 +41,7 @@ async fn json_is_taken_as_application_json_only() {
             }
         }
     }
-    // An undo starts something as well.
+    // An undo starts a run as well.
     let undo = request(
         "POST",
         "/runs/20261123T020000Z-0b5e77/undo",
@@ -49,7 +49,7 @@ async fn json_is_taken_as_application_json_only() {
         Some(APPLY),
     );
     assert_eq!(called(&app, undo).await.status, 415);
-    // Without a body there is nothing to misread.
+    // Without a body nothing can be misread.
     assert_eq!(
         called(&app, request("POST", "", &[FORM], None))
             .await
@@ -62,7 +62,7 @@ async fn json_is_taken_as_application_json_only() {
     );
 }
 
-/// What the host makes of a body sent as `application/octet-stream`, and of one without a type.
+/// A body that was sent as `application/octet-stream`, and one without a type, as the host passes them on.
 #[tokio::test]
 async fn bodies_that_the_host_hands_on_otherwise_are_refused_with_the_way_out() {
     let bench = Bench::open(newcomers(1), &[]).await;
@@ -162,7 +162,7 @@ async fn no_page_of_another_site_starts_anything() {
     }
 }
 
-/// A caller's slashes make no host of a path.
+/// Additional slashes of a caller must not turn a path into a host.
 #[tokio::test]
 async fn no_link_leads_to_another_host() {
     let bench = Bench::open(newcomers(1), &[]).await;
@@ -207,7 +207,7 @@ async fn r39_an_unknown_address_is_a_problem_with_the_nearest_ones() {
         assert_eq!(unknown["address"], "person@corp.example");
         assert_eq!(unknown["nearest"][0], "person00@corp.example");
         assert_eq!(bench.users().len(), 0);
-        // The run is in the history, and its page tells the same.
+        // The run is in the history, and its page shows the same.
         let path = format!("/runs/{}", told["run"].as_str().unwrap());
         let page = called(
             &app,

@@ -1,4 +1,4 @@
-//! Why a run ended, where its report does not know it yet.
+//! Why a run ended, if its report does not contain the reason yet.
 
 use cloud_sync::{
     domain::report::{RunOutcome, RunState},

@@ -1,4 +1,4 @@
-//! Which failures of a tick the host tries again, and what the later tries do and tell (R28).
+//! Which failures of a tick the host tries again, and what the later tries do and report (R28).
 
 use std::time::Duration;
 
@@ -112,7 +112,7 @@ async fn r28_the_report_of_a_tick_sums_up_what_all_its_tries_did() {
     assert!(has_failed(&app, 1).await, "it is away still");
 
     zivver.clear_faults();
-    // A process of its own, as after a crash between two tries.
+    // A new process, as after a crash between two tries.
     assert!(!has_failed(&bench.app(), 2).await);
     let runs = engine.history(10).await.unwrap();
     assert_eq!((runs.len(), &runs[0].id), (1, &failed.id));
@@ -125,7 +125,7 @@ async fn r28_the_report_of_a_tick_sums_up_what_all_its_tries_did() {
     assert_eq!((report.actions.len(), report.counts.failed), (12, 0));
     assert_eq!(report.counts.applied[&ActionKind::Create], 12);
 
-    // What has ended well is not done again, and the next night has a run of its own.
+    // A run that ended successfully is not repeated, and the next night has a new run.
     assert!(!has_failed(&app, 3).await);
     assert_eq!(engine.history(10).await.unwrap().len(), 1);
     assert!(!has_failed(&app, 0).await);
@@ -145,7 +145,7 @@ async fn r28_storage_that_is_back_ends_the_night_well() {
     assert_eq!((runs.len(), runs[0].state), (1, RunState::Ended));
 }
 
-/// It cannot be recorded, so only this process knows that it was told.
+/// It cannot be recorded, so only this process knows that it was reported.
 #[tokio::test]
 async fn r28_refused_storage_fails_a_tick_once() {
     let bench = Bench::open(newcomers(2), &[]).await;
@@ -160,7 +160,7 @@ async fn r28_refused_storage_fails_a_tick_once() {
     assert_eq!(bench.users().len(), 2);
 }
 
-/// A process that was started after a kill knows of no failure that was told.
+/// A process that was started after a kill does not know whether a failure was reported.
 #[tokio::test]
 async fn r28_a_failure_of_a_new_process_is_told() {
     let bench = Bench::open(newcomers(2), &[]).await;
@@ -170,7 +170,7 @@ async fn r28_a_failure_of_a_new_process_is_told() {
     assert!(!has_failed(&app, 2).await);
 }
 
-/// A tick that was handed to the queue.
+/// A tick that was passed to the queue.
 async fn queued_tick(bench: &Bench) -> Message {
     let request = RunRequest::new(Mode::Apply, StartedBy::Timer);
     Message {
@@ -179,7 +179,7 @@ async fn queued_tick(bench: &Bench) -> Message {
     }
 }
 
-/// The failed deliveries of a message, before the one that succeeds or the last.
+/// The number of failed deliveries of a message, before the one that succeeds or the last.
 async fn deliveries(app: &App, message: &Message, mut after: impl FnMut(u32)) -> u32 {
     for delivery in 1..=5 {
         let invocation = Invocation {

@@ -1,4 +1,4 @@
-//! A service that is down is told as what it is.
+//! A service that is down is reported as the cause.
 
 use cloud_sync::sandbox::control::Fault;
 

@@ -1,4 +1,4 @@
-//! What the schedule goes on with (R28, R34).
+//! Which runs the schedule continues (R28, R34).
 
 use std::sync::Arc;
 

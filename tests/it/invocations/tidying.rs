@@ -1,4 +1,4 @@
-//! What is done after a run has ended does not undo its success.
+//! A failure after the end of a run does not change its success.
 
 use cloud_sync::{
     domain::{

@@ -1,4 +1,4 @@
-//! What a run that does not begin leaves behind (R29).
+//! What a run leaves that did not begin (R29).
 
 use cloud_sync::{engine::RunError, state::lock::LockStatus};
 

@@ -1,4 +1,4 @@
-//! One bad document among good ones.
+//! One document that cannot be read among others that can.
 
 use cloud_sync::{
     domain::{

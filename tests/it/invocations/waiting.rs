@@ -1,4 +1,4 @@
-//! A caller who waits is answered in time (R34).
+//! A caller who waits gets an answer in time (R34).
 
 use cloud_sync::sandbox::control::{Fault, FaultKind};
 use tokio::time::Instant;

@@ -1,5 +1,5 @@
-//! A kill in the middle of an approved run: each change that was shown is made once, nothing else is, and what the killed
-//! run did not come to stays approved (R27, R35).
+//! A kill during an approved run: each change that was shown is made once, no other change is made, and what the killed
+//! run did not reach stays approved (R27, R35).
 
 use std::collections::BTreeSet;
 
@@ -10,14 +10,14 @@ use serde_json::{Value, json};
 use super::office::{Accounts, Office, address, folder_url, same};
 use crate::host::{Host, until, wire::Call};
 
-/// More than five at once are held (R26).
+/// More than five in one run are held (R26).
 const GONE: std::ops::Range<usize> = 2..10;
-/// Vanished after the code was shown.
+/// This mailbox disappears after the code was shown.
 const LATER: usize = 12;
-/// They mostly wait for the lease of the one that was killed.
+/// They mostly wait for the lease of the killed process.
 const SIDE_BY_SIDE: usize = 24;
 
-/// What comes after the kill.
+/// What happens after the kill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
     /// An ordinary run, then the same code again.
@@ -91,7 +91,7 @@ fn approved(office: &Office) -> Accounts {
     accounts
 }
 
-/// By the queue, which delivers again, or in the caller's invocation, which nobody repeats.
+/// Through the queue, which delivers again, or in the caller's invocation, which is not repeated.
 async fn start(host: &Host, approve: &Value, next: Next) {
     if next == Next::Delivered {
         let started = host.call(Call::post("/api/SyncHttp", approve)).await;
@@ -133,7 +133,7 @@ async fn killed_at(k: u32, kind: FaultKind, next: Next) {
     let office = Office::open(24, 0).await;
     let folder = tempfile::tempdir().unwrap();
     let host = Host::start(office.settings(&folder_url(folder.path()))).await;
-    // The first run learns who belongs to whom.
+    // The first run stores the mapping.
     host.timer().await.succeeded();
     assert_eq!(office.writes(), 0);
     vanish(&office, GONE);
@@ -160,13 +160,13 @@ async fn killed_at(k: u32, kind: FaultKind, next: Next) {
         host.crash().await;
         run.await;
     }
-    // What the killed run had sent beside that write still arrives.
+    // Requests of the killed run that were in flight with that write still arrive.
     until("nothing is under way", || control.counters().in_flight == 0).await;
     host.ready().await;
     let before: BTreeSet<String> = written(&office).into_iter().collect();
     assert!(before.is_subset(&listed), "{case}");
     goes_on(&case, &host, &office, &approve, next).await;
-    // Each once: who is let in again by hand stays.
+    // Each once: an account that is made active again by hand stays active.
     office.sandbox.zivver.with_state(|zivver| {
         zivver.user_mut(&person(5)).unwrap().active = true;
     });

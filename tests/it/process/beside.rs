@@ -1,4 +1,4 @@
-//! R46: a preview under other settings, through the host: what it says, and what it leaves as it was.
+//! R46: a preview under other settings, through the host: its result, and what it must not change.
 
 use std::{
     collections::BTreeMap,
@@ -13,7 +13,7 @@ use crate::host::{Host, wire::Call};
 
 const START: &str = "/api/SyncHttp";
 
-/// What outlives runs, but for their own reports.
+/// The documents that outlive runs, without the runs' own reports.
 fn kept(state: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut kept = BTreeMap::new();
     let mut folders = vec![state.to_owned()];
@@ -73,7 +73,7 @@ async fn r46_it_is_compared_with_the_present_settings_and_leaves_everything_as_i
     assert_eq!(before["settings"], Value::Null);
     let (health, memory) = (get(&host, "/health").await, kept(state.path()));
 
-    // A limit: what was held is planned.
+    // With a higher limit, the held changes are planned.
     let under = start(&host, json!({"wait": 60, "settings": {"MAX_SUSPEND": "9"}})).await;
     assert_eq!(
         under["settings"],
@@ -92,7 +92,7 @@ async fn r46_it_is_compared_with_the_present_settings_and_leaves_everything_as_i
     );
     assert!(!new.iter().any(|it| it.contains("hired")), "{new:?}");
 
-    // What holds is what the last complete run says, and nothing can be made of these.
+    // The figures of the last complete run stay, and the changes of this preview cannot be made.
     assert_eq!(get(&host, "/health").await["figures"], health["figures"]);
     assert_eq!(kept(state.path()), memory);
     assert_eq!(office.writes(), 0);
@@ -118,7 +118,7 @@ async fn r46_another_filter_is_compared_and_marked_wherever_it_is_listed() {
     let office = Office::open(4, 1).await;
     let host = Host::start(office.settings(&folder_url(state.path()))).await;
     let before = start(&host, json!({"wait": 60})).await;
-    // A filter, by which only one mailbox stays: both readings in one.
+    // A source filter that leaves only one mailbox, and a target filter.
     let filter = json!({"wait": 60, "settings": {"SOURCE_FILTER": "front-desk@corp.example", "TARGET_FILTER": "married"}});
     let found = host.call(Call::post(START, &filter)).await;
     assert_eq!(found.status, 200, "{}", found.body);
@@ -204,7 +204,7 @@ async fn r46_what_it_cannot_take_is_refused_before_it_is_queued() {
     assert_eq!(host.call(Call::post(START, &apply)).await.status, 400);
     assert_eq!(host.queue.len(), 0);
 
-    // A queued one keeps its settings; before any success it says nothing about health.
+    // A queued run keeps its settings. Before any success it says nothing about health.
     let queued = json!({"settings": {"CLOUD_SYNC__CLAIMED_DOMAINS": "other.example"}});
     let started = host.call(Call::post(START, &queued)).await;
     assert_eq!(started.status, 202, "{}", started.body);
@@ -219,7 +219,7 @@ async fn r46_what_it_cannot_take_is_refused_before_it_is_queued() {
     assert_eq!(report["source"]["in_scope"], 0);
     assert_eq!(get(&host, "/health").await["problems"], json!([]));
 
-    // The present value is no other setting.
+    // The present value does not count as another setting.
     let same = start(
         &host,
         json!({"wait": 60, "settings": {"CLAIMED_DOMAINS": "corp.example"}}),

@@ -1,4 +1,4 @@
-//! What a caller of the HTTP function hears, through the host.
+//! The answers to callers of the HTTP function, through the host.
 
 use serde_json::{Value, json};
 
@@ -65,7 +65,7 @@ async fn a_caller_waits_for_the_report_or_comes_back_for_it() {
     assert_eq!(report["state"], "ended");
     assert_eq!(office.writes(), 0);
     assert_eq!(host.queue.len(), 0);
-    // R28: under PERFORM_SYNC=true a preview is no success; infra/queries/no-success.kql looks for these words.
+    // R28: under PERFORM_SYNC=true a preview is not a success. infra/queries/no-success.kql searches for these words.
     until("the preview is logged", || {
         host.log().has("success=false fresh=false complete=true")
     })
@@ -155,14 +155,14 @@ async fn what_a_caller_may_not_do_is_refused_by_kind() {
     host.timer().await.succeeded();
     assert_eq!(office.writes(), 0, "R28: the timer previews");
 
-    // What is large does reach the handler.
+    // A large body reaches the handler.
     let large = "x".repeat(3 << 20);
     let client = host.call(Call::post(START, &json!({"mode": large}))).await;
     assert_eq!(client.status, 413);
     host.stop().await;
 }
 
-/// The host drops such a body: an apply must not become a preview.
+/// The host drops such a body. An apply must not become a preview.
 #[tokio::test(flavor = "multi_thread")]
 async fn r28_a_body_that_was_sent_in_chunks_is_refused_with_the_way_out() {
     let state = tempfile::tempdir().unwrap();
@@ -206,7 +206,7 @@ async fn r28_a_body_that_was_sent_in_chunks_is_refused_with_the_way_out() {
         let status = host.call(chunked).await.status;
         assert!((400..500).contains(&status), "{path}: {status}");
     }
-    // A GET asks nothing of its body.
+    // The body of a GET is ignored.
     let read = Call {
         chunked: true,
         ..Call::get("/api/SyncHttp/runs")
@@ -216,7 +216,7 @@ async fn r28_a_body_that_was_sent_in_chunks_is_refused_with_the_way_out() {
     host.stop().await;
 }
 
-/// As monitors ask.
+/// Monitors use HEAD.
 #[tokio::test(flavor = "multi_thread")]
 async fn head_is_answered_as_get_without_its_body() {
     let state = tempfile::tempdir().unwrap();
@@ -296,7 +296,7 @@ async fn a_message_is_read_in_every_encoding_and_junk_is_dropped() {
     assert_eq!((host.queue.len(), host.queue.poison().len()), (0, 0));
     until("each was told", || host.log().at(Level::Error).len() == 5).await;
 
-    // At least once: a message that comes again changes nothing.
+    // A message is delivered at least once. A second delivery changes nothing.
     let queued = host
         .call(Call::post(START, &json!({"mode": "apply"})))
         .await;
@@ -308,7 +308,7 @@ async fn a_message_is_read_in_every_encoding_and_junk_is_dropped() {
     host.drain().await;
     assert_eq!(host.call(Call::get(&location)).await, first);
 
-    // The queue refuses the message: the caller must not believe in a 202.
+    // The queue refuses the message, so the caller must not get a 202.
     host.queue.fail_sends(1);
     assert_eq!(host.call(Call::post(START, &json!({}))).await.status, 500);
     host.stop().await;

@@ -1,4 +1,4 @@
-//! R44: what caused the changes of a run, through the host.
+//! R44: the origins of the changes of a run, through the host.
 
 use serde_json::{Value, json};
 
@@ -25,7 +25,7 @@ async fn r44_a_report_says_what_was_changed_by_hand_and_what_in_exchange() {
     let state = tempfile::tempdir().unwrap();
     let office = Office::open(4, 1).await;
     let host = Host::start(office.settings(&folder_url(state.path()))).await;
-    // Without an earlier snapshot nothing is said.
+    // Without an earlier snapshot there are no origins.
     let first = start(&host, json!({"mode": "apply", "wait": 60})).await;
     assert_eq!(first["counts"]["origins"], Value::Null);
     assert!(first["actions"].as_array().unwrap().len() > 3);
@@ -65,14 +65,15 @@ async fn r44_a_report_says_what_was_changed_by_hand_and_what_in_exchange() {
         assert!(csv.contains(row), "{row}: {csv}");
     }
 
-    // The apply that follows says the same, although the preview has seen it already; after it nothing is left to say.
+    // The apply that follows reports the same, although the preview has seen it already. After the apply there is
+    // nothing left to report.
     let applied = start(&host, json!({"mode": "apply", "wait": 60})).await;
     assert_eq!(applied["counts"]["origins"], origins, "{applied}");
     assert_eq!(applied["converged"], json!(true));
     let last = start(&host, json!({"wait": 60})).await;
     assert_eq!(last["counts"]["origins"], Value::Null, "{last}");
 
-    // Of a snapshot that cannot be read nothing is said, and the run goes on.
+    // If the snapshot cannot be read, there are no origins, and the run continues.
     let snapshots = state.path().join("runs");
     for run in std::fs::read_dir(snapshots).unwrap() {
         for entry in std::fs::read_dir(run.unwrap().path()).unwrap() {

@@ -1,4 +1,4 @@
-//! What survives: a process killed, frozen or doubled at any point, and storage that fails (R29, R34, R35).
+//! A process killed, frozen or doubled at any point, and storage that fails (R29, R34, R35).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,7 +20,7 @@ use crate::host::{
     worker::Level,
 };
 
-/// Sweeps that run side by side. More of them keep processes and Azurite waiting for a core until leases end.
+/// How many sweeps run at the same time. With more of them, processes and Azurite wait for a core until leases end.
 pub(super) const SIDE_BY_SIDE: usize = 4;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub(super) fn at_write(k: u32, kind: &FaultKind) -> Fault {
     Fault::once(kind.clone()).after(k).body("{")
 }
 
-/// An undisturbed run of the same office.
+/// The number of writes of an undisturbed run of the same office.
 async fn writes_undisturbed() -> usize {
     let office = Office::open(6, 3).await;
     let folder = tempfile::tempdir().unwrap();
@@ -46,7 +46,7 @@ async fn writes_undisturbed() -> usize {
     office.writes()
 }
 
-/// Kills the process at its `k`th write, starts it again, and lets the schedule do the rest.
+/// Kills the process at its `k`th write and starts it again. The schedule must do the rest.
 async fn killed_at(k: u32, moment: Moment, settings: AppSettings, office: Office) {
     let kind = match moment {
         Moment::Before => FaultKind::HangBefore,
@@ -71,7 +71,7 @@ async fn killed_at(k: u32, moment: Moment, settings: AppSettings, office: Office
         assert!(run.await.failure.is_some());
     }
     host.ready().await;
-    // The lock of the killed run is in the way until its lease is over.
+    // The lock of the killed run blocks until its lease expires.
     let started = host
         .call(Call::post("/api/SyncHttp", &json!({"mode": "apply"})))
         .await;
@@ -110,7 +110,7 @@ async fn killed_at(k: u32, moment: Moment, settings: AppSettings, office: Office
     host.stop().await;
 }
 
-/// Bodies of creates that the service carried out more than once, by what they name.
+/// Bodies of creates that the service carried out more than once, by the account that they name.
 pub(super) fn created_twice(journal: &[Entry]) -> Vec<String> {
     let mut seen = BTreeSet::new();
     let mut twice = Vec::new();
@@ -130,7 +130,7 @@ pub(super) fn created_twice(journal: &[Entry]) -> Vec<String> {
     twice
 }
 
-/// Actions of the last run that nothing came of.
+/// Actions of the last run without an outcome.
 async fn actions_without_end(host: &Host, report: &Value) -> Vec<String> {
     let runs = host.call(Call::get("/api/SyncHttp/runs")).await.json();
     assert!(!runs.to_string().contains("\"running\""), "{runs}");
@@ -263,7 +263,7 @@ async fn r34_a_report_tells_of_every_invocation_of_its_run() {
     office.is_in_sync();
     let told = |report: &Value| -> BTreeSet<String> {
         let actions = report["actions"].as_array().unwrap();
-        // A rename that was cut off in the middle goes on as an update under the new address.
+        // A rename that was cut off is completed as an update under the new address.
         let address = |action: &Value| {
             let address = action["address"].as_str().unwrap();
             address.replace("maiden", "married")
@@ -286,7 +286,7 @@ async fn r29_of_two_processes_that_start_at_once_one_writes() {
     let apply = json!({"mode": "apply", "wait": 60});
     let mut held = 0;
     for round in 0..ROUNDS {
-        // One write: somebody renamed an account by hand.
+        // One write, since an account was renamed by hand.
         office.sandbox.zivver.with_state(|zivver| {
             zivver.users[0].name = format!("By Hand {round}");
         });
@@ -297,7 +297,7 @@ async fn r29_of_two_processes_that_start_at_once_one_writes() {
         office.is_in_sync();
         let mut statuses = answers.each_ref().map(|client| client.status);
         statuses.sort_unstable();
-        // The later one may have come after the earlier one's end.
+        // The later one may have begun after the end of the earlier one.
         assert!(
             statuses == [200, 409] || statuses == [200, 200],
             "{statuses:?}"
@@ -335,7 +335,7 @@ async fn r29_a_process_frozen_past_its_lease_sends_nothing_more() {
         () = begun => {}
     }
     frozen.signal("STOP");
-    // The other waits for the lease to run out, and does the work.
+    // The other one waits for the lease to expire, and does the work.
     let started = other
         .call(Call::post("/api/SyncHttp", &json!({"mode": "apply"})))
         .await;
@@ -374,7 +374,7 @@ fn permission_reads(office: &Office) -> BTreeMap<String, usize> {
     reads
 }
 
-/// Completes a large office over as many invocations as it takes; returns how many.
+/// Completes a large office over several invocations, and returns their number.
 pub(super) async fn over_invocations(
     mailboxes: usize,
     budget: Duration,
@@ -436,7 +436,8 @@ async fn r34_a_tenant_too_large_for_one_invocation_is_completed_over_several() {
     assert!(invocations >= 2, "{invocations}");
 }
 
-/// Two minutes of the release build, which is looked for beside the build under test: `cargo build --release` first.
+/// Takes two minutes with the release build, which must exist next to the build under test: `cargo build --release`
+/// first.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "heavy: needs `cargo build --release`"]
 async fn r34_twenty_thousand_mailboxes_are_completed_over_several_invocations() {

@@ -1,4 +1,4 @@
-//! Every form in which the host hands over messages and calls (`docs/specs/functions-host.md`, "2.3 HTTP trigger
+//! Every form in which the host passes on messages and calls (`docs/specs/functions-host.md`, "2.3 HTTP trigger
 //! request" and "2.4 Queue trigger request").
 
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ async fn state_of(host: &Host, location: &str) -> Value {
     host.call(Call::get(location)).await.json()["state"].clone()
 }
 
-/// Queues a run; returns where its report will be, and takes its message out of the queue.
+/// Queues a run. Returns the place of its report and its message, which it takes out of the queue.
 async fn order(host: &Host) -> (String, Value) {
     let queued = host.call(Call::post(START, &json!({}))).await;
     assert_eq!(queued.status, 202, "{}", queued.body);
@@ -32,7 +32,7 @@ async fn a_run_is_found_in_whatever_its_message_became() {
         order.extend(members.as_object().unwrap().clone());
         Value::from(order.clone()).to_string()
     };
-    // What `next` becomes as an object, and members that overwrite what the host itself tells of the message.
+    // `next` becomes an object, whose members can overwrite what the host itself adds about the message.
     let indent: &dyn Fn(&Value) -> String = &|order| indented(&order.to_string());
     let disguise: &dyn Fn(&Value) -> String = &|order| {
         with(
@@ -54,7 +54,7 @@ async fn a_run_is_found_in_whatever_its_message_became() {
         assert_eq!(state_of(&host, &location).await, "ended", "{text}");
     }
 
-    // By hand, outside the queue, which delivers the same message later.
+    // Started by hand, outside the queue, which delivers the same message later.
     let (location, order) = order(&host).await;
     let text = order.to_string();
     let (client, invocation) = host.admin("SyncQueue", MASTER_KEY, Some(&json!({"input": text})));

@@ -1,4 +1,4 @@
-//! A timer run through the real binary, with the sandbox in a process of its own too.
+//! A timer run of the real binary, with the sandbox in a separate process.
 
 use std::{
     collections::BTreeMap,

@@ -1,5 +1,5 @@
-//! Several messages at once, on one instance or on two that share a queue: at most one writes, and each run ends as it should
-//! (R29, R34, R35).
+//! Several messages at the same time, on one instance or on two that share a queue: at most one writes, and each run
+//! ends as it should (R29, R34, R35).
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::host::{Host, Invoked, Timing, project::AppSettings, queue::Queue, until, wire::Call};
 
-/// Queues a run that writes; returns where its report will be.
+/// Queues a run that writes. Returns the place of its report.
 pub(super) async fn queue_a_run(host: &Host) -> String {
     let apply = Call::post("/api/SyncHttp", &json!({"mode": "apply"}));
     let started = host.call(apply).await;
@@ -35,7 +35,7 @@ pub(super) fn all_succeeded(invocations: Vec<Invoked>) -> usize {
     invocations.count()
 }
 
-/// All is as it should be, and no two writers met on the way there.
+/// The result is right, and there was only one writer at any time.
 #[track_caller]
 pub(super) fn one_wrote_at_a_time(office: &Office, queue: &Queue) {
     office.is_in_sync();
@@ -47,9 +47,9 @@ pub(super) fn one_wrote_at_a_time(office: &Office, queue: &Queue) {
     assert_eq!(refused, None, "as when somebody else was faster");
 }
 
-/// Three runs that are queued at once.
+/// Three runs that are queued at the same time.
 async fn three_at_once(hosts: &[&Host], office: &Office) {
-    // So slow that those who wait for the lock ask for it in the middle.
+    // So slow that those that wait for the lock ask for it during the run.
     let zivver = office.sandbox.zivver.control();
     zivver.set_latency(Duration::from_millis(300));
     let mut locations = Vec::new();
@@ -134,7 +134,7 @@ async fn r35_a_message_whose_host_died_comes_to_another_when_its_lease_is_over()
     other.stop().await;
 }
 
-/// The lock of the dead would hold for ten minutes.
+/// The lease of the dead process would last for ten minutes.
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
 async fn r29_a_process_that_died_on_this_machine_keeps_nobody_waiting() {
@@ -168,7 +168,7 @@ async fn r29_a_process_that_died_on_this_machine_keeps_nobody_waiting() {
     other.stop().await;
 }
 
-/// So slow and with so little time that a run takes several invocations.
+/// So slow, and with so little time, that a run takes several invocations.
 fn in_pieces(office: &Office, settings: AppSettings, budget: &str) -> AppSettings {
     let zivver = office.sandbox.zivver.control();
     zivver.set_latency(Duration::from_millis(700));
@@ -199,7 +199,8 @@ async fn r34_a_message_that_two_instances_get_at_once_makes_one_run() {
     one_wrote_at_a_time(&office, &queue);
     let ended = report(&one, &location).await;
 
-    // It comes once more, when all is over, to the one that did not end the run and to the one that did.
+    // The message is delivered once more after the end, to the instance that did not end the run and to the one that
+    // did.
     let before = office.writes();
     for late in [&one, &other] {
         queue.send(text.as_bytes()).unwrap();
@@ -220,7 +221,7 @@ async fn r34_messages_of_two_runs_in_the_wrong_order_end_both() {
     let (one, other) = two_instances(settings, Timing::default()).await;
     let queue = one.queue.clone();
     let locations = [queue_a_run(&one).await, queue_a_run(&one).await];
-    // The younger run begins, and from then on each goes on behind the other's back.
+    // The younger run begins, and from then on the two runs alternate.
     queue.reverse();
     let mut invocations = 0;
     for host in [&one, &other].into_iter().cycle() {

@@ -1,8 +1,8 @@
-//! A night is not lost: whatever ends the handler, the host or the storage in the middle, the run of the schedule comes to
-//! its end within ten minutes and without a person (R29, R34, R35).
+//! No night is lost. If the handler, the host or the storage ends during a run, the run of the schedule is completed
+//! within ten minutes and without a person (R29, R34, R35).
 //!
-//! Twenty times faster than in Azure, except leases, which a busy machine must be able to renew, and storage: how long it
-//! may be away is not a matter of scale.
+//! Twenty times faster than in Azure. Only leases, which a busy machine must be able to renew, and the outages of
+//! storage are not shortened.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -37,9 +37,9 @@ use crate::host::{
 };
 
 const SCALE: u32 = 20;
-/// 4 minutes.
+/// 4 minutes in Azure.
 const RETRY_DELAY: Duration = Duration::from_secs(12);
-/// And what a loaded machine adds.
+/// Ten minutes in Azure, and the time that a loaded machine adds.
 const TEN_MINUTES: Duration = Duration::from_secs(30 + 60);
 const LEASE: &str = "6s";
 
@@ -58,7 +58,7 @@ async fn host(settings: AppSettings) -> Host {
     Host::with(settings, Queue::default(), timing()).await
 }
 
-/// Lets the host do what it does by itself, and looks whether that was enough.
+/// Lets the host do what it does by itself, and checks the result.
 async fn ends_well(office: &Office, host: &Host, began: Instant) {
     all_succeeded(host.drain().await);
     one_wrote_at_a_time(office, &host.queue);
@@ -74,7 +74,7 @@ fn r35_the_tries_of_a_tick_outlast_a_lease_and_a_service_that_is_away_for_15_min
     let lease = Lease::default();
     assert!(retry.delay > lease.length + 2 * lease.margin);
     assert!(retry.delay * retry.count_max > Duration::from_secs(15 * 60));
-    // The first one ends the run of a handler that was killed.
+    // The first retry completes the run of a handler that was killed.
     assert!(retry.delay < Duration::from_secs(10 * 60));
     assert_eq!(retry.delay, RETRY_DELAY * SCALE);
     for other in ["SyncHttp", "SyncQueue"] {
@@ -82,18 +82,18 @@ fn r35_the_tries_of_a_tick_outlast_a_lease_and_a_service_that_is_away_for_15_min
     }
 }
 
-/// The stage of a run at which something happens: the request that is slow then.
+/// The stage of a run at which an event happens: the request that is then slow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Locking,
     /// Mailboxes, permissions, accounts.
     Reading(Part),
-    /// The plan is stored, and this write is on its way, counted from 0.
+    /// The plan is stored, and this write is on its way (from 0).
     Writing(u32),
     Verifying,
     /// The report is on its way to storage.
     Reporting,
-    /// The report is stored, and the lock is not released.
+    /// The report is stored, but the lock is not released.
     Reported,
 }
 
@@ -116,10 +116,10 @@ const STAGES: [Stage; 9] = [
     Stage::Reported,
 ];
 
-/// Long enough to kill somebody meanwhile.
+/// Long enough to kill a process in the meantime.
 const SLOW: Duration = Duration::from_millis(1500);
 
-/// An office, its state, and a stage at which its next run is slow.
+/// An office, its state, and the stage at which its next run is slow.
 struct Night {
     stage: Stage,
     office: Office,
@@ -127,7 +127,7 @@ struct Night {
 }
 
 impl Night {
-    /// `None` where there is no Azurite.
+    /// `None` without Azurite.
     async fn with(stage: Stage) -> Option<Self> {
         let office = Office::open(6, 3).await;
         let blobs = Blobs::open(&office).await?;
@@ -142,7 +142,7 @@ impl Night {
             Stage::Reading(Part::Permissions) => exchange.inject(slow.path("MailboxPermission")),
             Stage::Reading(Part::Accounts) => zivver.inject(slow.method("GET").path("/Users")),
             Stage::Writing(done) => zivver.inject(at_write(done, &slow.kind)),
-            // The two lists are read once before.
+            // The two lists are read once before the verification.
             Stage::Verifying => zivver.inject(slow.method("GET").path("/Users").after(1)),
             Stage::Reporting => blobs.slows_down("/report", SLOW),
             Stage::Reported => blobs.slows_down("/released", SLOW),
@@ -168,7 +168,8 @@ impl Night {
         .await;
     }
 
-    /// The schedule has done its work: Zivver is in step, and one run of so many tells of it as if nothing had happened.
+    /// The schedule has done its work: Zivver is in sync, and one of at most `runs_max` runs reports the work like an
+    /// undisturbed run.
     async fn is_as_any_other(&self, host: &Host, runs_max: usize) {
         let what = self.stage;
         self.office.is_in_sync();
@@ -192,7 +193,7 @@ impl Night {
     }
 }
 
-/// What the report of a run tells of its work, but for ids and reasons.
+/// The content of a report without ids and reasons.
 fn told(report: &Value) -> BTreeMap<String, Value> {
     let facts = [
         "state",
@@ -256,7 +257,7 @@ async fn r35_a_handler_that_is_killed_in_a_tick_is_followed_by_one_that_ends_the
     at_each_stage(handler_killed_at).await;
 }
 
-/// A host that can be killed: the process that started the handler is gone, and with it the other ends of its pipes.
+/// A host that can be killed: the process that started the handler is gone, and so are the other ends of its pipes.
 struct OwnParent {
     parent: std::process::Child,
     handler: u32,
@@ -300,7 +301,7 @@ impl OwnParent {
         TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok()
     }
 
-    /// Nobody may be there to wait for it, so it may be listed for longer than it lives.
+    /// It may be listed after its death, if no process waits for it.
     #[cfg(target_os = "linux")]
     fn is_alive(&self) -> bool {
         std::fs::read_link(format!("/proc/{}/exe", self.handler)).is_ok()
@@ -326,7 +327,7 @@ async fn host_killed_at(stage: Stage) {
     tick.spawn(async move { wire::invoke(port, "SyncTimer", body, Framing::Chunked).await });
     night.comes().await;
     killed.kill();
-    // A killed host hears no answer.
+    // A killed host does not receive the answer.
     tick.shutdown().await;
     let began = Instant::now();
     until("the handler has ended", || !killed.is_alive()).await;
@@ -334,7 +335,8 @@ async fn host_killed_at(stage: Stage) {
     let next = host(settings).await;
     all_succeeded(next.occur(Tick::PastDue).await);
     ends_well(&night.office, &next, began).await;
-    // The handler that is left alone ends a run that has written all. The host does not know, and begins another.
+    // The remaining handler completes a run that has written everything. The host does not know that, and begins
+    // another run.
     let may_end = matches!(stage, Stage::Verifying | Stage::Reporting | Stage::Reported);
     night.is_as_any_other(&next, 1 + usize::from(may_end)).await;
     next.stop().await;
@@ -346,7 +348,7 @@ async fn r35_a_handler_whose_host_was_killed_ends_its_run_and_itself() {
     at_each_stage(host_killed_at).await;
 }
 
-/// What the next instance knows of the holder of the lock.
+/// What the next instance knows about the holder of the lock.
 #[cfg(target_os = "linux")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Holder {
@@ -392,7 +394,7 @@ async fn lock_held(stage: Stage, held_by: Holder) {
         assert_eq!(is_queued, is_elsewhere, "{what}\n{}", next.log());
     }
     ends_well(&night.office, &next, began).await;
-    // After a run that has its report, the tick begins another.
+    // After a run with a report, the tick begins another run.
     let may_end = held_by == Holder::Alive || stage == Stage::Reported;
     night.is_as_any_other(&next, 1 + usize::from(may_end)).await;
     next.stop().await;
@@ -403,16 +405,16 @@ async fn lock_held(stage: Stage, held_by: Holder) {
 #[tokio::test(flavor = "multi_thread")]
 async fn r29_a_tick_that_finds_a_lock_is_made_by_the_queue_or_at_once() {
     let holders = [Holder::Alive, Holder::Dead, Holder::DeadElsewhere];
-    // Before its first object is stored, there is no lock.
+    // Before the first object is stored there is no lock.
     let stages = STAGES.into_iter().filter(|stage| *stage != Stage::Locking);
     let nights = stages.flat_map(|stage| holders.map(|held_by| lock_held(stage, held_by)));
     let nights = stream::iter(nights).buffer_unordered(SIDE_BY_SIDE);
     Box::pin(nights.collect::<()>()).await;
 }
 
-/// Storage is so for a while, from a stage of a run on. Gives the tries of the tick.
+/// Storage fails in this way for a while, from a stage of a run on. Returns the number of tries of the tick.
 async fn storage_away(stage: Stage, weather: Weather, seconds: u64) -> Option<usize> {
-    // While storage is away, a run only waits.
+    // While storage does not answer, a run only waits.
     let working = AT_ONCE.acquire().await.unwrap();
     let night = Night::with(stage).await?;
     let settings = with(night.blobs.settings.clone(), "LOCK_LEASE", "60s");
@@ -435,7 +437,7 @@ async fn storage_away(stage: Stage, weather: Weather, seconds: u64) -> Option<us
     Some(tries.len())
 }
 
-/// Long enough for the machine to do the work of one run at a time.
+/// Limits how many tests do the work of a run at the same time.
 static AT_ONCE: Semaphore = Semaphore::const_new(SIDE_BY_SIDE);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -463,7 +465,7 @@ async fn r35_storage_that_is_away_for_up_to_20_seconds_costs_nothing() {
 async fn r35_storage_that_is_away_for_longer_costs_a_retry() {
     join_all(STAGES.map(|stage| async move {
         if let Some(tries) = storage_away(stage, Weather::Reset, 60).await {
-            // Only the lock is not given back.
+            // Only the lock is not released.
             assert_eq!(tries == 1, stage == Stage::Reported, "{stage:?} {tries}");
         }
     }))
@@ -506,7 +508,7 @@ async fn a_container_that_was_deleted_is_created_again_by_the_same_process() {
     host.stop().await;
 }
 
-/// What the history held is gone with it.
+/// The history is deleted with the container.
 async fn container_deleted_at(stage: Stage) {
     let Some(night) = Night::with(stage).await else {
         return;

@@ -1,5 +1,5 @@
-//! A made-up office whose Zivver is behind, and what a synchronisation must make of it: computed here from the seeds
-//! alone, with none of the program's code.
+//! A simulated office whose Zivver is out of date, and the expected result of a synchronisation, which is computed here
+//! from the seeds alone, without the program's code.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,8 +20,8 @@ pub(crate) fn address(local: &str) -> String {
     format!("{local}@{DOMAIN}")
 }
 
-/// `settled` people whose accounts are right, and `news` of each kind of change: hired, renamed, left, married, a team's
-/// mailbox that is new, one whose members changed, one that nobody opens any more.
+/// `settled` people whose accounts are right, and `news` of each kind of change: a new person, a new address, a person
+/// who left, a new name, a new mailbox of a team, a team with other members, and one without members.
 pub(crate) fn office(settled: usize, news: usize) -> (Tenant, Organisation) {
     let mut tenant = Tenant::new(DOMAIN);
     let mut zivver = Organisation {
@@ -60,7 +60,7 @@ pub(crate) fn office(settled: usize, news: usize) -> (Tenant, Organisation) {
             name: "Old Name".to_owned(),
             ..user
         });
-        // Five that left or are orphaned are what a day may bring (R26).
+        // Five that left or are orphaned are allowed in a day (R26).
         if n < 3 {
             let (mailbox, user) = person(&format!("left{n:02}"));
             tenant.mailboxes.push(mailbox.disabled());
@@ -111,7 +111,7 @@ fn group(shared: &Mailbox) -> zivver::Group {
     zivver::Group::new(&shared.primary_smtp_address, &shared.display_name)
 }
 
-/// An account as far as it is synchronised.
+/// The synchronised attributes of an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Account {
     name: String,
@@ -170,7 +170,7 @@ pub(crate) fn accounts(zivver: &Organisation) -> Accounts {
     accounts
 }
 
-/// What the rules make of `before`.
+/// The result of the rules for `before`.
 pub(crate) fn expected(tenant: &Tenant, before: &Organisation) -> Accounts {
     let mut accounts = accounts(before);
     let by_upn: BTreeMap<&str, &Mailbox> = tenant
@@ -255,7 +255,7 @@ impl Office {
         Self { sandbox, expected }
     }
 
-    /// As the platform and the administrator set them; the token comes from the identity endpoint.
+    /// As the platform and the administrator set them. The token comes from the identity endpoint.
     pub(crate) fn settings(&self, state: &str) -> AppSettings {
         let identity = self.sandbox.exchange.identity().settings();
         settings(
@@ -275,14 +275,14 @@ impl Office {
         same(&self.accounts(), &self.expected);
     }
 
-    /// Requests to Zivver that are no GETs.
+    /// Requests to Zivver other than GET.
     pub(crate) fn writes(&self) -> usize {
         let journal = self.sandbox.zivver.control().journal();
         journal.iter().filter(|entry| entry.method != "GET").count()
     }
 }
 
-/// Names the accounts that differ.
+/// Panics with the names of the accounts that differ.
 #[track_caller]
 pub(crate) fn same(found: &Accounts, expected: &Accounts) {
     let addresses: BTreeSet<&String> = found.keys().chain(expected.keys()).collect();
@@ -308,12 +308,12 @@ pub(crate) fn settings(
         ("CLOUD_SYNC__CLAIMED_DOMAINS", DOMAIN),
         ("CLOUD_SYNC__SSO_ACCOUNT_KEY", "object_id"),
         ("CLOUD_SYNC__PERFORM_SYNC", "true"),
-        // Small offices, of which more than half changes.
+        // More than half of a small office changes.
         ("CLOUD_SYNC__MAX_DELEGATE_REMOVALS", "100%"),
         ("CLOUD_SYNC__MAX_CREATES", "100%"),
         ("CLOUD_SYNC__MAX_SIGN_IN_KEY_CHANGES", "100%"),
         ("CLOUD_SYNC__STATE", state),
-        // Long enough that nobody alive loses it where a machine stands still for seconds.
+        // Long enough that no running process loses the lock if the machine pauses for seconds.
         ("CLOUD_SYNC__LOCK_LEASE", "15s"),
     ]
     .into_iter()

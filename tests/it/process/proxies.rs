@@ -1,4 +1,4 @@
-//! Proxies of the environment: never asked for what is on this machine, and never told a secret of what is elsewhere.
+//! Proxies from the environment: they are not used for services on this machine, and get no secret of other services.
 
 use std::{
     io::{ErrorKind, Read},
@@ -11,7 +11,7 @@ use std::{
 use super::office::{Office, folder_url};
 use crate::host::{Host, project::AppSettings, worker::Level};
 
-/// All names that tools know.
+/// All variable names that tools use.
 const NAMES: [&str; 6] = [
     "HTTP_PROXY",
     "http_proxy",
@@ -25,7 +25,7 @@ fn behind(mut settings: AppSettings, proxy: &str) -> AppSettings {
     for name in NAMES {
         settings.insert(name.to_owned(), proxy.to_owned());
     }
-    // Whoever runs the tests may have named this machine here.
+    // The environment of the test may contain this machine's name here.
     for name in ["NO_PROXY", "no_proxy"] {
         settings.insert(name.to_owned(), String::new());
     }
@@ -61,7 +61,7 @@ async fn no_proxy_is_asked_for_this_machine() {
     );
 }
 
-/// The token and the key travel inside TLS: a proxy is asked for a tunnel, and told no more than the name of the host.
+/// The token and the key are sent inside TLS. A proxy is asked for a tunnel, and learns only the name of the host.
 #[test]
 fn a_proxy_hears_of_a_host_and_of_no_secret() {
     for name in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
@@ -82,7 +82,7 @@ fn a_proxy_hears_of_a_host_and_of_no_secret() {
     }
 }
 
-/// What the proxy's own address holds, no line of ours repeats.
+/// The password in the address of a proxy is in no line of output.
 #[test]
 fn the_password_of_a_proxy_is_not_shown() {
     let port = {
@@ -100,9 +100,9 @@ fn the_password_of_a_proxy_is_not_shown() {
     assert!(!said.contains("canary"), "{said}");
 }
 
-/// A preview of services elsewhere, with canaries for secrets.
+/// A preview of external services, with recognisable values as secrets.
 fn preview(state: &Path) -> Command {
-    // {"tid": …, "scp": …}: as much of a token as a run needs to begin.
+    // {"tid": …, "scp": …}: the part of a token that a run needs to begin.
     let token = "eyJhbGciOiJub25lIn0.eyJ0aWQiOiIxMTExMTExMS0xMTExLTQxMTEtODExMS0xMTExMTExMTExMTEiLCJzY3AiOiJ4In0.canary";
     let mut command = Command::new(env!("CARGO_BIN_EXE_cloud-sync"));
     for name in NAMES.into_iter().chain(["NO_PROXY", "no_proxy"]) {
@@ -122,7 +122,7 @@ fn preview(state: &Path) -> Command {
     command
 }
 
-/// What the first caller says before it is hung up on.
+/// The request head of the first caller, whose connection is then closed.
 fn head(proxy: &TcpListener) -> String {
     let (mut stream, _) = proxy.accept().unwrap();
     let timeout = Some(Duration::from_secs(20));

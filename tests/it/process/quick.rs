@@ -92,7 +92,7 @@ async fn r45_an_hourly_schedule_reads_permissions_once_a_day() {
     assert!(health["last_quick_success"].is_string(), "{health}");
     host.stop().await;
 
-    // Due: the next tick is a full run, also after one that failed.
+    // The next tick is due for a full run, even after a full run that failed.
     let settings = with(settings, "FULL_EVERY", "1h");
     let host = Host::start(settings).await;
     host.timer().await.succeeded();
@@ -158,7 +158,7 @@ async fn r45_a_person_starts_a_quick_run_and_applies_its_plan() {
     );
     assert_eq!(permission_reads(&office), before);
     assert!(!is_active(&office, "settled00003"));
-    // Queued, the request keeps it.
+    // A queued request keeps its depth.
     let queued = host
         .call(Call::post(
             "/api/SyncHttp",

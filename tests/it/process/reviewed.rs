@@ -57,7 +57,7 @@ async fn the_button_of_a_preview_applies_what_it_shows() {
     assert_eq!(plan, preview["id"].as_str());
     let (token, plan) = (token.unwrap(), plan.unwrap());
 
-    // After the review one more joins.
+    // After the review there is one more new mailbox.
     office.sandbox.exchange.with_state(|tenant| {
         tenant.mailboxes.push(Mailbox::user(&address("late")));
     });
@@ -89,7 +89,7 @@ async fn the_button_of_a_preview_applies_what_it_shows() {
     );
     assert!(!office.accounts().contains_key(&address("late")));
 
-    // Neither the page of an apply has the button, nor does its run serve as a plan.
+    // The page of an apply has no such button, and its run cannot be used as a plan.
     let id = report["id"].as_str().unwrap();
     let page = host
         .call(Call::get(&format!("{START}/runs/{id}")).query("format", "html"))

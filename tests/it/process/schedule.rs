@@ -1,6 +1,6 @@
-//! The binary under a schedule: who runs when, what a host that stops or loses patience leaves, and starts by hand
-//! (`docs/specs/functions-host.md`, "1.6 Function timeout", "6. Schedules and instances" and "7.2 Admin API"; R29,
-//! R34, R35).
+//! The binary under a schedule: which instance runs when, what a host leaves that stops or reaches its timeout, and
+//! starts by hand (`docs/specs/functions-host.md`, "1.6 Function timeout", "6. Schedules and instances" and "7.2 Admin
+//! API"; R29, R34, R35).
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -118,7 +118,7 @@ async fn what_a_killed_instance_left_another_ends() {
     let started = schedule.runs().len();
 
     let second = Host::start(settings).await;
-    // The first tick may find the lock of the dead, where the machine does not tell that it died.
+    // The first tick may find the lock of the dead process, if the machine does not show that it died.
     while_listening(&[&second], &schedule, "all is right", || {
         office.accounts() == office.expected
     })
@@ -166,7 +166,7 @@ async fn a_start_by_hand_beside_the_schedule_does_nothing_twice() {
     again.unwrap().await.succeeded();
     assert_eq!(office.writes(), writes, "R38");
 
-    // A message by hand, outside the queue: one that nobody understands is refused, and does no harm.
+    // A message by hand, outside the queue: one that cannot be understood is refused without an effect.
     let text = json!({"input": "{\"v\":99}"});
     let (client, message) = host.admin("SyncQueue", MASTER_KEY, Some(&text));
     assert_eq!(client.status, 202);
@@ -187,7 +187,7 @@ async fn r34_a_run_that_the_host_kills_for_its_time_is_ended_by_the_next() {
     let settings = office.settings(&folder_url(folder.path()));
     let host = Host::with(settings.clone(), Queue::default(), timing).await;
     let mut pids = BTreeSet::from([host.pid()]);
-    // A kill for time is not counted: a third exit would stop the host.
+    // A kill after a timeout does not count. A third exit would stop the host.
     for _ in 0..3 {
         office
             .sandbox

@@ -1,5 +1,5 @@
 //! A serving binary that is asked to end, by Ctrl+C under `func start` or by a container's SIGTERM
-//! (`docs/specs/functions-host.md`, "1.7 Shutdown"): it does so by itself, and nothing is left wrong.
+//! (`docs/specs/functions-host.md`, "1.7 Shutdown"): it ends by itself and leaves a consistent state.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::host::{Host, until, worker::Level};
 
 const SIGNALS: [&str; 2] = ["INT", "TERM"];
 
-/// Exit 0: whoever started it is not told of an error, and it needs no second signal.
+/// Exit 0: no error is reported to the parent process, and no second signal is needed.
 async fn ends_by_itself(host: &Host) {
     let end = tokio::time::timeout(Duration::from_secs(60), host.gone()).await;
     assert!(end.is_ok(), "it goes on: {}", host.log());
@@ -48,7 +48,7 @@ async fn r35_a_process_that_is_asked_to_end_in_the_middle_leaves_nothing_wrong()
                 () = until("it writes", || office.writes() >= 5) => {}
             }
             host.signal(signal);
-            // Brought to its end or broken off.
+            // Completed or cancelled.
             let (_, ()) = tokio::join!(run, ends_by_itself(&host));
         }
         let next = Host::start(settings).await;

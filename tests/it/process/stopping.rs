@@ -1,4 +1,4 @@
-//! A process that is to end while it works (R29, R34).
+//! A process that is asked to end during its work (R29, R34).
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Storage that fails, in front of the real process: a clear error before any write, or a stop (R35).
+//! Storage that fails, with the real process: a clear error before any write, or a stop (R35).
 
 use std::{
     convert::Infallible,
@@ -21,25 +21,25 @@ use tokio::{net::TcpListener, task::JoinSet};
 use super::office::{Office, folder_url, with};
 use crate::host::{Host, project::AppSettings, until, wire::Call, worker::Level};
 
-/// What becomes of requests for blobs.
+/// How requests for blobs fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Weather {
     Fine,
-    /// Every answer.
+    /// Every answer has this status.
     Status(u16),
-    /// Blobs come back with half their bytes, in good order.
+    /// Blobs are returned with half their bytes, but without an error.
     Halves,
-    /// Plans cannot be written.
+    /// Plans cannot be stored.
     NoPlans,
-    /// Nothing can be written.
+    /// Nothing can be stored.
     ReadOnly,
-    /// Nothing is done, and nobody is answered until the weather changes.
+    /// Requests are neither carried out nor answered until the weather changes.
     Hang,
-    /// Blobs come a few bytes at a time.
+    /// Blobs are returned a few bytes at a time.
     Drip,
-    /// Nothing is done, and the connection ends in place of an answer.
+    /// Requests are not carried out, and the connection is closed without an answer.
     Reset,
-    /// All is done, and the connection ends in place of an answer.
+    /// Requests are carried out, and the connection is closed without an answer.
     Unanswered,
 }
 
@@ -47,7 +47,7 @@ pub(super) enum Weather {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Slow {
     Never,
-    /// The next one with this in its path.
+    /// The next write with this in its path.
     Next(&'static str, Duration),
     Reached,
 }
@@ -73,7 +73,7 @@ struct Proxy {
 }
 
 impl Blobs {
-    /// `None` where there is no Azurite.
+    /// `None` without Azurite.
     pub(super) async fn open(office: &Office) -> Option<Self> {
         let connection = crate::state::azurite::connection_string()?;
         let (_, rest) = connection.split_once("BlobEndpoint=http://").unwrap();
@@ -208,7 +208,7 @@ fn reset() -> Response {
     Response::new(Body::from_stream(stream::iter([Err::<Bytes, _>(broken)])))
 }
 
-/// A hundred drops, however long the whole is.
+/// A hundred pieces, whatever the length of the whole.
 fn drops(bytes: &Bytes) -> impl Stream<Item = Result<Bytes, Infallible>> + use<> {
     let length = bytes.len().div_ceil(100).max(1);
     let drops: Vec<Bytes> = bytes.chunks(length).map(Bytes::copy_from_slice).collect();
@@ -349,7 +349,7 @@ async fn storage_that_goes_down_in_mid_run_stops_the_writing() {
     host.stop().await;
 }
 
-/// What a run says of storage that is so from the start.
+/// What a run reports if storage fails in this way from the start.
 async fn at_the_start(weather: Weather, told: &str) {
     let office = Office::open(4, 1).await;
     let Some(blobs) = Blobs::open(&office).await else {
@@ -361,7 +361,7 @@ async fn at_the_start(weather: Weather, told: &str) {
     let is_told = |line: &String| line.contains(told);
     until(told, || host.log().at(Level::Error).iter().any(is_told)).await;
     assert_eq!(office.writes(), 0, "{weather:?}");
-    // The same process; slow is no fault.
+    // The same process. Slow storage is not a fault.
     blobs.becomes(Weather::Drip);
     host.timer().await.succeeded();
     office.is_in_sync();
@@ -369,7 +369,7 @@ async fn at_the_start(weather: Weather, told: &str) {
     host.stop().await;
 }
 
-/// A run whose storage turns so while it writes: it stops, and the next run does the rest.
+/// A run whose storage begins to fail in this way while it writes: it stops, and the next run does the rest.
 async fn in_mid_run(weather: Weather) {
     let office = Office::open(8, 5).await;
     let Some(blobs) = Blobs::open(&office).await else {
@@ -399,7 +399,7 @@ async fn in_mid_run(weather: Weather) {
     host.stop().await;
 }
 
-/// The schedule does the rest, once the lock of the run before is free.
+/// The schedule does the rest, after the lock of the previous run is free.
 async fn catches_up(host: &Host, office: &Office) {
     let started = host
         .call(Call::post("/api/SyncHttp", &json!({"mode": "apply"})))
@@ -414,14 +414,14 @@ async fn catches_up(host: &Host, office: &Office) {
     office.is_in_sync();
 }
 
-/// R29: no write once a lease is over that could not be renewed, also when storage comes back.
+/// R29: no write after the end of a lease that could not be renewed, even if storage answers again.
 async fn hanging_for_longer_than_a_lease() {
     const LEASE: Duration = Duration::from_secs(8);
     let office = Office::open(8, 5).await;
     let Some(blobs) = Blobs::open(&office).await else {
         return;
     };
-    // Slow enough that the lease is over long before the last write.
+    // So slow that the lease ends long before the last write.
     let settings = with(blobs.settings.clone(), "ZIVVER_RATE", "5/1s");
     let settings = with(settings, "LOCK_LEASE", "8s");
     let host = Host::start(settings).await;
@@ -439,7 +439,7 @@ async fn hanging_for_longer_than_a_lease() {
         assert_eq!(office.writes(), writes, "the lease is over");
         assert!(office.accounts() != office.expected);
         blobs.becomes(Weather::Fine);
-        // The journal comes through again, and no write with it.
+        // The journal can be stored again, but no further write is sent.
         assert!(run.await.failure.is_some());
         assert_eq!(office.writes(), writes);
     }
@@ -447,7 +447,7 @@ async fn hanging_for_longer_than_a_lease() {
     host.stop().await;
 }
 
-/// Side by side: they mostly wait for what is tried again, and for leases.
+/// In parallel, since they mostly wait for retries and for leases.
 #[tokio::test(flavor = "multi_thread")]
 async fn r29_r35_storage_in_bad_weather_is_told_and_stops_the_writing() {
     let starts = [

@@ -1,11 +1,11 @@
-//! What the host never starts, the program tells (R28).
+//! The program reports the functions that the host does not start (R28).
 
 use serde_json::Value;
 
 use super::office::{Office, folder_url};
 use crate::host::{Host, wire::Call};
 
-/// A setting, and what the program says of it where the host leaves a function out.
+/// A setting, and the report of the program if the host leaves a function out because of it.
 const CASES: [(&str, &str, Option<&str>); 10] = [
     ("SYNC_SCHEDULE", "0 0 2 * * *", None),
     ("SYNC_SCHEDULE", "0 2 * * *", None),

@@ -43,7 +43,7 @@ fn wait(mut body: Value) -> Value {
     body
 }
 
-/// Six mailboxes are gone, which is more than a day may bring (R26).
+/// Six mailboxes are gone, which is more than the limit of a day (R26).
 async fn held_office() -> Office {
     let office = Office::open(24, 0).await;
     office.sandbox.exchange.with_state(|tenant| {
@@ -104,7 +104,7 @@ async fn r41_a_signed_in_person_a_key_and_the_schedule_are_told_apart() {
         .await
         .json();
     assert_eq!(rejected["rejections"][0]["by"], person(BOB), "{rejected}");
-    // Without what is rejected it is another set.
+    // Without the rejected change it is another set.
     let preview = host.call(Call::post(START, &wait(json!({})))).await.json();
     assert_eq!(preview["started_by"], key("default"));
     let by_bob = format!("rejected by {} with the code", BOB.name);
@@ -154,7 +154,7 @@ async fn r41_a_signed_in_person_a_key_and_the_schedule_are_told_apart() {
     host.stop().await;
 }
 
-/// All that state has of the plans of a run, unpacked.
+/// Everything that the state has about the plans of a run, decompressed.
 fn journal(state: &std::path::Path, run: &str) -> String {
     let folder = state.join("runs").join(run).join("plan");
     let mut all = String::new();
@@ -243,7 +243,7 @@ async fn r41_roles_say_what_who_signs_in_may_do() {
         "role-missing",
         "operator",
     );
-    // It has ended.
+    // The run has ended.
     assert_eq!(host.call_signed_in(OSCAR, stop).await.status, 409);
     for path in ["", "/runs", "/rejections", "/health"] {
         let client = host
@@ -251,7 +251,7 @@ async fn r41_roles_say_what_who_signs_in_may_do() {
             .await;
         assert!(client.status != 403, "{path}: {}", client.body);
     }
-    // What a role does not permit, its pages do not offer.
+    // The pages do not offer what a role does not permit.
     let page = Call::get(&format!("{START}/runs/{}", shown["id"].as_str().unwrap()));
     for (who, forms) in [(RIA, 0), (OSCAR, 0), (ANNA, 1)] {
         let page = host
@@ -281,7 +281,7 @@ async fn r41_with_four_eyes_a_second_person_approves() {
     let preview = || Call::post(START, &wait(json!({})));
     let code = host.call(preview()).await.json()["held"][0]["code"].clone();
     let approve = || Call::post(START, &json!({"mode": "apply", "approve": [code]}));
-    // What a key has held nobody approves, until a run of a certain person or the schedule holds it too.
+    // What the run of a key holds cannot be approved until a run of a known person or of the schedule holds it too.
     let client = host.call_signed_in(BOB, approve()).await;
     refused(
         &client,
@@ -304,7 +304,7 @@ async fn r41_with_four_eyes_a_second_person_approves() {
         "four-eyes",
         "another person",
     );
-    // A later run does not make it another's.
+    // A later run does not change the holder.
     host.timer().await.succeeded();
     refused(
         &host.call_signed_in(ANNA, approve()).await,

@@ -1,6 +1,7 @@
-//! No report, page, message or exit code says that all is well while somebody has access who ought to have none, and the
-//! report neither holds nor names it: the engine over several nights of random organisations, where lists lag, writes are not stored or answered with an
-//! error, and people let others in again. Who may have what is read from the sandbox's own tenant.
+//! No report, page, message or exit code may say that all is well while a person has access without a right to it,
+//! unless the report holds or names it. The engine runs over several nights of random organisations, in which lists
+//! lag, writes are lost or refused, and people give access by hand. Who may have access is read from the sandbox's own
+//! tenant.
 
 use std::{cell::Cell, collections::BTreeSet, time::Duration};
 
@@ -32,7 +33,7 @@ use crate::world::World;
 const PEOPLE: [&str; 6] = ["ann", "ben", "cem", "dan", "eva", "fay"];
 const DESKS: [&str; 2] = ["desk", "help"];
 
-/// What a person does with the run.
+/// What a person does after the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Afterwards {
     Keeps,
@@ -41,12 +42,12 @@ enum Afterwards {
 
 #[derive(Debug, Clone)]
 struct Night {
-    /// Who leaves, by disabling the mailbox or with it.
+    /// People who leave: the mailbox is disabled or removed.
     disabled: BTreeSet<usize>,
     removed: BTreeSet<usize>,
-    /// Who loses a desk.
+    /// People who lose access to a desk.
     revoked: BTreeSet<(usize, usize)>,
-    /// Whom a person makes active again in Zivver, and a member of a desk.
+    /// People whom a person makes active again in Zivver, and members of a desk.
     let_in: BTreeSet<usize>,
     added: BTreeSet<(usize, usize)>,
     lag_ms: u64,
@@ -54,7 +55,7 @@ struct Night {
     fails: bool,
     approves: bool,
     afterwards: Afterwards,
-    /// A person looks at one account, and runs for it.
+    /// A person asks about one account, and starts a run for it.
     looks_at: usize,
 }
 
@@ -92,7 +93,7 @@ fn night() -> impl Strategy<Value = Night> {
     )
 }
 
-/// Everybody has an account and opens every desk.
+/// Each person has an account and may open every desk.
 fn start(accounts_before: usize) -> (Tenant, Organisation) {
     let mut tenant = people(&PEOPLE);
     let mut organisation = accounts(&PEOPLE[..accounts_before]);
@@ -146,7 +147,7 @@ fn by_hand(organisation: &mut Organisation, night: &Night) {
     }
 }
 
-/// Accounts that can be used by somebody who ought not to: by their addresses.
+/// The addresses of accounts that a person can use without a right to it.
 fn wrong(tenant: &Tenant, organisation: &Organisation) -> BTreeSet<String> {
     let mailbox = |address: &str| {
         let mut all = tenant.mailboxes.iter();
@@ -187,7 +188,7 @@ fn wrong_in(world: &World) -> BTreeSet<String> {
     exchange.with_state(|tenant| wrong(tenant, &organisation))
 }
 
-/// Whom a report names. What an undo took back, it lists.
+/// The addresses that a report names. For an undo these are the undone changes.
 fn named(report: &Report) -> Vec<String> {
     let mut named = texts(report);
     if report.undoes.is_some() {
@@ -197,7 +198,7 @@ fn named(report: &Report) -> Vec<String> {
     named
 }
 
-/// An error where a face claims more than holds.
+/// An error if an output claims more than is true.
 fn check(
     claims: Vec<(String, Claim)>,
     wrong: &BTreeSet<String>,
@@ -221,8 +222,8 @@ fn check(
     ))
 }
 
-/// Whether something is wrong. An error if some face says that all is well, and it is not named.
-/// `before` is whom the run before an undo named.
+/// Returns whether something is wrong. An error if an output says that all is well although something is wrong and not
+/// named. `before` contains the addresses that the run before an undo named.
 async fn judge(
     world: &World,
     faces: &mut Faces,
@@ -248,7 +249,7 @@ async fn judge(
     Ok(!wrong.is_empty())
 }
 
-/// A run for one account tells nothing of others, and changes nothing in what is told of them.
+/// A run for one account says nothing about others, and does not change what is reported about them.
 async fn look_at(
     world: &World,
     faces: &Faces,

@@ -1,4 +1,4 @@
-//! R31, R32, R36, R38: what Zivver does to a plan.
+//! R31, R32, R36, R38: how a plan is carried out against a Zivver that fails.
 
 use std::{sync::Arc, time::Duration};
 
@@ -96,7 +96,7 @@ async fn r31_every_passing_trouble_of_zivver_is_ridden_out() {
             FaultKind::TruncatedJson { full_length: false },
             FaultKind::TrailingGarbage,
         ] {
-            // A list that cannot be understood is not a list (R1); a request is not tried again for that.
+            // A list that cannot be understood counts as not read (R1). A request is not retried because of it.
             let unreadable = matches!(
                 kind,
                 FaultKind::EmptyOk
@@ -226,7 +226,7 @@ async fn r31_a_create_of_what_exists_meanwhile_goes_on_as_an_update() {
         let world = world().await;
         world.sandbox.zivver.with_state(|organisation| {
             organisation.switches.duplicate_user_status = duplicate;
-            // Made by somebody else after the lists were read.
+            // Created by another client after the lists were read.
             organisation.events = vec![
                 Event {
                     after_calls: 2,
@@ -274,7 +274,7 @@ async fn r16_a_create_does_not_take_the_account_of_another_object_id() {
     assert_eq!(user(&world, "fresh").sso_account_key, None);
     assert_eq!(group(&world, "newdesk").display_name, "Made elsewhere");
     assert_eq!(group(&world, "newdesk").members, [""; 0]);
-    // The next run sees it, and asks.
+    // The next run sees it and asks a person.
     let report = world.apply().await;
     let held = report.held.iter().flat_map(|set| &set.changes);
     assert!(
@@ -297,7 +297,7 @@ async fn r31_an_address_of_the_other_kind_is_refused() {
     let report = world.apply().await;
     assert_eq!(report.counts.refused, 1, "{}", shown(&report));
     assert_eq!(group(&world, "fresh").display_name, "A desk");
-    // The rest went on.
+    // The other changes were made.
     assert_eq!(user(&world, "ann").name, "New ann");
 }
 
@@ -308,7 +308,7 @@ async fn r32_one_account_never_stops_another() {
         .iter()
         .fold(tenant(), |tenant, name| tenant.user(&at(name)));
     let organisation = Organisation {
-        // More than MAX_CONSECUTIVE_FAILURES: a 4xx does not count.
+        // More than MAX_CONSECUTIVE_FAILURES, since a 4xx does not count.
         free_accounts: names[..25].iter().map(|name| at(name)).collect(),
         ..organisation()
     };
@@ -322,11 +322,11 @@ async fn r32_one_account_never_stops_another() {
         problem.contains("400") && problem.contains("outside the organization"),
         "{problem}"
     );
-    // The state is what it can be: nothing is planned twice within the run.
+    // Nothing is planned twice within the run.
     assert_eq!(report.converged, Some(false));
 }
 
-/// Ann has an alias that Zivver takes for a guest by now, and refuses with everything that goes along with it.
+/// Ann has an alias that Zivver now has as a guest, so it refuses the whole request.
 async fn with_a_refused_alias(ann: Mailbox) -> World {
     let ann_account = account("ann")
         .alias(&at("old"))
@@ -374,7 +374,7 @@ async fn r23_a_stored_alias_that_is_refused_stays_and_does_not_stop_the_rest() {
     assert!(!problems.contains(&at("fresh")), "{problems}");
 }
 
-/// A new owner without his key could sign in to nothing, and the next run would take the account for his.
+/// A new owner without a key could not sign in, and the next run would consider the account the owner's.
 #[tokio::test(start_paused = true)]
 async fn r16_r23_a_refused_alias_keeps_an_account_from_its_new_owner() {
     let mut former = account("ann")
@@ -532,7 +532,7 @@ async fn r32_after_a_refused_key_no_write_starts_that_waited_for_its_turn() {
         let report = world.apply().await;
         assert_eq!(report.outcome, RunOutcome::Failed, "{}", shown(&report));
         assert!(report.error.clone().unwrap().contains(&code.to_string()));
-        // Five may be on their way together.
+        // Five may be in flight at the same time.
         assert!(write_count(&world) <= 12, "{}", write_count(&world));
         let unsent = 40 - write_count(&world);
         assert_eq!(report.remaining as usize, unsent, "{}", shown(&report));
@@ -556,7 +556,7 @@ async fn r35_no_write_starts_once_an_outcome_cannot_be_stored() {
     };
     let (ended, before) = tokio::join!(run, goes_down);
     assert!(ended.is_err(), "not even its end can be stored");
-    // The first outcome that cannot be stored is that of a write that goes together with four others.
+    // The first outcome that cannot be stored belongs to a write that is sent together with four others.
     let after = write_count(&world) - before;
     assert!(after <= 5, "{after}");
 }
@@ -611,7 +611,7 @@ async fn r32_the_first_twenty_permission_reads_all_403_fail_the_run() {
     let error = report.error.clone().unwrap();
     assert!(error.contains("View-Only Recipients"), "{error}");
     assert_eq!(write_count(&world), 0);
-    // With one good answer among them it is the single mailbox's trouble.
+    // If one answer is good, the failure concerns only the single mailbox.
     let world = World::still(people(&names), accounts(&names[..29])).await;
     let fault = Fault::always(status(403, &[], "")).path("MailboxPermission");
     world
@@ -656,7 +656,7 @@ async fn r32_twenty_failures_in_a_row_stop_the_run() {
             .filter(|action| action.outcome == ActionOutcome::Failed)
             .count()
     };
-    // What was in flight was finished; nothing more was started.
+    // Requests in flight were completed, and no others were started.
     assert!((20..=52).contains(&failed(&report)), "{}", failed(&report));
     assert!(report.remaining > 0);
     world.sandbox.zivver.control().clear_faults();
@@ -667,7 +667,7 @@ async fn r32_twenty_failures_in_a_row_stop_the_run() {
 
 #[tokio::test(start_paused = true)]
 async fn r32_what_is_left_out_between_failures_does_not_end_their_row() {
-    // Each create that fails leaves out its completion at once, and nothing of that reaches Zivver.
+    // After a failed create its completion is left out at once, without a request.
     let names: Vec<String> = (0..30).map(|number| format!("p{number:02}")).collect();
     let tenant = names.iter().fold(tenant(), |tenant, name| {
         tenant.mailbox(Mailbox::user(&at(name)).with_alias_address(&at(&format!("a.{name}"))))
@@ -719,7 +719,7 @@ async fn r36_what_zivver_did_not_keep_is_reported() {
 
 #[tokio::test(start_paused = true)]
 async fn r34_reading_that_outlasts_its_answers_comes_to_an_end() {
-    // 120 mailboxes one after the other take 40 minutes, and answers are good for 30.
+    // 120 mailboxes one after the other take 40 minutes, and answers are valid for 30.
     let names: Vec<String> = (0..120).map(|number| format!("p{number:03}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let tenant = people(&names)
@@ -732,7 +732,7 @@ async fn r34_reading_that_outlasts_its_answers_comes_to_an_end() {
     assert_converged(&report);
     assert_eq!(user(&world, "p000").delegates, [at("p001")]);
     assert_eq!(user(&world, "p119").delegates, [at("p001")]);
-    // Only the answer that was too old was asked for again, once.
+    // Only the expired answer was requested again, once.
     let journal = exchange.journal();
     let reads = journal
         .iter()

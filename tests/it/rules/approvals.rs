@@ -1,4 +1,5 @@
-//! R26, R27 in the large: a third of a tenant vanishes, is held, and is approved; by whole runs, cut runs and killed ones.
+//! R26, R27 on a larger scale: a third of a tenant disappears, is held, and is approved, in complete runs, cut runs and
+//! killed ones.
 
 use std::time::Duration;
 
@@ -39,7 +40,7 @@ async fn r26_when_a_third_vanishes_nobody_is_suspended_and_the_rest_goes_on() {
         "12 changes, where MAX_SUSPEND=5%,min 5 allows 5 of 40 (R26)"
     );
     assert!(report.needs_attention());
-    // It stays so, night after night.
+    // The result is the same every night.
     let again = world.apply().await;
     assert_eq!(code(&again, Class::Suspend), code(&report, Class::Suspend));
     assert_eq!(suspended(&world), [0; 0]);
@@ -67,7 +68,7 @@ async fn r27_one_more_that_vanished_meanwhile_stays_held() {
         approved.held[0].reason,
         "1 change, beside 12 approved, where MAX_SUSPEND=5%,min 5 allows 5 of 40 (R26)"
     );
-    // What was approved counts for a day like everything else.
+    // What was approved counts for a day like other changes.
     let night = world.apply().await;
     assert_eq!(held(&night, Class::Suspend), [at("p012")]);
     assert_eq!(
@@ -90,7 +91,7 @@ async fn r27_the_code_that_a_run_prints_is_that_of_the_next() {
         mailbox.primary_smtp_address = at("new");
         mailbox.email_addresses = vec![format!("SMTP:{}", at("new"))];
     });
-    // The account is renamed, and what is held of it with it.
+    // The account is renamed, and with it what is held of it.
     let report = world.apply().await;
     assert_eq!(held(&report, Class::AliasRemoval), [at("new")]);
     let code = code(&report, Class::AliasRemoval);
@@ -102,7 +103,7 @@ async fn r27_the_code_that_a_run_prints_is_that_of_the_next() {
 #[tokio::test(start_paused = true)]
 async fn r27_a_change_that_is_no_longer_the_same_is_refused_alone() {
     let (world, report) = a_third_vanishes().await;
-    // One came back, one got another address by hand: neither is what was approved.
+    // One mailbox is back, one account has another address. Neither is what was approved.
     world.sandbox.exchange.with_state(|tenant| {
         tenant.mailboxes.push(Mailbox::user(&at("p000")));
     });
@@ -134,7 +135,7 @@ async fn r27_an_approval_serves_over_two_invocations() {
     let code = code(&report, Class::Suspend).to_owned();
     assert_eq!(held(&report, Class::Suspend).len(), 42);
     vanish(&world, 42..43);
-    // 32 writes are in flight when the time is up.
+    // 32 writes are in flight at the deadline.
     let zivver = world.sandbox.zivver.control();
     zivver.set_latency(Duration::from_secs(10));
     let mut request = resumable(&[&code], Duration::from_secs(15));
@@ -148,7 +149,7 @@ async fn r27_an_approval_serves_over_two_invocations() {
     assert_eq!(suspended(&world), (0..42).collect::<Vec<_>>());
     assert_eq!(held(&ended, Class::Suspend), [at("p042")]);
     assert_eq!(ended.actions.len(), 42, "one report tells of both");
-    // Each once: who comes back by hand stays.
+    // Each once: an account that is made active again by hand stays active.
     world
         .sandbox
         .zivver
@@ -192,7 +193,7 @@ async fn r27_a_code_that_expires_between_two_invocations_ends_nothing_but_itself
     assert_eq!((suspended(&world).len(), ended.counts.held), (32, 10));
     let warned = ended.warnings.iter().any(|text| text.contains(&code));
     assert!(warned, "{:?}", ended.warnings);
-    // For a run of its own it is an error, as ever.
+    // In a new run it is an error.
     request.id = None;
     assert!(world.run_for(&request).await.is_err());
 }
@@ -201,7 +202,7 @@ async fn r27_a_code_that_expires_between_two_invocations_ends_nothing_but_itself
 async fn r27_what_zivver_refused_or_nobody_answered_for_stays_approved() {
     let (world, report) = a_third_vanishes().await;
     let code = code(&report, Class::Suspend);
-    // The key is refused before anything is written: the run stops.
+    // The key is refused before anything is written, so the run stops.
     forget(&world);
     let zivver = world.sandbox.zivver.control();
     let refusal = FaultKind::Status {
@@ -237,7 +238,7 @@ async fn r27_what_zivver_accepted_and_did_not_keep_stays_approved() {
     assert_eq!(suspended(&world), (0..12).collect::<Vec<_>>());
 }
 
-/// Lets an approved suspend go to a Zivver whose answer is lost. Gives the code.
+/// An approved suspend whose answer is lost. Returns the code.
 async fn unanswered(kind: FaultKind) -> (World, String) {
     let world = company(10).await.again_with(&[("MAX_SUSPEND", "0")]).await;
     vanish(&world, 0..1);
@@ -293,7 +294,7 @@ async fn r27_strays_of_a_first_run_are_approved_like_anything_else() {
     let report = world.apply().await;
     assert_eq!(held(&report, Class::Stray), [at("p990"), at("p991")]);
     assert_eq!(suspended(&world), [0; 0]);
-    // One is a supplier after all, and gets a mailbox.
+    // One of them gets a mailbox, so it is not a leaver.
     world.sandbox.exchange.with_state(|tenant| {
         tenant.mailboxes.push(Mailbox::user(&at("p991")));
     });
@@ -317,7 +318,7 @@ async fn r27_a_tenant_whose_object_ids_all_changed_is_held_and_approved() {
     let report = world.apply().await;
     assert_eq!(write_count(&world), 0, "{}", shown(&report));
     assert_eq!(held(&report, Class::Identity).len(), 20);
-    // One of them is another person, whose mailbox is made anew meanwhile: that is another change.
+    // One of them is another person, whose mailbox is created again in the meantime. That is another change.
     world.sandbox.exchange.with_state(|tenant| {
         tenant.mailbox_mut(&at("p003")).unwrap().edoid = id("somebody else");
     });
@@ -344,7 +345,7 @@ async fn r27_what_was_made_and_undone_is_approved_again_with_the_code_that_shows
         .sandbox
         .zivver
         .with_state(|organisation| organisation.user_mut(&at("p000")).unwrap().active = true);
-    // A list may lag for a minute: what it shows is no evidence that the change was undone.
+    // A list may lag for a minute, so what it shows does not prove that the change was undone.
     let soon = world.preview().await;
     assert_eq!(held(&soon, Class::Suspend), [at("p000")]);
     world.approve(&[&code]).await;

@@ -1,4 +1,4 @@
-//! Words in which the tests of rules are written: small worlds, and short ways to show what became of them.
+//! Helpers for the tests of rules: small worlds, and short texts that show the result.
 
 use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
@@ -21,7 +21,7 @@ use crate::world::World;
 
 pub(super) const DOMAIN: &str = "corp.example";
 
-/// `ann` is `ann@corp.example`; what has an `@` stays.
+/// `ann` becomes `ann@corp.example`. A text with an `@` stays as it is.
 pub(super) fn at(local: &str) -> String {
     if local.contains('@') {
         local.to_owned()
@@ -50,7 +50,7 @@ pub(super) fn organisation() -> Organisation {
     Organisation::new([DOMAIN])
 }
 
-/// The account that a person's mailbox leads to, tied to it.
+/// The account of a person, tied to the mailbox.
 pub(super) fn account(local: &str) -> User {
     User::new(&at(local), local)
         .key(&id(local))
@@ -62,19 +62,19 @@ pub(super) fn desk(local: &str) -> Group {
     Group::new(&at(local), local).external_account_id(&id(local))
 }
 
-/// Accounts in step with [`people`] of these names.
+/// Accounts that are in sync with [`people`] of these names.
 pub(super) fn accounts(names: &[&str]) -> Organisation {
     names.iter().fold(organisation(), |organisation, name| {
         organisation.with_user(account(name))
     })
 }
 
-/// What the organisation claims, written without its domain.
+/// Removes the domain of the organisation.
 pub(super) fn short(text: &str) -> String {
     text.replace("@corp.example", "@")
 }
 
-/// What an operator sees of a run: outcome, actions with what became of them, what is held, who was left alone.
+/// The report of a run in short: outcome, actions with their outcomes, what is held, who was left alone.
 pub(super) fn shown(report: &Report) -> String {
     let mut lines = vec![format!(
         "{:?}{}",
@@ -127,7 +127,7 @@ pub(super) fn shown(report: &Report) -> String {
     short(&lines.join("\n"))
 }
 
-/// Ids of Zivver by the address that they stand for.
+/// Ids of Zivver with their addresses.
 fn labels(world: &World) -> BTreeMap<String, String> {
     let state = world.sandbox.zivver.state();
     let users = state
@@ -141,7 +141,7 @@ fn labels(world: &World) -> BTreeMap<String, String> {
     users.chain(groups).collect()
 }
 
-/// The object ids of mailboxes by their names.
+/// Object ids with the names of their mailboxes.
 fn owners(world: &World) -> BTreeMap<String, String> {
     world.sandbox.exchange.read(|tenant| {
         tenant
@@ -156,7 +156,7 @@ fn owners(world: &World) -> BTreeMap<String, String> {
     })
 }
 
-/// Every request at Zivver that is no GET, in order: method, account, body without `schemas`, status.
+/// Every request to Zivver other than GET, in order: method, account, body without `schemas`, status.
 pub(super) fn writes(world: &World) -> Vec<String> {
     let labels = labels(world);
     let owners = owners(world);
@@ -194,13 +194,13 @@ pub(super) fn writes(world: &World) -> Vec<String> {
     shown.collect()
 }
 
-/// Number of writes that Zivver got.
+/// The number of writes that Zivver received.
 pub(super) fn write_count(world: &World) -> usize {
     let journal = world.sandbox.zivver.control().journal();
     journal.iter().filter(|entry| entry.method != "GET").count()
 }
 
-/// The whole of Zivver, hidden key included; one line for each account, by address.
+/// The whole content of Zivver including hidden keys, one line for each account, by address.
 pub(super) fn zivver(world: &World) -> String {
     let labels = labels(world);
     let owners = owners(world);
@@ -270,13 +270,13 @@ pub(super) fn group(world: &World, local: &str) -> Group {
         .clone()
 }
 
-/// A new process with a new token: those of the bench live for a day.
+/// A new process with a new token, since those of the sandbox are valid for a day.
 pub(super) async fn renew_token(world: World) -> World {
     let token = world.sandbox.exchange.identity().mint();
     world.again_with(&[("ACCESS_TOKEN", &token)]).await
 }
 
-/// A lock for tests that wait until it is over, and how long that takes.
+/// A lock for tests that wait for its end, and how long that takes.
 pub(super) fn short_lease() -> (Lease, Duration) {
     let lease = Lease {
         margin: Duration::from_millis(100),
@@ -285,13 +285,12 @@ pub(super) fn short_lease() -> (Lease, Duration) {
     (lease, lease.length + 2 * lease.margin)
 }
 
-/// Lets a run go on until Zivver got so many writes, and kills it then. Storage, which says when its lock is over, has the
-/// clock of the machine.
+/// Kills a run after Zivver received this number of writes. The storage uses the real clock for the end of the lock.
 pub(super) async fn killed_after(world: World, writes: usize) -> World {
     killed_after_approving(world, writes, &[]).await
 }
 
-/// The same of a run that was started with these codes.
+/// The same for a run that was started with these codes.
 pub(super) async fn killed_after_approving(world: World, writes: usize, codes: &[&str]) -> World {
     let (lease, over) = short_lease();
     let world = world.again(&[], Some(lease)).await;
@@ -311,13 +310,13 @@ pub(super) async fn killed_after_approving(world: World, writes: usize, codes: &
     world.again_with(&[]).await
 }
 
-/// Forgets what was asked so far, on both sides.
+/// Clears the journals of both services.
 pub(super) fn forget(world: &World) {
     world.sandbox.zivver.control().clear_journal();
     world.sandbox.exchange.control().clear_journal();
 }
 
-/// Every run after this one finds nothing to write.
+/// Asserts that nothing is left to do.
 #[track_caller]
 pub(super) fn assert_converged(report: &Report) {
     assert_eq!(report.error, None);
@@ -347,7 +346,7 @@ pub(super) fn readdress(tenant: &mut Tenant, from: &str, to: &str, keeps: bool) 
     }
 }
 
-/// The apply after a preview knows more of where a change comes from (R44).
+/// The apply after a preview knows more about the origin of a change (R44).
 pub(super) fn without_origins(action: &Action) -> Action {
     let mut action = action.clone();
     for change in &mut action.changes {

@@ -1,4 +1,4 @@
-//! R34: a run that is longer than one invocation may be.
+//! R34: a run that takes longer than one invocation.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use cloud_sync::{
 use super::bench::*;
 use crate::world::World;
 
-/// Goes on until the run has ended, as the queue does; the reports of all invocations.
+/// Continues the run to its end, like the queue. Returns the reports of all invocations.
 async fn over_invocations(world: &World, budget: Duration) -> Vec<Report> {
     let mut request = RunRequest::new(Mode::Apply, Trigger::Timer);
     request.time_budget = Some(budget);

@@ -1,4 +1,4 @@
-//! R19-R25: what changes, and in which requests.
+//! R19-R25: which changes are made, in which requests.
 
 use cloud_sync::{
     domain::mode::Mode,
@@ -65,7 +65,7 @@ async fn r19_create_update_suspend_resume_empty() {
     assert_stable(&world).await;
 }
 
-/// A run over somebody without mailbox who was matched before if `matched`.
+/// A run with an account without mailbox, which was matched before if `matched`.
 async fn absent(
     matched: bool,
     contact: Option<Contact>,
@@ -136,7 +136,7 @@ async fn r19_a_recipient_of_any_kind_protects() {
             let contact = Contact::of_kind(kind, &at("leaver"));
             let (world, report) = absent(matched, Some(contact), None).await;
             assert_eq!(writes(&world), [""; 0], "{kind}");
-            // One that no object id ties to the account may be another person.
+            // A recipient that no object id ties to the account may be another person.
             let code = if matched {
                 "RecipientExists"
             } else {
@@ -147,7 +147,7 @@ async fn r19_a_recipient_of_any_kind_protects() {
             assert_eq!(report.held, []);
         }
     }
-    // Known by its object id alone, under another address.
+    // Found only by its object id, under another address.
     let mut contact = Contact::of_kind("MailUser", &at("elsewhere"));
     contact.edoid = id("leaver");
     let (world, report) = absent(true, Some(contact), None).await;
@@ -190,7 +190,7 @@ async fn r19_an_absent_functional_account_is_emptied() {
     assert_converged(&report);
     insta::assert_snapshot!(writes(&world).join("\n"), @r"PATCH Groups desk@ {Operations:[{op:remove,path:members}]} 200");
     assert_eq!(group(&world, "desk").aliases, [at("desk.alias")]);
-    // A PATCH has the media type that Zivver wants.
+    // A PATCH has the media type that Zivver requires.
     let journal = world.sandbox.zivver.control().journal();
     let patch = journal
         .iter()
@@ -301,7 +301,7 @@ async fn r22_members_that_are_no_users_of_ours() {
     let world = World::still(tenant, organisation).await;
     let report = world.apply().await;
     assert_converged(&report);
-    // Other groups go back, the own id and ids in neither list do not; nobody empties `own`.
+    // Other groups are sent back; the account's own id and ids in no list are not. `own` is not emptied.
     insta::assert_snapshot!(writes(&world).join("\n"), @r"PUT Groups desk@ {members:[{value:ann@},{value:ben@},{value:other@elsewhere.example},{value:own@}]} 200");
     assert_stable(&world).await;
 }
@@ -310,7 +310,7 @@ async fn r22_members_that_are_no_users_of_ours() {
 async fn r22_an_addition_that_changed_nothing_waits_a_day_or_for_a_person() {
     let tenant = people(&["ann", "ben"]).full_access(&at("ann"), &at("ben"));
     let world = World::still(tenant, accounts(&["ann", "ben"])).await;
-    // Accepted, and not kept.
+    // Accepted, but not stored.
     world.sandbox.zivver.control().inject(
         Fault::always(FaultKind::Status {
             status: 200,
@@ -375,7 +375,7 @@ async fn r22_a_suspend_that_changed_nothing_is_sent_in_every_run() {
     assert_converged(&report);
     assert_eq!(notes(&report, "ann"), [""; 0]);
     assert!(!user(&world, "ann").active);
-    // Made active by hand: nothing of before keeps it so.
+    // Made active by hand. The earlier state does not prevent another suspend.
     world.sandbox.zivver.with_state(|organisation| {
         organisation.user_mut(&at("ann")).unwrap().active = true;
     });
@@ -545,7 +545,7 @@ async fn r24_a_user_mailbox_without_object_id_is_reported() {
     let report = world.apply().await;
     assert_eq!(notes(&report, "ann"), ["NoObjectId"]);
     assert_eq!(notes(&report, "ben"), ["NoKey"]);
-    // The name needs no extension, so it goes; the key stays.
+    // The name needs no extension, so it is written. The key stays.
     insta::assert_snapshot!(writes(&world).join("\n"), @r"PUT Users ben@ {name:{formatted:New}} 200");
     assert_eq!(user(&world, "ben").sso_account_key.as_deref(), Some("kept"));
 }

@@ -1,4 +1,4 @@
-//! A company of which a third vanishes.
+//! A company of which a third disappears.
 
 use cloud_sync::{
     domain::{guard::Class, report::Report},
@@ -8,7 +8,7 @@ use cloud_sync::{
 use super::bench::*;
 use crate::world::World;
 
-/// So many people in step with their accounts.
+/// This number of people, in sync with their accounts.
 pub(super) async fn company(people_count: usize) -> World {
     let names = names(people_count);
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -53,7 +53,7 @@ pub(super) fn code(report: &Report, class: Class) -> &str {
     &set.code
 }
 
-/// 40 people of whom 12 vanish, one is renamed and one is new.
+/// 40 people, of whom 12 disappear, one is renamed and one is new.
 pub(super) async fn a_third_vanishes() -> (World, Report) {
     let world = company(40).await;
     vanish(&world, 0..12);

@@ -1,4 +1,4 @@
-//! R8-R12: who may read whose mail.
+//! R8-R12: who may open which mailbox.
 
 use cloud_sync::sandbox::{
     control::{Fault, FaultKind},
@@ -9,7 +9,7 @@ use cloud_sync::sandbox::{
 use super::bench::*;
 use crate::world::World;
 
-/// The desk with this change of its permissions, in step with Zivver where ann alone is a member.
+/// The desk with changed permissions. In Zivver ann alone is a member.
 async fn desk_world(change: impl FnOnce(Tenant) -> Tenant) -> World {
     let tenant = people(&["ann", "ben", "cas"]).shared(&at("desk"));
     World::still(change(tenant), desk_of_ann()).await
@@ -188,7 +188,7 @@ async fn r09_trustees_by_everything_that_identifies_them() {
                     .with_upn("Ann.Upn@corp.onmicrosoft.example")
                     .with_alias_address(&at("ann.alias")),
             )
-            // Exchange would find it by alias or by display name; nobody may.
+            // Exchange would find it by alias or by display name, which must not count.
             .mailbox(Mailbox {
                 alias: "onlyalias".into(),
                 ..Mailbox::user(&at("ben")).with_display_name("Only Display")
@@ -287,7 +287,7 @@ async fn r10_security_groups_to_any_depth_and_nothing_else() {
     let tenant = tenant
         .security_group("A", &[&at("ann"), "B"])
         .security_group("B", &["C", &at("ben")])
-        // A cycle, and a list within: no right through it.
+        // A cycle, and a list inside, which gives no right.
         .security_group("C", &["A", &at("cas"), "List", "Crew", "Dyn"])
         .distribution_group("List", &[&at("dan")])
         .group_of_kind(GroupKind::GroupMailbox, "Crew", &[&at("eve")])
@@ -323,7 +323,7 @@ async fn r10_security_groups_to_any_depth_and_nothing_else() {
     assert_stable(&world).await;
 }
 
-/// Whoever nests groups beyond all sense changes nobody's delegates by it.
+/// Groups that are nested beyond the limit change no delegates.
 #[tokio::test(start_paused = true)]
 async fn r11_groups_nested_beyond_the_limit_are_unknown() {
     let mut tenant = people(&["ann", "ben"]);
@@ -409,7 +409,7 @@ async fn unknown(fault: Fault) {
     let report = world.apply().await;
     assert_converged(&report);
     assert_eq!(members(&world, "desk"), ["ann@"], "{fault:?}");
-    // Its other attributes are synchronised; the delegates go along with the extension (R11).
+    // Its other attributes are synchronised. The delegates are sent unchanged with the extension (R11).
     assert_eq!(group(&world, "desk").display_name, "New name");
     let cas = user(&world, "cas");
     assert_eq!(cas.aliases, [at("cas.alias")]);
@@ -573,7 +573,7 @@ async fn r12_who_may_be_a_delegate() {
         members(&world, "desk"),
         ["ann@", "filtered@", "fresh@", "off@"]
     );
-    // Inactive when nobody is left after pruning.
+    // Inactive if no delegate is left after pruning.
     assert_eq!(members(&world, "lonely"), [""; 0]);
     insta::assert_snapshot!(shown(&report), @r"
     InSync, converged
@@ -649,7 +649,7 @@ async fn r12_a_delegation_among_people() {
     });
     let world = World::still(tenant, organisation).await;
     assert_converged(&world.apply().await);
-    // R13: what is outside the claimed domains goes along.
+    // R13: what is outside the claimed domains is sent unchanged.
     insta::assert_snapshot!(writes(&world).join("\n"), @r"PUT Users ann@ {zivver:{ExternalAccountId:id of ann@,SsoAccountKey:id of ann@,aliases:[ann@elsewhere.example],delegates:[ben@,cas@,partner@elsewhere.example]}} 200");
     assert_stable(&world).await;
 }

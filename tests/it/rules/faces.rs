@@ -1,4 +1,4 @@
-//! What each face of the program says of a run: the texts that claim that all is well, and by whom they are shown.
+//! The claims of all outputs about a run: the sentences that say that all is well, and the outputs that show them.
 
 use std::collections::BTreeMap;
 
@@ -19,11 +19,11 @@ use serde_json::Value;
 
 use crate::world::World;
 
-/// What a face claims, at most.
+/// The strongest claim of an output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Claim {
     Nothing,
-    /// All is well, apart from what is held or named.
+    /// All is well, except for what is held or named.
     But,
     /// Nothing is wrong.
     AllIsWell,
@@ -33,7 +33,7 @@ fn claim(is: bool, claim: Claim) -> Claim {
     if is { claim } else { Claim::Nothing }
 }
 
-/// What a text claims by the sentences of [`AllClear`].
+/// The claim of a text, found by the sentences of [`AllClear`].
 pub(super) fn claim_of(text: &str) -> Claim {
     let text = text.to_lowercase().replace("not converged", "");
     let claims = AllClear::ALL.into_iter().map(|sentence| {
@@ -59,7 +59,7 @@ pub(super) fn claim_of(text: &str) -> Claim {
     claims.max().unwrap_or(Claim::Nothing)
 }
 
-/// The columns of its header are names, and claim nothing.
+/// The columns of its header are names, not claims.
 fn claim_of_csv(csv: &str) -> Claim {
     let is_denial = |line: &&str| line.contains("\"converged\"") && !line.contains("\"yes\"");
     let lines: Vec<&str> = csv.lines().filter(|line| !is_denial(line)).collect();
@@ -67,7 +67,7 @@ fn claim_of_csv(csv: &str) -> Claim {
 }
 
 fn claim_of_json(report: &Value) -> Claim {
-    // Of an undo it says that the changes are taken back.
+    // For an undo it says that the changes are taken back.
     let is_undo = report.get("undoes").is_some();
     let converged = claim(report["converged"] == true && !is_undo, Claim::But);
     let in_sync = claim(report["outcome"] == "in_sync", Claim::AllIsWell);
@@ -80,7 +80,7 @@ fn claim_of_status(status: Option<Status>, is_undo: bool) -> Claim {
     claim(status == Some(Status::InSync) && !is_undo, Claim::AllIsWell)
 }
 
-/// What every face of a report claims.
+/// The claims of all outputs of a report.
 pub(super) fn of_report(report: &Report) -> Vec<(String, Claim)> {
     let json = serde_json::to_value(report).unwrap();
     let status = Status::of(report);
@@ -101,13 +101,13 @@ pub(super) fn of_report(report: &Report) -> Vec<(String, Claim)> {
     faces.map(|(face, claim)| (face.to_owned(), claim)).into()
 }
 
-/// The part of a page or table that tells of the newest run.
+/// The part of a page or table about the newest run.
 fn newest_row(text: &str, start: &str, end: &str) -> String {
     let (_, rows) = text.split_once(start).unwrap_or_default();
     rows.split(end).next().unwrap_or_default().to_owned()
 }
 
-/// The app and what was last told by webhook.
+/// The app, and what was last sent by webhook.
 pub(super) struct Faces {
     app: App,
     told: Notified,
@@ -153,7 +153,7 @@ impl Faces {
         })
     }
 
-    /// What is claimed by every face that tells of the newest run.
+    /// The claims of all outputs about the newest run.
     pub(super) async fn of_newest(
         &mut self,
         world: &World,
@@ -185,14 +185,14 @@ impl Faces {
         faces
     }
 
-    /// What comes before its history, and the history.
+    /// The part of the dashboard before its history, and the history.
     async fn dashboard(&self) -> (String, String) {
         let page = self.get("", "html").await.1;
         let (now, history) = page.split_once("<h2>History</h2>").unwrap();
         (now.to_owned(), history.to_owned())
     }
 
-    /// What is claimed of how things stand.
+    /// The claims about the state of the app.
     pub(super) async fn of_standing(&self) -> Vec<(String, Claim)> {
         let (now, _) = self.dashboard().await;
         let mut faces = vec![("the dashboard".to_owned(), claim_of(&now))];
@@ -203,7 +203,7 @@ impl Faces {
         faces
     }
 
-    /// What is claimed of one account.
+    /// The claims about one account.
     pub(super) async fn of_account(&self, world: &World, address: &str) -> Vec<(String, Claim)> {
         let parsed = SmtpAddress::parse(address).unwrap();
         let Ok(explained) = Box::pin(world.engine.explain(&parsed)).await else {
@@ -226,7 +226,7 @@ impl Faces {
     }
 }
 
-/// What nobody says in other words than those of [`AllClear`].
+/// Words that only the sentences of [`AllClear`] may contain.
 const CLAIMS: [&str; 9] = [
     "in sync",
     "converged",
@@ -239,7 +239,7 @@ const CLAIMS: [&str; 9] = [
     "up to date",
 ];
 
-/// Literals that have such words and claim nothing of a run.
+/// Literals that contain such words and make no claim about a run.
 const HARMLESS: [&str; 4] = [
     "Exit codes: 0 in sync",
     "\"not converged\"",
@@ -269,7 +269,7 @@ fn no_face_has_words_of_its_own_for_an_all_clear() {
             let product = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
             let lines = product.lines().filter(|line| {
                 let code = line.split("//").next().unwrap();
-                // A line without code is a part of a literal.
+                // A line without code is part of a literal.
                 let has_literal = code.contains('"') || !code.contains([';', '(', '{', '=', ',']);
                 let low = code.to_lowercase();
                 has_literal

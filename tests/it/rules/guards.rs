@@ -1,4 +1,4 @@
-//! R26-R28: limits, approval, and who may write at all.
+//! R26-R28: limits, approval, and which runs may write.
 
 use std::{sync::Arc, time::Duration};
 
@@ -150,7 +150,7 @@ fn status(status: u16, body: &str) -> FaultKind {
     }
 }
 
-/// So many people in step with their accounts, of whom the first so many are disabled then.
+/// This number of people in sync with their accounts, of whom the first are then disabled.
 async fn leaving(people_count: usize, leavers: usize) -> World {
     let names = crowd(people_count);
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -202,7 +202,7 @@ async fn r26_a_suspend_that_failed_and_was_made_all_the_same_counts() {
         }
     });
     let report = world.apply().await;
-    // With the first one that would be 4 of 7: more than half.
+    // With the first one that would be 4 of 7, more than half.
     assert_eq!(
         (report.counts.held, inactive(&world)),
         (3, 1),
@@ -249,7 +249,7 @@ async fn r25_the_run_after_one_that_stopped_suspends_first() {
     assert!(writes[0].contains("active:false"), "{writes:#?}");
 }
 
-/// Three of forty leave, where three may; the run that suspends them is killed when Zivver has done it. Then more leave.
+/// Three of forty leave, and three may. The run that suspends them is killed after Zivver has done it. Then more leave.
 async fn killed_in_its_suspends() -> World {
     let world = leaving(40, 3).await;
     let zivver = world.sandbox.zivver.control();
@@ -363,7 +363,7 @@ async fn r26_what_was_done_counts_though_it_could_not_be_remembered() {
 
 #[tokio::test(start_paused = true)]
 async fn r26_a_run_that_its_deadline_cuts_off_exceeds_no_limit() {
-    // 44 of 100 leave; 44 may. Cut off after 32; then one more leaves.
+    // 44 of 100 leave, and 44 may. The run is cut off after 32. Then one more leaves.
     let world = leaving(100, 44).await;
     let mut world = world.again_with(&[("MAX_SUSPEND", "44")]).await;
     let zivver = world.sandbox.zivver.control();
@@ -403,7 +403,7 @@ async fn r36_a_suspend_that_zivver_ignored_differs_though_its_limit_is_used_up()
     let report = world.apply().await;
     assert_eq!(report.converged, Some(false), "{}", shown(&report));
     assert_eq!(report.differences.len(), 3);
-    // It is sent again (R22): what took nothing away has used up nothing.
+    // It is sent again (R22). A change that took nothing away does not count in the limit.
     forget(&world);
     let again = world.apply().await;
     assert_eq!(write_count(&world), 3, "{}", shown(&again));
@@ -413,7 +413,7 @@ async fn r36_a_suspend_that_zivver_ignored_differs_though_its_limit_is_used_up()
 
 #[tokio::test(start_paused = true)]
 async fn r26_changes_are_held_not_actions() {
-    // Too many removed aliases; names and added aliases of the same accounts go.
+    // Too many removed aliases. Names and added aliases of the same accounts are written.
     let world = crowded(&[("MAX_ALIAS_REMOVALS", "2")], |number, mailbox| {
         if number < 3 {
             mailbox
@@ -537,7 +537,7 @@ async fn r02_an_approval_of_something_else_does_not_make_a_shrunken_source_the_r
     );
     world.approve(&[&code(&night, Class::Suspend)]).await;
     assert_eq!(inactive(&world), 6);
-    // Now it is.
+    // Now it is allowed.
     world
         .sandbox
         .exchange
@@ -578,14 +578,14 @@ async fn r27_a_code_stands_for_its_changes_and_each_is_done_once() {
     })
     .await;
     let code = world.apply().await.held[0].code.clone();
-    // Meanwhile one more is disabled: it was not approved.
+    // In the meantime one more is disabled, who was not approved.
     world.sandbox.exchange.with_state(|tenant| {
         tenant.mailboxes[2].account_disabled = Some(true);
     });
     let report = world.approve(&[&code]).await;
     assert_eq!(report.counts.held, 1, "{}", shown(&report));
     assert!(!user(&world, "p00").active && user(&world, "p02").active);
-    // Somebody resumed the account by hand: the code is spent for it.
+    // The account was resumed by hand, and the code is used up for it.
     world
         .sandbox
         .zivver

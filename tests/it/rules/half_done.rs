@@ -1,4 +1,4 @@
-//! R34, R35, R37: a run that ends for good in the middle of actions: what it tells, and what takes it back.
+//! R34, R35, R37: a run that ends during actions: its report, and its undo.
 
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ fn has_swapped(world: &World) -> bool {
     user(world, "ann").name == "ben"
 }
 
-/// A swap of which the first step was made when a person stopped it.
+/// A swap that a person stopped after its first step.
 async fn stopped_in_a_swap() -> (World, Report) {
     let world = swapped("100%").await;
     let zivver = world.sandbox.zivver.control();
@@ -54,7 +54,7 @@ async fn stopped_in_a_swap() -> (World, Report) {
     (world, report)
 }
 
-/// A swap of which the first step was made when its process was killed.
+/// A swap whose process was killed after its first step.
 async fn killed_in_a_swap() -> World {
     let world = swapped("100%").await;
     let zivver = world.sandbox.zivver.control();
@@ -113,7 +113,7 @@ async fn r34_what_a_stopped_run_made_of_an_action_is_told_everywhere() {
         world.engine.report(&stored).await.unwrap().actions,
         report.actions
     );
-    // The rest is made by the next run.
+    // The next run does the rest.
     assert_converged(&world.apply().await);
     assert!(has_swapped(&world) && aside(&world) == 0);
 }
@@ -143,7 +143,7 @@ async fn r37_an_undo_gives_nobody_the_address_at_which_a_killed_run_left_them() 
     assert_eq!(undo.outcome, RunOutcome::Done, "{}", shown(&undo));
     assert_eq!(aside(&world), 0);
     assert!(!has_swapped(&world));
-    // The killed run is taken back with it, and the next one does not do it again.
+    // The killed run is undone too, and the next run does not repeat it.
     let again = undo_of(&world, &killed).await.unwrap();
     assert_eq!((again.actions, again.skipped), (Vec::new(), Vec::new()));
     let next = world.apply().await;

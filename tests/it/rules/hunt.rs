@@ -1,4 +1,4 @@
-//! What somebody would try who does not trust us.
+//! Cases that a sceptical reviewer would try.
 
 use cloud_sync::sandbox::{
     control::{ControlOptions, Fault, FaultKind},
@@ -29,7 +29,7 @@ async fn a_mailbox_converted_there_and_back() {
     assert_eq!(notes(&report, "conv"), ["KindMismatch"]);
     convert("UserMailbox");
     assert_stable(&world).await;
-    // Converted in Zivver, too: another account, another id.
+    // Also converted in Zivver: another account with another id.
     convert("SharedMailbox");
     world.sandbox.zivver.with_state(|organisation| {
         organisation
@@ -44,7 +44,7 @@ async fn a_mailbox_converted_there_and_back() {
 
 #[tokio::test(start_paused = true)]
 async fn the_primary_and_an_alias_change_places() {
-    // Exchange swaps them; by mapping, and without a tie.
+    // Exchange swaps them. Once tied by the mapping, once without a tie.
     for tied in [true, false] {
         let swapped = Mailbox::user(&at("short")).with_alias_address(&at("long"));
         let mut organisation = accounts(&["ben"]);
@@ -224,7 +224,7 @@ async fn every_switch_of_zivver_leads_to_the_same_end() {
         ends.push((end, state.groups.len()));
     }
     for (number, end) in ends.iter().enumerate() {
-        // Without ids an account is known by its address alone, so some changes wait for a person.
+        // Without ids an account is known only by its address, so some changes wait for a person.
         if number != 1 {
             assert_eq!(*end, ends[0], "switch {number}");
         }
@@ -300,7 +300,7 @@ async fn everything_at_once_goes_wrong_now_and_then() {
         assert_eq!(report.error, None);
         assert_converged(&world.apply().await);
         let shown = |world: &World| {
-            // Ids given by Zivver depend on the order of the creates.
+            // The ids that Zivver assigns depend on the order of the creates.
             zivver(world)
         };
         assert_eq!(shown(&world), shown(&calm), "seed {seed}");
@@ -350,7 +350,7 @@ async fn another_writer_changes_things_while_the_run_writes() {
     assert_eq!(user(&world, "dan").name, "dan");
 }
 
-/// What holds for every request of every run, whatever it is about.
+/// Properties of every request of every run.
 #[tokio::test(start_paused = true)]
 async fn every_write_is_well_formed() {
     const USER: &str = "urn:ietf:params:scim:schemas:zivver:0.1:User";
@@ -404,7 +404,7 @@ async fn every_write_is_well_formed() {
                 assert!(extension.get("aliases").is_some(), "{body}");
             }
         }
-        // Nobody who had a key has lost it.
+        // No account with a key has lost it.
         let after = world.sandbox.zivver.state();
         for user in &before.users {
             let now = after.users.iter().find(|it| it.id == user.id).unwrap();
@@ -524,7 +524,7 @@ async fn a_patch_without_content_in_its_answer_is_a_success() {
 
 #[tokio::test(start_paused = true)]
 async fn an_alias_of_one_becomes_the_address_of_a_new_mailbox() {
-    // Of a person, of a desk; both lose it in Exchange.
+    // One of a person and one of a desk. Both lose it in Exchange.
     let tenant = people(&["ann", "info", "sales"])
         .mailbox(Mailbox::shared(&at("desk")).opened_by(&at("ann")));
     let organisation = organisation().with_user(account("ann").alias(&at("info")));
@@ -682,7 +682,7 @@ async fn r1_r11_a_list_whose_first_page_looks_like_all_takes_nothing() {
                 assert_eq!(now.members, group.members, "{}", shown(&report));
             }
         }
-        // The whole list again, and one who is really gone: only of her Exchange says so.
+        // The complete list again, and one person who is really gone: Exchange answers "not found" only for her.
         world.sandbox.exchange.with_state(|tenant| {
             tenant.switches.page_rows_max = 1000;
             tenant.switches.link = Link::Good;
@@ -702,7 +702,7 @@ async fn r1_r11_a_list_whose_first_page_looks_like_all_takes_nothing() {
 #[tokio::test(start_paused = true)]
 async fn r35_whom_a_killed_run_created_and_who_is_renamed_since_is_renamed() {
     let mut organisation = accounts(&["ben"]);
-    // Only what we remember tells whose the account is.
+    // Only the memory shows who owns the account.
     organisation.switches.external_account_id_shown = false;
     let world = World::still(people(&["ann", "ben"]), organisation).await;
     let zivver = world.sandbox.zivver.control();

@@ -1,4 +1,4 @@
-//! R17, R19, R22: what becomes of the account and of the address of somebody who left.
+//! R17, R19, R22: what happens to the account and to the address of a person who left.
 
 use cloud_sync::{
     domain::{
@@ -17,7 +17,7 @@ use cloud_sync::{
 use super::bench::*;
 use crate::world::World;
 
-/// Four people in step, known by their object ids from a first run alone, and then a change of Exchange.
+/// Four people in sync, known by their object ids only from a first run, and then a change in Exchange.
 async fn after(change: impl FnOnce(&mut Tenant)) -> World {
     let names = ["ada", "bram", "cees", "dirk"];
     let organisation = names.iter().fold(organisation(), |organisation, name| {
@@ -37,7 +37,7 @@ fn taken_by_bram(tenant: &mut Tenant) {
     readdress(tenant, "bram", "ada", false);
 }
 
-/// Ada leaves, and somebody new gets her address.
+/// Ada leaves, and a new person gets her address.
 fn taken_by_a_namesake(tenant: &mut Tenant) {
     assert!(tenant.remove_mailbox(&at("ada")));
     tenant.mailboxes.push(Mailbox::user(&at("namesake")));
@@ -61,7 +61,7 @@ async fn r19_a_leaver_whose_address_a_colleague_gets_in_the_same_night_is_suspen
     let report = world.apply().await;
     assert_converged(&report);
     assert_eq!(report.outcome, RunOutcome::InSync, "{}", shown(&report));
-    // Both are the accounts that they were, and nobody has the account of the other.
+    // Both accounts still belong to the same people.
     let state = world.sandbox.zivver.state();
     let named = |name: &str| state.users.iter().find(|user| user.name == name).unwrap();
     assert_eq!(named("bram").user_name, at("ada"));
@@ -88,7 +88,7 @@ async fn r37_what_was_given_to_a_colleague_goes_back_and_is_not_done_again() {
     held Undone: suspend ada@ "active" -> "suspended"
     held Undone: rename bram@ "bram@" -> "ada@"
     "#);
-    // The same for the account at which a namesake waits.
+    // The same for the account at whose address a namesake waits.
     let world = after(taken_by_a_namesake).await;
     let report = world.apply().await;
     assert!(!user(&world, "ada").active);
@@ -203,7 +203,7 @@ async fn r19_who_cannot_be_asked_about_is_left_alone_and_named() {
         .find(|text| text.contains("cannot become"))
         .unwrap();
     assert!(blocked.contains("the account of \"ada\""), "{blocked}");
-    // The next night it is answered.
+    // The next night Exchange answers.
     world.sandbox.exchange.control().clear_faults();
     assert_converged(&world.apply().await);
     assert_eq!(user(&world, "ada").name, "bram");
@@ -220,7 +220,7 @@ async fn r16_r19_a_new_colleague_at_the_address_of_a_leaver_waits_and_the_leaver
     R16 IdentityChange: ada@
     "#);
     assert!(!user(&world, "ada").active);
-    // Re-hired: approved, the account is given back.
+    // Hired again. With the approval the account is given back.
     let report = world.apply().await;
     let code = report.held[0].code.clone();
     assert_converged(&world.approve(&[&code]).await);

@@ -1,4 +1,4 @@
-//! R3-R7: which mailboxes are understood, and who is protected.
+//! R3-R7: which mailboxes are understood, and which are protected.
 
 use cloud_sync::sandbox::{
     exchange::Mailbox,
@@ -181,7 +181,7 @@ async fn r06_a_contested_alias_stays_where_it_is() {
 
 #[tokio::test(start_paused = true)]
 async fn r07_protection_covers_every_tie() {
-    // The room was a person, whose account Zivver knows by id, by mapping, or by an alias.
+    // The room was a person before. Zivver knows the account by id, by mapping, or by an alias.
     let world = World::still(
         people(&["ann", "one", "two"]),
         accounts(&["ann", "one"]).with_user(User {

@@ -1,4 +1,4 @@
-//! R16-R18: an account is a person, not an address.
+//! R16-R18: an account belongs to a person, not to an address.
 
 use cloud_sync::domain::report::RunOutcome;
 use cloud_sync::sandbox::{
@@ -11,7 +11,7 @@ use crate::world::World;
 
 #[tokio::test(start_paused = true)]
 async fn r16_the_mapping_of_the_first_run_recognises_in_the_second() {
-    // Zivver has never heard of the object ids.
+    // Zivver does not have the object ids.
     let organisation = organisation().with_user(User::new(&at("ann"), "ann").alias(&at("a")));
     let tenant = tenant().mailbox(Mailbox::user(&at("ann")).with_alias_address(&at("a")));
     let world = World::still(tenant, organisation).await;
@@ -29,7 +29,7 @@ async fn r16_the_mapping_of_the_first_run_recognises_in_the_second() {
 
 #[tokio::test(start_paused = true)]
 async fn r16_the_stronger_claim_wins() {
-    // The mailbox ann has the id of the account at old; somebody else's account stands at its address.
+    // The mailbox ann has the id of the account at old, and the account of another person is at its address.
     let tenant = people(&["ann", "ben"]);
     let organisation = accounts(&["ben"])
         .with_user(User {
@@ -89,7 +89,7 @@ async fn r16_a_namesake_is_held_until_approved() {
     });
     let world = World::still(tenant, organisation).await;
     let report = world.apply().await;
-    // Neither renamed nor given to the other, and nobody's delegate meanwhile.
+    // Neither renamed nor given to the other person, and not a delegate in the meantime.
     insta::assert_snapshot!(shown(&report), @r#"
     NeedsAttention, converged
     Suspend ann@; Active -yes +no
@@ -109,7 +109,7 @@ async fn r16_a_namesake_is_held_until_approved() {
     PUT Groups desk@ {members:[{value:ann@},{value:ben@}]} 200
     ");
     assert_eq!(user(&world, "ann").sso_account_key, Some(id("ann")));
-    // With the tie in state the desk follows in the next run.
+    // With the tie in the memory, the desk follows in the next run.
     assert_converged(&world.apply().await);
     assert_stable(&world).await;
     assert_eq!(group(&world, "desk").members.len(), 2);
@@ -147,7 +147,7 @@ async fn r16_a_disabled_namesake_is_suspended_without_approval() {
 async fn r16_a_mapping_to_an_id_that_is_gone_is_void() {
     let world = World::still(people(&["ann", "ben"]), organisation()).await;
     assert_converged(&world.apply().await);
-    // Deleted by hand and made anew.
+    // Deleted by hand and created again.
     world.sandbox.zivver.with_state(|organisation| {
         organisation
             .users
@@ -161,7 +161,7 @@ async fn r16_a_mapping_to_an_id_that_is_gone_is_void() {
 
 #[tokio::test(start_paused = true)]
 async fn r17_a_rename_in_place_in_safe_steps() {
-    // The new address is an alias of the account, the old one is to be one.
+    // The new address is an alias of the account, and the old one is to become an alias.
     let tenant = tenant()
         .mailbox(
             Mailbox::user(&at("ann.new"))
@@ -317,7 +317,7 @@ async fn r17_chains_and_swaps_of_addresses() {
                     ..account(from)
                 });
             }
-            // Somebody who names all of them.
+            // A person whose delegates are all of them.
             for (_, to) in moves {
                 tenant.mailboxes[1] = tenant.mailboxes[1].clone().opened_by(&at(to));
             }

@@ -1,5 +1,5 @@
-//! The end state of made-up tenants, worked out a second time straight from the rules and without the program's own
-//! core, for everybody who is a clean case; the others must be as they were.
+//! The final state of generated tenants, computed a second time directly from the rules, without the program's own
+//! core. It covers every clear case; all other accounts must be unchanged.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use cloud_sync::sandbox::{
 use super::bench::*;
 use crate::world::World;
 
-/// What is expected of one user account.
+/// The expected values of one user account.
 #[derive(Debug, PartialEq, Eq, Clone)]
 struct Expected {
     active: bool,
@@ -79,8 +79,8 @@ impl Model {
         mailbox.account_disabled == Some(true)
     }
 
-    /// The account of a person, if there is no doubt whose it is (R16): tied to the mailbox, or at its address and tied
-    /// to nobody.
+    /// The account of a person, if the owner is certain (R16): tied to the mailbox, or at its address and without a
+    /// tie.
     fn account(&self, mailbox: &Mailbox) -> Option<&User> {
         let tied = |user: &&User| {
             user.external_account_id.as_deref().map(lower) == Some(lower(&mailbox.edoid))
@@ -96,7 +96,7 @@ impl Model {
             .or_else(|| self.organisation.users.iter().find(at_address))
     }
 
-    /// Whether something about the mailbox leaves it to a person: another kind, another's account, an old address.
+    /// Whether a person must decide about the mailbox: another kind, the account of another person, an old address.
     fn is_doubtful(&self, mailbox: &Mailbox) -> bool {
         let own = addresses(mailbox);
         let primary = lower(&mailbox.primary_smtp_address);
@@ -131,7 +131,7 @@ impl Model {
             .find(|group| lower(&group.name) == lower(name))
     }
 
-    /// R10, in places of the tenant; `None` is unknown (R11).
+    /// R10: the grantees, by position in the tenant. `None` means unknown (R11).
     fn grantees(&self, mailbox: &Mailbox) -> Option<BTreeSet<usize>> {
         let mut allowed = BTreeSet::new();
         let mut denied = BTreeSet::new();
@@ -208,7 +208,7 @@ impl Model {
             .collect()
     }
 
-    /// What a clean user mailbox leads to: its account, or `None` for no account.
+    /// The expected account of a clear user mailbox, or `None` for no account.
     #[expect(
         clippy::option_option,
         reason = "outside: a clean case; inside: an account"
@@ -254,7 +254,7 @@ impl Model {
                 delegates.insert(lower(&person.primary_smtp_address));
             }
         }
-        // Whoever is doubtful keeps the delegations that Zivver has.
+        // A doubtful person keeps the delegations that Zivver has.
         let kept = |address: &String| {
             self.tenant
                 .mailboxes
@@ -425,7 +425,7 @@ fn desks(model: &Model, state: &Organisation, seed: u64) {
     }
 }
 
-/// Nothing was deleted, and nobody was created whom Exchange does not know (R19).
+/// Nothing was deleted, and no account was created that Exchange does not know (R19).
 fn nobody_else(model: &Model, state: &Organisation) {
     for user in &model.organisation.users {
         let after = state.users.iter().find(|it| it.id == user.id).unwrap();

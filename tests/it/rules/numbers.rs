@@ -1,4 +1,4 @@
-//! R30, and how many requests a run makes: sizes that hurt when something is read twice, or not to its end.
+//! R30, and the number of requests of a run, with sizes at which reading twice or incompletely shows.
 
 use std::time::Duration;
 
@@ -103,7 +103,7 @@ async fn r30_somebody_elses_share_is_left_to_them() {
     let report = world.apply().await;
     assert_converged(&report);
     assert_eq!(world.sandbox.zivver.state().users.len(), 200);
-    // It is learnt, not run into again and again.
+    // The limit is learnt after the first refusals.
     assert!(
         world.sandbox.zivver.refused() < 60,
         "{}",
@@ -182,7 +182,7 @@ async fn r09_exchange_is_asked_for_nothing_twice_and_nothing_else() {
         .iter()
         .map(|(kind, count)| format!("{count} {kind}"))
         .collect();
-    // A room is not synchronised, so nobody asks who may open it.
+    // A room is not synchronised, so its permissions are not read.
     insta::assert_snapshot!(kinds.join("\n"), @r"
     1 Get-DistributionGroup
     2 Get-DistributionGroupMember

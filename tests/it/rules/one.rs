@@ -1,4 +1,4 @@
-//! R39, R40: one account.
+//! R39, R40: runs and explanations for one account.
 
 use std::time::Duration;
 
@@ -55,7 +55,7 @@ async fn r39_a_scoped_run_writes_only_to_the_named_accounts() {
 async fn r39_an_unknown_address_fails_the_run_before_anything_is_written() {
     let world = world().await;
     for mode in [Mode::Preview, Mode::Apply] {
-        // Bringing ann up to date is what the known half of the names asks for.
+        // A run for the known addresses alone would update ann.
         let report = world.scoped(mode, &[&at("ann"), &at("bem")]).await;
         assert_eq!(report.outcome, RunOutcome::Failed);
         assert_eq!(
@@ -123,7 +123,7 @@ async fn r39_a_delegate_outside_the_scope_is_left_out_and_removals_are_made() {
     insta::assert_snapshot!(writes(&world).join("\n"), @r"PUT Groups desk@ {members:[{value:ben@}]} 200");
     assert_eq!(notes(&report, "desk"), ["OutsideRun"]);
     assert_eq!(report.outcome, RunOutcome::ChangesPending);
-    // The full run brings in who was left out.
+    // The full run adds those who were left out.
     assert_converged(&world.apply().await);
     assert_eq!(group(&world, "desk").members.len(), 2);
 }
@@ -149,7 +149,7 @@ async fn r39_a_desk_whose_only_delegate_is_outside_the_scope_is_not_created() {
 async fn r39_a_scoped_run_moves_no_baseline_and_forgets_no_mapping() {
     let world = world().await;
     assert_converged(&world.scoped(Mode::Apply, &[&at("ann")]).await);
-    // ben is known by id though only ann was in scope.
+    // ben is known by id, although only ann was in scope.
     world.sandbox.zivver.with_state(|organisation| {
         for user in &mut organisation.users {
             user.external_account_id = None;
@@ -275,7 +275,7 @@ async fn r40_says_what_both_sides_say_and_which_rules_decided() {
 
 #[tokio::test(start_paused = true)]
 async fn r40_what_a_run_held_for_all_together_is_held_for_one() {
-    // Ten desks lose their only member: more than half of what is active, and each alone is not.
+    // Ten desks lose their only member. Together they are more than half of what is active, each alone is not.
     let mut organisation = accounts(&["ann"]);
     let ann = organisation.users[0].id.clone();
     let mut tenant = people(&["ann"]);

@@ -50,7 +50,7 @@ fn group(world: &World, local: &str) -> Group {
         .clone()
 }
 
-/// Ann and Ben open the desk; all is in step.
+/// Ann and Ben may open the desk; everything is in sync.
 async fn office(extra: &[(&str, &str)]) -> World {
     let mut tenant = people(&["ann", "ben", "cid", "dora"]);
     let desk_mailbox = Mailbox::shared(&at("desk"))
@@ -126,7 +126,7 @@ async fn r45_a_quick_run_forgets_nothing_that_a_full_one_holds() {
     assert_eq!(complete.held().count(), 1);
     assert_eq!(complete.figures().held_changes(), 1);
     assert!(!complete.is_outdated());
-    // The code is not used up by a quick run, and says why it does nothing there.
+    // A quick run does not use the code up, and says why it does nothing there.
     let request = RunRequest {
         approve: vec![code.clone()],
         ..quick(Mode::Apply)
@@ -145,7 +145,7 @@ async fn r45_a_quick_run_forgets_nothing_that_a_full_one_holds() {
     assert_eq!(members(&world, "desk"), 1);
 }
 
-/// R47: what is unknown ends no rejection.
+/// R47: an unknown value does not end a rejection.
 #[tokio::test(start_paused = true)]
 async fn r45_a_quick_run_ends_no_rejection() {
     let world = office(&[("MAX_DELEGATE_REMOVALS", "0")]).await;
@@ -169,7 +169,7 @@ async fn r45_a_quick_run_ends_no_rejection() {
     assert_eq!(records.rejections().await.unwrap().len(), 1);
 }
 
-/// A limit holds for quick runs, and what they hold is shown beside what the last full run left.
+/// A limit applies to quick runs too. What they hold is shown in addition to what the last full run held.
 #[tokio::test(start_paused = true)]
 async fn r45_a_quick_run_is_guarded_and_its_codes_serve() {
     let world = office(&[("MAX_SUSPEND", "1")]).await;
@@ -198,7 +198,7 @@ async fn r45_a_quick_run_is_guarded_and_its_codes_serve() {
     assert!(!user(&world, "cid").active && !user(&world, "dora").active);
 }
 
-/// R34: the rest of a quick run is quick, and so is what is kept of its request.
+/// R34: the rest of a quick run is quick, and its stored request is too.
 #[tokio::test(start_paused = true)]
 async fn r45_the_rest_of_a_quick_run_is_quick() {
     let names: Vec<String> = (0..80).map(|number| format!("p{number:03}")).collect();
@@ -242,7 +242,7 @@ async fn r45_the_rest_of_a_quick_run_is_quick() {
     assert_eq!(permission_reads(&report), 0);
 }
 
-/// Nothing changed among 20,000 mailboxes, at 40 ms for each answer.
+/// No changes among 20,000 mailboxes, at 40 ms for each answer.
 #[tokio::test(start_paused = true)]
 async fn r45_a_quick_run_of_20000_mailboxes_takes_30_requests_and_10_seconds() {
     const COUNT: usize = 20_000;

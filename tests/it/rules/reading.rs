@@ -1,4 +1,4 @@
-//! R1, R2: complete or not at all.
+//! R1, R2: both sides are read completely, or the run fails.
 
 use cloud_sync::{
     domain::report::{Report, RunOutcome},
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::bench::*;
 use crate::world::World;
 
-/// 25 people over several pages in step with Zivver but for one, and an absent account whose suspension would show.
+/// 25 people over several pages. All but one are in sync, and there is an absent account whose suspension would show.
 async fn world() -> World {
     let names: Vec<String> = (0..25).map(|number| format!("p{number}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -244,9 +244,9 @@ async fn r02_half_of_the_mailboxes_gone_holds_what_takes_away() {
     let report = world.apply().await;
     assert_eq!(report.counts.held, 16);
     assert!(report.held[0].reason.contains("R2"));
-    // What takes nothing away goes on.
+    // Changes that take nothing away are made.
     insta::assert_snapshot!(writes(&world).join("\n"), @r"PUT Users p0@ {name:{formatted:New name}} 200");
-    // The baseline has not moved: the next run holds the same.
+    // The baseline has not changed, so the next run holds the same.
     assert_eq!(world.apply().await.counts.held, 16);
     let code = report.held[0].code.clone();
     let approved = world.approve(&[&code]).await;
@@ -271,7 +271,7 @@ async fn r02_other_settings_hold_what_takes_away() {
     assert_eq!(writes(&world), [""; 0]);
 }
 
-/// Ann and Ben may open the desk; everybody is in step with Zivver.
+/// Ann and Ben may open the desk; everything is in sync with Zivver.
 async fn office() -> World {
     let tenant = people(&["ann", "ben", "cas"])
         .mailbox(Mailbox::user(&at("odd")).with_alias_address(&at("o")))
@@ -292,7 +292,7 @@ fn withdraw_all(tenant: &mut Tenant) {
     }
 }
 
-/// Makes the row of this account so.
+/// Changes the row of this account.
 fn make_odd(world: &World, local: &str, patch: &Value) {
     world.sandbox.zivver.with_state(|organisation| {
         let address = at(local);
@@ -376,7 +376,7 @@ async fn r01_whatever_is_odd_about_a_row_protects_what_is_tied_to_it() {
         forget(&world);
         world.apply().await;
         assert_eq!(writes(&world), [""; 0], "{told}");
-        // Nobody forgot whose account it is.
+        // The owner of the account is still known.
         world
             .sandbox
             .zivver
@@ -415,7 +415,7 @@ async fn r01_a_rejected_account_stays_a_member_and_a_delegate() {
     expected.sort();
     assert_eq!(members, expected, "{}", shown(&report));
     assert_eq!(user(&world, "ann").delegates, [at("odd")]);
-    // The others may go, and it is not emptied.
+    // The others may be removed, and it is not emptied.
     world.sandbox.exchange.with_state(withdraw_all);
     let report = world.apply().await;
     assert_eq!(group(&world, "desk").members, [odd], "{}", shown(&report));
@@ -465,7 +465,7 @@ async fn r01_too_many_odd_rows_are_no_list() {
     );
 }
 
-/// Zivver's lists show so many accounts each.
+/// Limits how many accounts each list of Zivver shows.
 fn lists_show(world: &World, most: Option<usize>) {
     world.sandbox.zivver.with_state(|organisation| {
         organisation.switches.lists_show_max = most;
@@ -476,7 +476,7 @@ fn lists_show(world: &World, most: Option<usize>) {
 async fn r02_lists_without_most_of_the_known_accounts_are_not_believed() {
     let names: Vec<String> = (0..30).map(|number| format!("p{number}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    // The first run has nothing to compare with: an empty organisation is what it is.
+    // The first run has nothing to compare with, so an empty organisation is accepted.
     let world = World::still(people(&names), organisation()).await;
     assert_converged(&world.apply().await);
     for most in [0, 14] {
@@ -504,7 +504,7 @@ async fn r02_accounts_that_were_deleted_on_purpose_are_forgotten_once_a_person_s
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let world = World::still(people(&names), accounts(&names)).await;
     assert_converged(&world.apply().await);
-    // One by one, over time: each run knows what the last one saw.
+    // One by one, over time: each run knows what the previous one saw.
     for at in 0..3 {
         world.sandbox.zivver.with_state(|organisation| {
             organisation

@@ -1,4 +1,4 @@
-//! R26, R28, R35: what later runs make of one that was killed, also where its lists lag or its documents are damaged.
+//! R26, R28, R35: how later runs handle a killed one, even if its lists lag or its documents are damaged.
 
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ pub(super) async fn office(extra: &[(&str, &str)]) -> (World, Arc<InMemory>) {
     (world, store)
 }
 
-/// Its only write has arrived, and its answer has not.
+/// Its only write has arrived, but not the answer.
 async fn killed(world: World) -> World {
     forget(&world);
     let zivver = world.sandbox.zivver.control();
@@ -83,7 +83,7 @@ async fn r27_a_damaged_approval_is_written_anew_and_ends_no_run() {
     let code = report.held[0].code.clone();
     let approval = names(&store, &code).await.pop().unwrap();
     damage(&store, &approval).await;
-    // A code that nobody can read any more is refused like one that nobody knows.
+    // A code that can no longer be read is refused like an unknown one.
     let mut request = RunRequest::new(Mode::Apply, Trigger::Http);
     request.approve = vec![code.clone()];
     assert!(world.run_for(&request).await.is_err());
@@ -208,7 +208,7 @@ async fn r26_a_removal_that_a_killed_run_did_not_make_is_made_though_the_member_
 #[tokio::test(start_paused = true)]
 async fn r19_whom_a_killed_run_created_and_who_has_left_since_is_suspended_by_the_next_run() {
     let mut organisation = accounts(&["ben"]);
-    // Only the journal tells whose the account is.
+    // Only the journal shows who owns the account.
     organisation.switches.external_account_id_shown = false;
     let world = World::still(people(&["ann", "ben"]), organisation).await;
     let zivver = world.sandbox.zivver.control();
@@ -252,7 +252,7 @@ fn put(kind: FaultKind) -> Fault {
     Fault::always(kind).method("PUT")
 }
 
-/// The two renames count, and no more.
+/// Exactly the two renames count.
 async fn assert_two_renames_count(world: &World) {
     assert_eq!(aside(world), 0);
     assert_eq!(user(world, "ben").name, "ann");
@@ -303,7 +303,7 @@ async fn r26_a_refused_rename_that_was_taken_back_does_not_count() {
         headers: Vec::new(),
         body: "no".into(),
     };
-    // Ben's is refused, and Ann's is taken back, or left at the intermediate address.
+    // Ben's rename is refused, and Ann's is taken back, or left at the intermediate address.
     for (fault, left_aside) in [
         (Fault::once(refused()).method("PUT").after(1), 0),
         (put(refused()).after(1), 1),

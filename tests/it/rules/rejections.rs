@@ -1,4 +1,4 @@
-//! R47 in the large: of a held set some changes are approved, some are rejected, and the rest stays held.
+//! R47 on a larger scale: of a held set some changes are approved, some are rejected, and the rest stays held.
 
 use cloud_sync::{
     domain::{
@@ -57,7 +57,7 @@ async fn r47_some_changes_of_a_set_are_approved_and_the_rest_stays_held() {
     assert_eq!(held(&approved, Class::Suspend).len(), 10);
     assert_eq!(approved.converged, Some(true));
     assert_eq!(approved.outcome, RunOutcome::NeedsAttention);
-    // The same code makes more of it, each change once, and nothing unasked.
+    // The same code approves more of it, each change once, and no other change is made.
     assert_eq!(held(&world.apply().await, Class::Suspend).len(), 10);
     approve_some(&world, code, &[3, 4]).await;
     assert_eq!(suspended(&world), [3, 4, 5]);
@@ -92,7 +92,7 @@ async fn r47_a_rejected_change_is_listed_and_not_made_and_no_reason_for_anything
     let night = world.apply().await;
     assert_eq!(rejected(&night), ["p000", "p001", "p002"]);
     assert_eq!(held(&night, Class::Suspend).len(), 9);
-    // The code of the whole set, which was shown before, releases what is not rejected, and with it what is.
+    // The code of the whole set, which was shown before, approves the other changes, and also the rejected one.
     let rest = night.held[0].code.clone();
     let approved = world.approve(&[&rest]).await;
     assert_eq!(suspended(&world), (3..12).collect::<Vec<_>>());
@@ -106,7 +106,7 @@ async fn r47_a_rejected_change_is_listed_and_not_made_and_no_reason_for_anything
         assert!(Run::from(&night).is_success(PerformSync::Always));
     }
     assert_eq!(suspended(&world), (3..12).collect::<Vec<_>>());
-    // Taken back, it is planned as before.
+    // After the rejection is taken back, it is planned as before.
     assert_eq!(decide(&world, code, &[1], true).await.unwrap(), 1);
     let night = world.apply().await;
     assert_eq!(rejected(&night), ["p000", "p002"]);

@@ -1,4 +1,4 @@
-//! R28 in the large: an apply that is restricted to the plan of a preview.
+//! R28 on a larger scale: an apply that is restricted to the plan of a preview.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ fn is_success(report: &Report) -> bool {
     Run::from(report).is_success(PerformSync::Always)
 }
 
-/// Two who are to be renamed by display name, and one who is new.
+/// Two people with a new display name, and one who is new.
 async fn reviewed() -> (World, Report) {
     let world = World::still(people(&["ann", "ben", "eve"]), accounts(&["ann", "ben"])).await;
     rename(&world, "ann", "Ann");
@@ -95,7 +95,7 @@ async fn r2_a_plan_that_leaves_something_out_does_not_lower_the_baseline() {
     assert_converged(&world.apply().await);
     rename(&world, "p9", "Nine");
     let plan = world.preview().await;
-    // Four of ten vanish after the review: a full run suspends them and takes six for the baseline.
+    // Four of ten disappear after the review. A full run suspends them and has six as the baseline.
     world.sandbox.exchange.with_state(|tenant| {
         for name in &names[..4] {
             tenant.remove_mailbox(&at(name));
@@ -104,7 +104,7 @@ async fn r2_a_plan_that_leaves_something_out_does_not_lower_the_baseline() {
     let report = applied(&world, &plan).await;
     assert_eq!(user(&world, "p9").name, "Nine", "{}", shown(&report));
     assert!(user(&world, "p0").active);
-    // Four of ten are left: less than half of what the baseline still says.
+    // Four of ten are left, less than half of the baseline.
     world.sandbox.exchange.with_state(|tenant| {
         for name in &names[4..6] {
             tenant.remove_mailbox(&at(name));

@@ -39,7 +39,7 @@ async fn r13_outside_the_claimed_domains_nothing_is_touched() {
     insta::assert_snapshot!(writes(&world).join("\n"), @r"PUT Users ben@ {zivver:{ExternalAccountId:id of ben@,SsoAccountKey:id of ben@,aliases:[ben2@,kept@elsewhere.example],delegates:[]}} 200");
     // A functional account with a member from outside is not emptied.
     assert_eq!(group(&world, "desk").members, [partner]);
-    // Nothing is renamed to an address outside.
+    // No account is renamed to an address outside.
     world.sandbox.exchange.with_state(|tenant| {
         let mailbox = tenant.mailbox_mut(&at("moves")).unwrap();
         mailbox.primary_smtp_address = "moves@elsewhere.example".into();
@@ -150,7 +150,7 @@ async fn r15_filtered_accounts_are_never_touched_on_either_side() {
     for user in &mut organisation.users {
         user.name = "Old name".into();
     }
-    // The alias does not make it a filtered account.
+    // The alias does not make the account a filtered one.
     organisation.users[4].aliases = vec![at("svc.alias")];
     let one = organisation.users[0].id.clone();
     organisation.add_group(Group {

@@ -29,7 +29,7 @@ pub(super) async fn stopped_after(world: &World, seconds: u64) -> Report {
     report.unwrap()
 }
 
-/// 140 people of whom 60 have left, within all limits.
+/// 140 people, of whom 60 have left, within all limits.
 async fn many_leave() -> World {
     let names: Vec<String> = (0..140).map(|number| format!("p{number:03}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -65,7 +65,7 @@ async fn r34_a_stopped_run_ends_what_is_in_flight_and_no_more() {
     assert!(!run.is_success(PerformSync::Always) && !run.saw_everybody());
     let health = world.engine.health().await.unwrap();
     assert_eq!(health.problems, [""; 0]);
-    // What it did is in the history, and the next run makes the rest.
+    // The history shows what it did, and the next run does the rest.
     zivver.set_latency(Duration::ZERO);
     let rest = world.apply().await;
     assert_converged(&rest);
@@ -97,7 +97,7 @@ async fn r34_a_queued_run_that_is_stopped_never_begins() {
     let records = world.engine.records().await.unwrap();
     let stopped = records.stop(&id, None).await.unwrap();
     assert_eq!(stopped.outcome, RunOutcome::Stopped);
-    // Its message comes all the same.
+    // Its message is delivered anyway.
     let request = RunRequest {
         id: Some(id.clone()),
         ..request

@@ -88,7 +88,7 @@ async fn r12_people_with_an_on_premises_mailbox_keep_what_exchange_grants_them()
 
 #[tokio::test(start_paused = true)]
 async fn r12_only_what_exchange_grants_is_kept() {
-    // Who is denied, and who has no grant, goes.
+    // A person with a Deny, and one without a grant, is removed.
     let mut tenant = hybrid().security_group("Crew", &[&at("h0"), "h1@partner.example"]);
     tenant.grant(&at("desk"), "h1@partner.example", |entry| entry.deny = true);
     tenant
@@ -204,7 +204,7 @@ async fn r4_addresses_that_were_not_read_change_no_alias() {
         let report = world.apply().await;
         assert_eq!(writes(&world), [""; 0], "{listed}");
         assert_eq!(notes(&report, "ann"), ["AliasesUnknown"], "{listed}");
-        // Read again, they count.
+        // After they are read again, they count.
         world.sandbox.exchange.with_state(|tenant| {
             tenant.mailbox_mut(&at("ann")).unwrap().overrides.clear();
         });
@@ -277,7 +277,7 @@ async fn r9_a_name_that_another_mailbox_shows_is_not_decided_here() {
             .filter(|entry| entry.body.contains("Get-Recipient"))
             .count()
     };
-    // This service knows one object of that name.
+    // This service knows one object with that name.
     assert_converged(&world.apply().await);
     assert_eq!(asked(&world), 1);
     assert_eq!(

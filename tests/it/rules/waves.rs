@@ -1,4 +1,4 @@
-//! R47: a go-live in waves.
+//! R47: go-live in waves.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use cloud_sync::{
 use super::{bench::*, company::*};
 use crate::world::World;
 
-/// 60 people who left, one with a new name, and nobody else with anything to do.
+/// 60 people who left, one with a new name, and no other changes.
 async fn many_leave() -> World {
     let names: Vec<String> = (0..140).map(|number| format!("p{number:03}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -62,7 +62,7 @@ async fn r47_waves_make_the_plan_one_after_the_other() {
     assert!(!Run::from(&names).is_success(PerformSync::Always));
     let first = world.run_for(&wave(&[], Some(50))).await.unwrap();
     assert_eq!((suspended(&world).len(), left(&first)), (50, 10));
-    // The last wave leaves nothing: it is a run like any other.
+    // The last wave leaves nothing, so it is like any other run.
     let rest = world.run_for(&wave(&[], Some(50))).await.unwrap();
     assert_converged(&rest);
     assert_eq!(rest.outcome, RunOutcome::InSync);

@@ -1,5 +1,5 @@
-//! The real client reads the simulated tenant: neither knows the other, so where they agree, both read the specification
-//! in the same way.
+//! The real client reads the simulated tenant. Neither uses code of the other, so if they agree, both interpret the
+//! specification in the same way.
 
 use std::collections::BTreeMap;
 

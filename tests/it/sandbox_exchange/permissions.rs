@@ -62,7 +62,7 @@ async fn c15_every_identity_is_a_key() {
 #[tokio::test]
 async fn c15_bad_keys_and_options_are_refused() {
     let bench = desk().await;
-    // The base64 of this address holds a plus sign.
+    // The base64 of this address contains a plus sign.
     let key = STANDARD.encode("receptions?>@corp.example");
     assert!(key.contains('+'), "{key}");
     let literal = bench

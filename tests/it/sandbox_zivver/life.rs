@@ -57,7 +57,7 @@ async fn the_limiter_takes_50_calls_in_10_seconds_and_then_says_so() {
 #[tokio::test]
 async fn a_token_bucket_refills_steadily() {
     let mut organisation = limited(LimiterKind::TokenBucket);
-    // So slow that the time which the test takes does not count.
+    // So slow that the time of the test itself does not count.
     organisation.limiter.window_millis = 50 * 3_600_000;
     let world = World::start(organisation).await;
     assert_eq!(accepted(&world, 52).await, 50);

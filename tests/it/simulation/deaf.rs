@@ -1,4 +1,4 @@
-//! Writes that Zivver accepts and does not store: nothing of them, all but one attribute, or something else.
+//! Writes that Zivver accepts and does not store: none of the values, all but one attribute, or another value.
 
 use axum::{
     body::{Body, Bytes, to_bytes},
@@ -13,13 +13,13 @@ use tower::ServiceExt as _;
 
 use super::{dice::Dice, network::Answered};
 
-/// What a garbled name ends with.
+/// The end of a garbled name.
 pub(super) const GARBLED: &str = " (stored)";
 
 #[derive(Debug, Clone)]
 pub(super) struct Deafness {
     pub(super) to: Deaf,
-    /// The answer shows what was asked for, and not what is stored.
+    /// The answer shows what was asked for, not what is stored.
     pub(super) lies: bool,
 }
 
@@ -49,7 +49,7 @@ impl Deafness {
     }
 }
 
-/// Lets the service act, and takes back what it is deaf to.
+/// Lets the service act, and reverts what it must not store.
 pub(super) fn act(
     zivver: &Simulator,
     deafness: &Deafness,
@@ -123,7 +123,7 @@ fn take_back(organisation: &mut Organisation, before: &Organisation, to: Deaf) {
     }
 }
 
-/// What is stored, as the service shows it; not a call that counts.
+/// The stored resource as the service returns it, without counting as a call.
 fn shown(zivver: &Simulator, path: &str) -> Bytes {
     let limiter = zivver.with_state(|organisation| {
         std::mem::replace(&mut organisation.limiter, LimiterConfig::off())

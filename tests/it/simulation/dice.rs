@@ -1,4 +1,4 @@
-//! Seeded choices. Each purpose has its own sequence, so that a draw more for one does not change the others.
+//! Seeded choices. Each purpose has a separate sequence, so that an additional draw for one does not change the others.
 
 #[derive(Debug, Clone)]
 pub(super) struct Dice(u64);
@@ -21,7 +21,7 @@ impl Dice {
         value ^ (value >> 31)
     }
 
-    /// Less than `end`, which may not be 0.
+    /// Less than `end`, which must not be 0.
     pub(super) fn below(&mut self, end: u64) -> u64 {
         self.next() % end
     }

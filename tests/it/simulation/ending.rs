@@ -1,5 +1,5 @@
-//! What a simulation must come to: whoever the last report does not mention has exactly the account that the directory asks
-//! for.
+//! The required result of a simulation: every person whom the last report does not mention has exactly the account that
+//! the directory asks for.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ use super::{
 pub(super) struct Ending {
     pub(super) wrong: Vec<String>,
     pub(super) checked: u64,
-    /// Held, noted, or of an owner whom nobody can tell.
+    /// Held, noted, or with an owner who is not certain.
     pub(super) excused: u64,
 }
 
@@ -33,7 +33,7 @@ impl Ending {
         let changes = report.held.iter().flat_map(|held| &held.changes);
         let held = changes.flat_map(|it| [lower(it.address.as_str()), lower(&it.after)]);
         let failed = report.failed.iter().map(|it| lower(it.address.as_str()));
-        // Alias evidence names the account that waits for an answer with it (R17).
+        // Alias evidence also names the account that waits for an answer (R17).
         let evidence = report
             .skipped
             .iter()
@@ -109,7 +109,7 @@ impl Judge<'_> {
         match group {
             None if self.wanted(fact).is_empty() || self.delegates_are_mentioned(fact) => None,
             None => Some(format!("{who} has no functional account")),
-            // R22: while it is to be inactive, only that counts.
+            // R22: of an account that is to be inactive only the status counts.
             Some(group) if self.wanted(fact).is_empty() => self.delegates(fact, &members(group)),
             Some(group) => self.content(fact, &group.display_name, &group.aliases, &members(group)),
         }
@@ -123,7 +123,7 @@ impl Judge<'_> {
         delegates: &BTreeSet<String>,
     ) -> Option<String> {
         let who = &fact.primary;
-        // Of another domain Zivver takes none, and none is taken from it (R13).
+        // Addresses of other domains are neither added nor removed in Zivver (R13).
         let is_ours = |it: &String| is_claimed(it);
         let aliases: BTreeSet<String> =
             aliases.iter().map(|it| lower(it)).filter(is_ours).collect();
@@ -165,7 +165,7 @@ impl Judge<'_> {
         let accounts = people.filter_map(|person| {
             let mailbox = self.truth.mailboxes.get(person)?;
             let account = self.oracle.account_of(person).ok()?;
-            // R12: of others Exchange's grants are neither added nor taken.
+            // R12: grants of people whose own mailbox is not judged are neither added nor removed.
             account.filter(|_| mailbox.kind == Kind::User && is_claimed(&mailbox.primary))
         });
         accounts.collect()

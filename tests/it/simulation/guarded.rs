@@ -1,4 +1,4 @@
-//! The guards of R26 in the oracle's own words: limits, what they are measured by, and what a held change would do.
+//! The guards of R26, implemented separately for the oracle: limits, their bases, and the effect of a held change.
 
 use std::collections::BTreeMap;
 
@@ -82,7 +82,8 @@ impl Limit {
         }
     }
 
-    /// R26: of `there` things. What takes something away never takes more than half, but for three.
+    /// R26: the number that is allowed of `there` things. A destructive class never takes more than half, except for
+    /// three.
     pub(super) fn allows(self, class: Guarded, there: usize) -> usize {
         let allowed = match self {
             Self::Off => return usize::MAX,
@@ -97,7 +98,7 @@ impl Limit {
     }
 }
 
-/// What limits are of: at least what the program counts, which leaves out what is protected.
+/// The bases of limits. Each is at least what the program counts, which excludes protected accounts.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Base {
     active: usize,
@@ -148,17 +149,17 @@ impl Base {
     }
 }
 
-/// What a change does to an account.
+/// The effect of a change on an account.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Effect {
     /// A user is suspended, a functional account emptied.
     Stop,
-    /// By the id of the account that is taken out.
+    /// By the id of the account that is removed.
     Member(String),
     Alias(String),
     Rename(String),
     Name(String),
-    /// It goes to another object id, or is renamed on the evidence of an alias.
+    /// The account goes to another object id, or is renamed by alias evidence.
     Identity(String),
     Create,
     SignInKey,
@@ -179,10 +180,10 @@ impl Effect {
     }
 }
 
-/// A held change by account and by what it would do. An `empty` takes out each member.
+/// A held change, by account and effect. An `empty` removes each member.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Intent {
-    /// The id of an account; of one that is to be created its address.
+    /// The id of an account, or the address of one that is to be created.
     pub(super) account: String,
     pub(super) effect: Effect,
 }

@@ -1,4 +1,4 @@
-//! What `/health` says, against what really came of the runs (R28).
+//! Compares the answers of `/health` with the real results of the runs (R28).
 
 use cloud_sync::{
     domain::{
@@ -13,23 +13,24 @@ use super::{process::End, time};
 
 const HOUR_MS: i64 = 60 * 60 * 1000;
 
-/// What a wrong clock may take from a span or add to it.
+/// By how much a wrong clock may shorten or extend a time span.
 const CLOCKS_MS: i64 = HOUR_MS / 2;
 
-/// A run tells in seconds when it began, so that the order of two within one is that of their ids.
+/// A run stores its start in seconds, so the order of two runs within a second is that of their ids.
 const STARTED_MS: i64 = 1000;
 
-/// One invocation, when it has ended.
+/// One invocation that has ended.
 #[derive(Debug, Clone)]
 pub(super) struct Beat {
     began_ms: i64,
     ended_ms: i64,
-    /// By the clock of its process, the latest.
+    /// The latest time of its process's clock.
     clock_ms: i64,
-    /// It may have come to its end all the same: it was killed, or its last write was done though it was reported as failed.
+    /// It may have completed the run: it was killed, or its last write was carried out although it was reported as
+    /// failed.
     may_have_ended: bool,
-    /// Its id is of the time when it was queued: by that and by its start it cannot be put in order with a run that began as
-    /// near as one of their clocks was wrong (R28).
+    /// Its id contains the time when it was queued. Neither that nor its start decides the order with a run that began
+    /// within the error of one of their clocks (R28).
     waited: bool,
     wrong_by_ms: i64,
     what: What,
@@ -37,17 +38,17 @@ pub(super) struct Beat {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum What {
-    /// An apply for everybody that ended and did not fail.
+    /// An apply for all accounts that ended and did not fail.
     Success,
-    /// An apply for everybody that failed, and could say so.
+    /// An apply for all accounts that failed and was reported.
     Failure,
-    /// It ended, and was for some accounts, or a preview, or showed how the run had ended before.
+    /// It ended, but was for some accounts or a preview, or returned how the run had ended before.
     Aside,
-    /// Killed, cut off, turned away: what is known of it depends on when.
+    /// Killed, cut off or refused: what is known about it depends on the moment.
     Unclear,
 }
 
-/// When an invocation began, and what the clock of its process said.
+/// When an invocation began, and the time of its process's clock.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Began {
     at_ms: i64,
@@ -75,7 +76,7 @@ impl Beat {
             {
                 What::Aside
             }
-            // R45: it says nothing about full runs, but of itself.
+            // R45: it says something about quick runs, but nothing about full ones.
             End::Report(report) if request.depth == Depth::Quick => {
                 if report.outcome == RunOutcome::Failed || report.state != RunState::Ended {
                     What::Unclear
@@ -104,7 +105,8 @@ impl Beat {
     }
 }
 
-/// Whether a report is that of an earlier invocation: the message of its run came once more. Its time is in seconds.
+/// Whether a report is that of an earlier invocation, because the message of its run was delivered again. Its time is
+/// in seconds.
 fn ended_before(report: &Report, clock_ms: i64) -> bool {
     let started: Timestamp = report.started.parse().unwrap();
     (started.as_second() - time::START_S) * 1000 + STARTED_MS <= clock_ms
@@ -113,7 +115,7 @@ fn ended_before(report: &Report, clock_ms: i64) -> bool {
 #[derive(Debug, Default)]
 pub(super) struct Pulse {
     beats: Vec<Beat>,
-    /// A line of the history was spoiled: nobody can say of which run.
+    /// A line of the history was damaged. It is unknown of which run.
     pub(super) spoiled: bool,
 }
 
@@ -122,7 +124,7 @@ impl Pulse {
         self.beats.push(beat);
     }
 
-    /// What is wrong with a status of `/health` at this moment, by a clock that is right.
+    /// What is wrong with a status of `/health` at this moment, by a correct clock.
     pub(super) fn judge(&self, status: u16, body: &str) -> Option<String> {
         let now_ms = time::elapsed_ms();
         let told = |why: &str| Some(format!("/health is {status}, {why}: {body}"));
@@ -132,7 +134,7 @@ impl Pulse {
         let is_success = |it: &&Beat| it.what == What::Success || it.may_have_ended;
         let successes = self.beats.iter().filter(is_success);
         let newest = successes.max_by_key(|it| it.ended_ms.max(it.clock_ms));
-        // What left no trace was not seen.
+        // What left no record was not seen.
         let recorded = self.beats.iter().filter(|it| it.what != What::Unclear);
         let first_ms = recorded.map(|it| it.ended_ms.max(it.clock_ms)).min();
         let since_ms = newest.map(|it| it.ended_ms.max(it.clock_ms)).or(first_ms)?;
@@ -168,7 +170,7 @@ impl Pulse {
         None
     }
 
-    /// Whether nothing was killed or cut off that a later apply did not take up.
+    /// Whether every run that was killed or cut off was continued by a later apply.
     fn all_ended(&self) -> bool {
         let unclear = self.beats.iter().filter(|it| it.what == What::Unclear);
         let success = self.beats.iter().filter(|it| it.what == What::Success);

@@ -1,4 +1,5 @@
-//! What "converged" may not be said of: somebody lacks what Exchange gives him, and the report says nothing of him.
+//! When a report must not say "converged": a person lacks access that Exchange grants, and the report does not mention
+//! it.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +11,7 @@ use super::{
     truth::{Fact, Kind, is_claimed, lower},
 };
 
-/// What an account has of what it ought to have.
+/// The values of an account that it should have.
 struct Held<'a> {
     id: &'a str,
     name: &'a str,
@@ -19,7 +20,7 @@ struct Held<'a> {
 }
 
 impl Oracle {
-    /// What is lacking though the report says that the two sides agree.
+    /// What is missing although the report says that both sides agree.
     pub(super) fn lacking(&self, at: usize, report: &Report, told: &Told<'_>) -> Vec<String> {
         if report.converged != Some(true) || !report.accounts.is_empty() || !self.lag.is_zero() {
             return Vec::new();
@@ -59,7 +60,7 @@ impl Oracle {
         found
     }
 
-    /// What, and under which further names it may be told of.
+    /// What is missing, and the other names under which the report may mention it.
     fn user_lacks(&self, fact: &Fact, account: Option<&str>) -> Vec<(String, BTreeSet<String>)> {
         let only = |what: &str| vec![(what.to_owned(), BTreeSet::new())];
         let Some(id) = account else {

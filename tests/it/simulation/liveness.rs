@@ -1,6 +1,6 @@
-//! What may not be forgotten: whoever has access without a grant is, after each run that saw everybody, without it, or held,
-//! or named; what was held is held until it is done, its cause is gone, or a person has let it go. The report is read for
-//! whom it names, and never for how it says that things stand.
+//! What must not be forgotten. After each run that read everything, access without a grant is removed, held or named.
+//! What was held stays held until it is done, its cause is gone, or a person has approved it. Of the report only the
+//! names and codes are used, not its statements about the state.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,7 +21,7 @@ use super::{
     truth::{Fact, Kind, lower},
 };
 
-/// Notes that say nothing about why access is left.
+/// Notes that do not explain why access remains.
 const IDLE: [&str; 11] = [
     "alias_malformed",
     "trustee_deleted",
@@ -36,11 +36,11 @@ const IDLE: [&str; 11] = [
     "outside_run",
 ];
 
-/// Notes of a change that was made in vain: good for a run that has tried.
+/// Notes about a change that was made without effect. They count only for a run that has tried.
 const IN_VAIN: [&str; 3] = ["write_had_no_effect", "access_not_taken", "repeat_offender"];
 
-/// All that can keep the account of somebody who is gone for good: Exchange could not be asked, or the account is part of
-/// something that cannot be told.
+/// The only reasons for keeping the account of a person who is certainly gone: Exchange could not be asked, or the
+/// account is part of something ambiguous.
 const OF_LEAVERS: [&str; 7] = [
     "absence_unknown",
     "delegations_unknown",
@@ -51,17 +51,17 @@ const OF_LEAVERS: [&str; 7] = [
     "duplicate_primary",
 ];
 
-/// What the oracle keeps from one report to the next.
+/// The data that the oracle keeps from one report to the next.
 #[derive(Debug, Default)]
 pub(super) struct Liveness {
     held: BTreeSet<Intent>,
     codes_used: BTreeSet<String>,
-    /// How many wrong accesses there were after runs, and how many of them only a report told.
+    /// The number of wrong accesses after runs, and how many of them were only reported.
     pub(super) wrong: u64,
     pub(super) told: u64,
 }
 
-/// Something that an account has and should not.
+/// A value that an account has and should not have.
 #[derive(Debug, Clone)]
 struct Wrong {
     intent: Intent,
@@ -71,29 +71,29 @@ struct Wrong {
     weight: Weight,
 }
 
-/// What it takes to excuse that it is still there.
+/// What excuses that it is still there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Weight {
-    /// A note.
+    /// A note is enough.
     Light,
-    /// The owner is known and gone, or not allowed to use it: only a few reasons count.
+    /// The owner is known and gone, or must not use the account. Only a few reasons count.
     Certain,
-    /// Nothing that Exchange or Zivver does is in the way.
+    /// Neither Exchange nor Zivver prevents the removal.
     Free,
 }
 
-/// A report, by whom it names and why.
+/// The names and reasons in a report.
 pub(super) struct Told<'a> {
     report: &'a Report,
     held: BTreeSet<Intent>,
     notes: BTreeMap<String, Vec<String>>,
-    /// By address: planned by a preview, failed, or differing still.
+    /// By address: planned by a preview, failed, or still different.
     open: BTreeSet<String>,
-    /// Ids of accounts that the run sent a write to.
+    /// Ids of accounts to which the run sent a write.
     tried: BTreeSet<String>,
 }
 
-/// A code serves for 24 hours, by clocks that may be wrong.
+/// A code is valid for 24 hours, by clocks that may be wrong.
 fn has_expired(shown: &Report) -> bool {
     let shown: Timestamp = shown.started.parse().unwrap();
     let age = (time::RIGHT_CLOCK)().duration_since(shown);
@@ -113,7 +113,7 @@ fn code_of(note: &Note) -> String {
 }
 
 impl Oracle {
-    /// Judges a report when it is made. `codes` are those that the run was started with.
+    /// Judges a report when it is made. The run was started with these `codes`.
     pub(super) fn reported(&mut self, at: usize, report: &Report, codes: &[(String, Report)]) {
         let is_whole = report.state == RunState::Ended
             && report.error.is_none()
@@ -141,7 +141,7 @@ impl Oracle {
                 let mut asked = report.accounts.iter();
                 asked.any(|it| lower(it.as_str()) == *address)
             };
-            // R39: a run for some accounts speaks of what they have, and not of what they may open.
+            // R39: a run for some accounts reports what they have, not what they may open.
             let whose = self.names_known(&view, &wrong.intent.account);
             let silent = report.converged != Some(true) || !whose.iter().any(concerns);
             if !report.accounts.is_empty() && silent {
@@ -186,7 +186,7 @@ impl Oracle {
         for note in &report.skipped {
             let codes = notes.entry(lower(&note.address)).or_default();
             codes.push(code_of(note));
-            // Alias evidence names the account that waits for an answer with it (R17).
+            // Alias evidence also names the account that waits for an answer (R17).
             if code_of(note) == "alias_evidence" {
                 for word in note.text.split_whitespace().filter(|it| it.contains('@')) {
                     notes.entry(lower(word)).or_default().push(code_of(note));
@@ -210,7 +210,7 @@ impl Oracle {
         }
     }
 
-    /// What is wrong now, and was in what the run saw.
+    /// What is wrong now and was already wrong in what the run read.
     fn wrongs(&self, at: usize, view: &Organisation) -> Vec<Wrong> {
         let now: BTreeSet<Intent> = self
             .wrong_in(&self.organisation)
@@ -244,7 +244,7 @@ impl Oracle {
         found
     }
 
-    /// Whose an account is, and whether the program could know: `None` where nobody can tell.
+    /// The owner of an account, and whether the program could know it. `None` if the owner is not certain.
     fn owner(&self, id: &str) -> Option<(Option<&String>, bool)> {
         let Some(owner) = self.owners.get(id) else {
             return Some((None, false));
@@ -265,7 +265,7 @@ impl Oracle {
         addresses.into_iter().flatten().chain(listed).collect()
     }
 
-    /// The same, without the addresses of a mailbox that the program cannot know to be that of the account.
+    /// The same, without the addresses of a mailbox whose account the program cannot know.
     fn names_known(&self, organisation: &Organisation, id: &str) -> BTreeSet<String> {
         if self.is_certain(id, organisation) {
             return self.names(organisation, id);
@@ -321,7 +321,8 @@ impl Oracle {
         self.wrong_name(organisation, user, follows, found);
     }
 
-    /// R22: the suspended account of a leaver follows its mailbox to a free address, so that the old one can be given away.
+    /// R22: the suspended account of a leaver follows its mailbox to a free address, so that another account can get
+    /// the old one.
     fn wrong_name(
         &self,
         organisation: &Organisation,
@@ -436,7 +437,7 @@ impl Oracle {
         }
     }
 
-    /// Whether a mailbox has an account, or ought to have one.
+    /// Whether a mailbox has an account, or should have one.
     fn is_in_use(&self, person: &str) -> bool {
         let fact = self.truth().mailboxes.get(person);
         self.account_of(person) != Ok(None) || fact.is_some_and(|it| self.wants_account(it))
@@ -478,7 +479,7 @@ impl Oracle {
             else {
                 continue;
             };
-            // R22: what is to be inactive gives it up for an account that is to be active.
+            // R22: an account that is to be inactive releases the address for an account that is to be active.
             let is_compared =
                 is_active(organisation, id) && own.is_some_and(|it| self.wants_account(it));
             if !is_compared && !self.wants_account(other) {
@@ -501,7 +502,7 @@ impl Oracle {
         }
     }
 
-    /// R45: whether a quick run looks at it: not at members, nor at what functional accounts have.
+    /// R45: whether a quick run compares it. It compares neither members nor functional accounts.
     fn is_seen_quickly(&self, intent: &Intent) -> bool {
         let is_functional = || {
             let mut groups = self.organisation.groups.iter();
@@ -510,7 +511,7 @@ impl Oracle {
         intent.effect.member().is_none() && !is_functional()
     }
 
-    /// R36: what the last report held, this one does not, and nobody has done or let go.
+    /// R36: what the last report held and this one does not, although it was neither done nor approved.
     fn forgotten(&self, told: &Told<'_>, view: &Organisation, wrongs: &[Wrong]) -> Vec<String> {
         let is_quick = told.report.depth == Depth::Quick;
         let held = self.liveness.held.iter();
@@ -539,12 +540,12 @@ impl Oracle {
         .collect()
     }
 
-    /// Whether what was held is still to be done.
+    /// Whether a held change must still be made.
     fn is_pending(&self, intent: &Intent, view: &Organisation, wrongs: &[Wrong]) -> bool {
         let Intent { account, effect } = intent;
         if matches!(effect, Effect::Stop | Effect::Member(_)) {
             let is_user = self.organisation.users.iter().any(|it| it.id == *account);
-            // Of a functional account the members are asked for.
+            // For a functional account the members are checked instead.
             return (is_user || *effect != Effect::Stop)
                 && wrongs.iter().any(|wrong| wrong.intent == *intent);
         }
@@ -595,7 +596,7 @@ impl Oracle {
             && id_of(&self.organisation, address).is_none()
     }
 
-    /// R27: a code lets go, in one run, what was shown with it and is as it was.
+    /// R27: a code approves, in one run, the changes that were shown with it and have not changed since.
     fn not_released(
         &self,
         told: &Told<'_>,
@@ -603,7 +604,7 @@ impl Oracle {
         codes: &[&(String, Report)],
     ) -> Vec<String> {
         let mut found = Vec::new();
-        // A list that lags for longer than it may (R22) can show what was approved as not made.
+        // A list that lags for longer than allowed (R22) can show an approved change as not made.
         if self.lag > LAG_MAX {
             return found;
         }
@@ -638,7 +639,7 @@ impl Oracle {
                 if change.what == "empty" && members.is_some_and(|it| it != before) {
                     continue;
                 }
-                // Somebody gave the account another address since: that is another change.
+                // The account got another address since, which makes it another change.
                 let id = id_of(&named, address).unwrap_or_default();
                 if address_of(&after, &id) != address_of(view, &id) {
                     continue;
@@ -647,7 +648,7 @@ impl Oracle {
                     effect: Effect::Stop,
                     ..it
                 });
-                // Whoever else may open it must go as well now: another change.
+                // Others who may open it must be removed as well now, which makes it another change.
                 if change.what == "remove delegate"
                     && stop.into_iter().any(|it| told.held.contains(&it))
                 {
@@ -675,7 +676,7 @@ impl Told<'_> {
             held.any(|it| it.account == *account && fits(&it.effect))
         };
         let is_identity = |effect: &Effect| matches!(effect, Effect::Identity(_));
-        // Who an account belongs to is the first question (R16), also of whom it may open.
+        // The owner of an account must be decided first (R16), before what the owner may open.
         let waits = intent.effect.member().is_some_and(|member| {
             of_account(member, &|it| is_identity(it) || *it == Effect::Stop)
                 || of_account(&intent.account, &|it| *it == Effect::Stop)
@@ -692,7 +693,7 @@ impl Told<'_> {
         open || codes.into_iter().any(|code| counts(code))
     }
 
-    /// Whether it says anything of an account at all.
+    /// Whether the report mentions an account at all.
     pub(super) fn mentions(&self, names: &BTreeSet<String>, account: Option<&str>) -> bool {
         let is_it = |name: &String| names.contains(name) || account.is_some_and(|it| it == name);
         let held = self.held.iter().any(|it| {
@@ -722,7 +723,7 @@ impl Told<'_> {
             _ if IN_VAIN.contains(&code) => tried,
             Weight::Light => !IDLE.contains(&code),
             Weight::Certain => OF_LEAVERS.contains(&code),
-            // R11: a mailbox that vanished while it was read is protected for this run.
+            // R11: a mailbox that vanished during the read is protected for this run.
             Weight::Free => code == "mailbox_gone",
         };
         self.holds(intent) || self.names_any(names, counts)

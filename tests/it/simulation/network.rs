@@ -1,5 +1,5 @@
-//! Between the clients and the simulated services: a network on which requests and answers take their time, get lost, arrive
-//! though nobody waits for them any more, and are spoiled on the way.
+//! The network between the clients and the simulated services. Requests and answers are delayed, lost, delivered after
+//! the caller has given up, or damaged.
 
 use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
@@ -53,7 +53,7 @@ impl Call {
         self.service == Service::Zivver && self.method != Method::GET
     }
 
-    /// Of accounts, by which they are listed or looked for.
+    /// Whether it lists or looks up accounts.
     fn is_list(&self) -> bool {
         let path = self.path.split('?').next().unwrap_or_default();
         let ends = path.ends_with("/Users") || path.ends_with("/Groups");
@@ -61,7 +61,7 @@ impl Call {
     }
 }
 
-/// What becomes of a request and of its answer.
+/// What happens to a request and to its answer.
 #[derive(Debug, Clone)]
 pub(super) struct Fate {
     there: Duration,
@@ -76,7 +76,7 @@ enum Blow {
     Instead(u16, Option<&'static str>, &'static str),
     ResetBefore,
     HangBefore,
-    /// From here on the service acts first.
+    /// From here on the service acts before the fault.
     ResetAfter,
     HangAfter,
     StatusAfter(u16),
@@ -125,7 +125,7 @@ impl Fate {
     }
 }
 
-/// What fails in every attempt of this invocation, and only there.
+/// A fault that affects every attempt of this invocation, and only of this one.
 fn curse(call: &Call, per_mille: u64) -> Option<Blow> {
     let permissions = call.path.contains("/MailboxPermission");
     let cmdlet = call.path.contains("/InvokeCommand");
@@ -139,7 +139,7 @@ fn curse(call: &Call, per_mille: u64) -> Option<Blow> {
         return None;
     }
     Some(match (hash / 1000) % 5 {
-        // "Not found" is an answer to a question: only a mailbox that was listed can vanish without a lie.
+        // "Not found" is an answer to a question. It is possible only for a listed mailbox, which can really vanish.
         0 if permissions => Blow::Instead(
             404,
             None,
@@ -211,7 +211,7 @@ fn write_blow(draw: u64) -> Blow {
     }
 }
 
-/// One process's connections to one service.
+/// The connections of one process to one service.
 #[derive(Clone)]
 struct Wire {
     stage: Stage,
@@ -222,10 +222,10 @@ struct Wire {
     tasks: Tasks,
 }
 
-/// What a service answered.
+/// The answer of a service.
 pub(super) type Answered = (axum::http::response::Parts, Bytes);
 
-/// Requests on their way. They arrive also when whoever sent them is gone.
+/// Requests on their way. They arrive even after the death of the caller.
 pub(super) type Tasks = Arc<Mutex<JoinSet<()>>>;
 
 pub(super) fn transport(
@@ -362,7 +362,7 @@ impl Wire {
         (acted, body)
     }
 
-    /// A list may lag behind what was written.
+    /// A list may lag behind writes.
     fn list(&self, parts: Parts, call: &Call) -> Answered {
         let shown = self.stage.with(|scene| {
             let lags = !scene.oracle.lag.is_zero();
@@ -447,7 +447,7 @@ fn reset() -> Response {
     )])))
 }
 
-/// Longer than anybody waits.
+/// Longer than any timeout.
 async fn hang(send: oneshot::Sender<Response>) {
     tokio::time::sleep(Duration::from_secs(600)).await;
     drop(send);

@@ -1,5 +1,5 @@
-//! The judge: it knows the directory, everything that Zivver was sent and stored, and what was really read; of the program it
-//! believes nothing. Each write is judged when it arrives.
+//! The judge. It knows the directory, everything that Zivver received and stored, and what was actually read. It does
+//! not trust the program. Each write is judged when it arrives.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -29,24 +29,24 @@ use super::{
     truth::{Fact, Kind, Truth, is_claimed, lower},
 };
 
-/// Answers are good for half an hour where a run takes several invocations (R34).
+/// Answers are valid for half an hour if a run takes several invocations (R34).
 const KEPT_MS: i64 = 31 * 60 * 1000;
 
-/// A day, but for what a wrong clock may take from it.
+/// A day, less what a wrong clock may take from it.
 const DAY_MS: i64 = (24 * 60 - 30) * 60 * 1000;
 
 /// How long lists may lag behind writes (R22).
 pub(super) const LAG_MAX: Duration = Duration::from_secs(60);
 
-/// How long it is kept what Zivver held.
+/// How long earlier states of Zivver are kept.
 const PAST_MS: i64 = 20 * 60 * 1000;
 
-/// Whose an account is.
+/// The owner of an account.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Owner {
-    /// Object ids. More than one: nobody could tell.
+    /// Object ids. More than one: the owner is not certain.
     pub(super) persons: BTreeSet<String>,
-    /// Whether the program could know: by `ExternalAccountId`, or by a run that came to its end.
+    /// Whether the program could know the owner, by `ExternalAccountId` or from a completed run.
     pub(super) known: bool,
 }
 
@@ -60,22 +60,22 @@ pub(super) struct Invocation {
     slot: usize,
     truth_from_ms: i64,
     pub(super) run: Option<String>,
-    /// It came to its end without an error.
+    /// It was completed without an error.
     pub(super) complete: bool,
     pub(super) before: Organisation,
-    /// What the lists showed that it planned by, users and functional accounts.
+    /// The content of the lists by which it planned, users and functional accounts.
     pub(super) seen: [Option<Arc<Organisation>>; 2],
-    /// What the newest lists showed, users and functional accounts: by it the report names accounts.
+    /// The content of the newest lists, users and functional accounts. The report names accounts by them.
     listed: [Option<Arc<Organisation>>; 2],
-    /// Addresses of users that answers to its writes showed, by id. Zivver may not have stored them.
+    /// Addresses of users in answers to its writes, by id. Zivver may not have stored them.
     answered: BTreeMap<String, String>,
-    /// How many writes there had been of anybody.
+    /// The number of writes of all processes at its start.
     writes_before: usize,
-    /// Ids that a complete list must hold.
+    /// Ids that a complete list must contain.
     expected: BTreeSet<String>,
     mailboxes: BTreeSet<String>,
     pub(super) accounts: [BTreeSet<String>; 2],
-    /// The same, as it was before its first write.
+    /// The same, before its first write.
     pub(super) planned_by: [BTreeSet<String>; 2],
     mailboxes_read: bool,
     accounts_read: [bool; 2],
@@ -83,12 +83,12 @@ pub(super) struct Invocation {
     absent: BTreeSet<String>,
     pub(super) writes: Vec<Write>,
     shrunken: bool,
-    /// What the limits of its run are of.
+    /// The bases of the limits of its run.
     base: Base,
     pub(super) scoped: bool,
     /// R45: it reads no permissions.
     pub(super) quick: bool,
-    /// Zivver as the addresses of its report name accounts, and as it was when it ended.
+    /// Zivver by whose addresses its report names accounts, and Zivver at its end.
     shown: Option<(Arc<Organisation>, Arc<Organisation>)>,
 }
 
@@ -98,7 +98,7 @@ pub(super) struct Write {
     pub(super) id: String,
     pub(super) address: String,
     pub(super) accepted: bool,
-    /// What it changed of its account; of a new one, everything.
+    /// The attributes of its account that it changed; for a new account all.
     pub(super) changed: BTreeSet<Attribute>,
     /// Addresses of the delegates that it names.
     delegates: BTreeSet<String>,
@@ -109,16 +109,16 @@ pub(super) struct Write {
 struct Deed {
     invocation: usize,
     at_ms: i64,
-    /// By the clock of whoever did it.
+    /// By the clock of the process that did it.
     clock_ms: i64,
     class: Guarded,
-    /// It counts for nothing but for what there was before.
+    /// It counts only for the base, not for the limit.
     approved: bool,
     /// A list showed what it had made.
     shown: bool,
 }
 
-/// A held change that the administrator let go.
+/// A held change that the administrator approved.
 #[derive(Debug)]
 struct Approved {
     until_ms: i64,
@@ -128,14 +128,14 @@ struct Approved {
 #[derive(Debug, Default)]
 pub(super) struct Oracle {
     pub(super) organisation: Organisation,
-    /// As it was, and since when: what a list shows that lags behind.
+    /// Earlier states, with the times since when they applied. A lagging list shows one of them.
     past: Vec<(i64, Arc<Organisation>)>,
-    /// How far the lists of Zivver lag behind.
+    /// The lag of Zivver's lists.
     pub(super) lag: Duration,
     truths: Vec<(i64, Truth)>,
     pub(super) owners: BTreeMap<String, Owner>,
     pub(super) invocations: Vec<Invocation>,
-    /// Invocations that another one has written after.
+    /// Invocations after which another one has written.
     overtaken: BTreeSet<usize>,
     last_writer: Option<usize>,
     deeds: Vec<Deed>,
@@ -144,7 +144,7 @@ pub(super) struct Oracle {
     pub(super) liveness: Liveness,
     writes: usize,
     baseline: Option<usize>,
-    /// Not every answer about permissions is seen by mailbox.
+    /// Some answers about permissions are not recorded by mailbox.
     pub(super) permissions_in_bulk: bool,
     pub(super) row_may_move: bool,
     made: BTreeSet<String>,
@@ -164,7 +164,8 @@ fn set(texts: &[String]) -> BTreeSet<String> {
     texts.iter().map(|text| lower(text)).collect()
 }
 
-/// What differs of the account with this id. Where it got another address, Zivver itself may have changed its aliases.
+/// The attributes in which the account with this id differs. If its address changed, Zivver itself may have changed its
+/// aliases.
 fn changed(id: &str, before: &Organisation, after: &Organisation) -> BTreeSet<Attribute> {
     let users = [before, after].map(|it| it.users.iter().find(|user| user.id == id));
     let groups = [before, after].map(|it| it.groups.iter().find(|group| group.id == id));
@@ -219,7 +220,7 @@ fn delegates_in(body: &Value) -> BTreeSet<String> {
     delegates.filter_map(Value::as_str).map(lower).collect()
 }
 
-/// Users of the one and functional accounts of the other.
+/// The users of one, with the functional accounts of the other.
 fn view([users, groups]: &[Option<Arc<Organisation>>; 2]) -> Option<Organisation> {
     Some(Organisation {
         users: users.as_ref()?.users.clone(),
@@ -259,8 +260,8 @@ impl Oracle {
         self.violations.push(text);
     }
 
-    /// Somebody changed Zivver by hand. What people took back before any list showed it, nobody can see (R26), nor what a run
-    /// did that was killed or failed (R35).
+    /// A person changed Zivver by hand. What people reverted before any list showed it cannot be seen (R26), nor can
+    /// what a killed or failed run did (R35).
     pub(super) fn changed_by_hand(&mut self) {
         let invocations = &self.invocations;
         self.deeds
@@ -278,7 +279,7 @@ impl Oracle {
         self.organisation = organisation;
     }
 
-    /// What a list shows that is made at this moment.
+    /// The content of a list that is made at this moment.
     pub(super) fn shown_at(&self, ms: i64) -> Arc<Organisation> {
         let lag_ms = i64::try_from(self.lag.as_millis()).unwrap();
         let mut past = self.past.iter().rev();
@@ -311,7 +312,7 @@ impl Oracle {
         for (id, address, tie, kind) in users.chain(groups) {
             let owner = self.owners.entry(id.clone()).or_default();
             if let Some(tie) = tie {
-                // An approval may have given it to somebody else since (R16).
+                // An approval may have given it to another person since (R16).
                 if owner.persons.is_empty() {
                     owner.persons.insert(lower(tie));
                 }
@@ -341,7 +342,7 @@ impl Oracle {
             .iter()
             .map(|it| &it.id)
             .chain(self.organisation.groups.iter().map(|it| &it.id));
-        // What was only just created may be missing from a list for a while.
+        // A new account may be missing from a list for a while.
         let lags = self.organisation.switches.stale_reads_after_post > 0;
         let base = earlier.map(|it| it.base);
         let invocation = Invocation {
@@ -372,7 +373,7 @@ impl Oracle {
         self.invocations.len() - 1
     }
 
-    /// The administrator lets these changes go with the next run.
+    /// The administrator approves these changes for the next run.
     pub(super) fn approves(&mut self, report: &Report, code: &str) {
         let until_ms = time::elapsed_ms() + 24 * 60 * 60 * 1000;
         let (named, _) = self.shown(report);
@@ -405,7 +406,7 @@ impl Oracle {
         })
     }
 
-    /// By whom the addresses of a report are to be read, and Zivver at the end of its run.
+    /// Zivver by whose addresses a report is to be read, and Zivver at the end of its run.
     pub(super) fn shown(&self, report: &Report) -> (Arc<Organisation>, Arc<Organisation>) {
         let mut invocations = self.invocations.iter().rev();
         let of = invocations.find(|it| it.run.as_ref() == Some(&report.id));
@@ -414,7 +415,7 @@ impl Oracle {
             .unwrap_or_else(|| (now(), now()))
     }
 
-    /// Zivver as the newest lists of an invocation showed it, which may lag behind.
+    /// Zivver as in the newest lists of an invocation, which may lag.
     pub(super) fn listed(&self, at: usize) -> Organisation {
         let Invocation { listed, before, .. } = &self.invocations[at];
         view(listed).unwrap_or_else(|| before.clone())
@@ -425,7 +426,7 @@ impl Oracle {
         view(&self.invocations[at].seen)
     }
 
-    /// A run came to its end and said so.
+    /// A run was completed and reported.
     pub(super) fn ended(&mut self, invocation: usize, report: &Report, approvals: bool) {
         self.invocations[invocation].run = Some(report.id.clone());
         let after = Arc::new(self.organisation.clone());
@@ -443,7 +444,7 @@ impl Oracle {
             Some(before) if !report.held.is_empty() && !approvals => before.max(seen),
             Some(_) | None => seen,
         });
-        // Whose account is whose is kept from now on (R16).
+        // From now on the memory has the owners of accounts (R16).
         let (_, truth) = self.truths.last().unwrap();
         for (id, owner) in &mut self.owners {
             let Some(address) = address_of(&self.organisation, id) else {
@@ -459,7 +460,7 @@ impl Oracle {
         }
     }
 
-    /// A client got this answer unspoiled.
+    /// A client received this answer undamaged.
     pub(super) fn delivered(&mut self, call: &Call, status: StatusCode, body: &Bytes) {
         match call.service {
             Service::Exchange => self.exchange_delivered(call, status, body),
@@ -518,7 +519,7 @@ impl Oracle {
             invocation.mailboxes.extend(ids.map(lower));
             if value.get("@odata.nextLink").is_none() {
                 let read = &invocation.mailboxes;
-                // Whoever came or went meanwhile may be on the list or not.
+                // A mailbox that was added or removed in the meantime may be on the list or not.
                 let from_ms = invocation.truth_from_ms;
                 let lasting = |id: &String| {
                     let since = self.truths.iter().filter(|(since, _)| *since > from_ms);
@@ -557,7 +558,7 @@ impl Oracle {
         invocation.listed[of] = Some(Arc::clone(&shown));
         if invocation.writes.is_empty() {
             if invocation.first == call.invocation {
-                // What the halves of R26 are of, as the run read it and not as it was when it began to wait for the lock.
+                // The base of the halves in R26, as the run read it, not as it was when it began to wait for the lock.
                 invocation.base = invocation.base.max(Base::of(&shown));
             }
             invocation.seen[of] = Some(Arc::clone(&shown));
@@ -573,7 +574,7 @@ impl Oracle {
         invocation.accounts_read[of] |= expected.all(|id| read.contains(id));
     }
 
-    /// A write leaves a client. Who is late may not write any more (R29), and nobody on a part of the lists (R1).
+    /// A client sends a write. A process without the lock must not write (R29), nor one with incomplete lists (R1).
     pub(super) fn sends(&mut self, call: &Call) {
         let at = call.invocation;
         let invocation = &self.invocations[at];
@@ -605,7 +606,7 @@ impl Oracle {
         }
     }
 
-    /// A write arrived, and this is what Zivver then holds.
+    /// A write arrived, and Zivver now has this content.
     pub(super) fn acted(
         &mut self,
         call: &Call,
@@ -665,8 +666,8 @@ impl Oracle {
         }
     }
 
-    /// What a write changed. An extension is sent as a whole and as it was read (R23): what lists that lag behind did not show
-    /// yet, the run did not mean to change.
+    /// The attributes that a write was meant to change. An extension is sent as a whole and as it was read (R23), so
+    /// the run did not mean to change what lagging lists did not show yet.
     fn meant(
         &self,
         at: usize,
@@ -682,7 +683,7 @@ impl Oracle {
         }
     }
 
-    /// Whether something is right of one of the owner's mailboxes, at any time that the invocation can have seen.
+    /// Whether a statement is true for one of the owner's mailboxes, at any time that the invocation can have seen.
     fn is_right(&self, at: usize, id: &str, right: impl Fn(&Fact, &Truth) -> bool) -> bool {
         let owner = self.owners.get(id).cloned().unwrap_or_default();
         self.any_truth(at, |truth| {
@@ -698,7 +699,7 @@ impl Oracle {
         self.truths_seen(at).any(right)
     }
 
-    /// Everything that was true while the invocation read, the newest first.
+    /// Every state of the directory while the invocation read, from new to old.
     fn truths_seen(&self, at: usize) -> impl Iterator<Item = &Truth> {
         let from_ms = self.invocations[at].truth_from_ms;
         let ended = move |place: usize| {
@@ -728,7 +729,7 @@ impl Oracle {
             let active = kind != Kind::User || fact.enabled;
             (fact.kind == kind && active && is_claimed(&address)).then(|| person.clone())
         };
-        // Several, where the address went from one to another meanwhile.
+        // Several, if the address went from one to another in the meantime.
         let mut persons: BTreeSet<String> = self.truths_seen(at).filter_map(fits).collect();
         if persons.is_empty() {
             self.violation(at, format!("{address} was created for nobody"));
@@ -872,7 +873,7 @@ impl Oracle {
         }
     }
 
-    /// R23: the first key that the program writes may replace one that works; a tie is approved with its key (R16).
+    /// R23: the first key that the program writes may replace a working one. A tie is approved with its key (R16).
     fn key_written(&mut self, at: usize, id: &str) {
         let is_first = !self.made.contains(id) && self.keyed.insert(id.to_owned());
         let gets_tie = self.approved.iter().any(|it| {
@@ -887,7 +888,7 @@ impl Oracle {
     fn delegates_changed(&mut self, at: usize, before: &Organisation, old: &User, new: &User) {
         let (id, who) = (new.id.as_str(), &new.user_name);
         let follows = |text: &String| {
-            // Zivver renames delegates by itself.
+            // Zivver itself renames delegates.
             address_of(before, &id_of(&self.organisation, text).unwrap_or_default())
                 .unwrap_or_else(|| lower(text))
         };
@@ -904,7 +905,7 @@ impl Oracle {
             .difference(&are)
             .map(|text| (text.clone(), by_id(text)))
             .collect();
-        // R22: named by the address that Zivver answered with and did not store, which then leads to no account.
+        // R22: named by an address that Zivver answered with and did not store, so it leads to no account.
         let Invocation {
             answered, writes, ..
         } = &self.invocations[at];
@@ -966,7 +967,7 @@ impl Oracle {
     }
 
     fn name_changed(&mut self, at: usize, id: &str, who: &str, name: &str) {
-        // Zivver may store something else than it was sent.
+        // Zivver may store another value than it received.
         let name = name.strip_suffix(GARBLED).unwrap_or(name);
         if !self.is_right(at, id, |fact, _| {
             fact.kind != Kind::Other && fact.name == name
@@ -980,7 +981,7 @@ impl Oracle {
         self.did(at, Guarded::NameChange, id, &effect);
     }
 
-    /// The account of a person, unless nobody can tell which that is.
+    /// The account of a person, if that is certain.
     pub(super) fn account_of(&self, person: &str) -> Result<Option<String>, ()> {
         let there = |id: &String| address_of(&self.organisation, id).is_some();
         let owned = self
@@ -995,7 +996,7 @@ impl Oracle {
         }
     }
 
-    /// Whether the program could know whose an account is: where it cannot, nobody can say that a removal was wrong.
+    /// Whether the program could know the owner of an account. If not, a removal cannot be called wrong.
     pub(super) fn is_certain(&self, id: &str, before: &Organisation) -> bool {
         let Some(owner) = self.owners.get(id) else {
             return false;
@@ -1037,7 +1038,7 @@ impl Oracle {
             let mut persons = owner.persons.iter();
             persons.all(|person| truth.known(person).is_none())
         };
-        // R16, R19: whoever has the address now may not use it either.
+        // R16, R19: the mailbox that has the address now must not use the account either.
         let disabled = |truth: &Truth| {
             let person = truth.with_primary(&lower(who));
             person.is_some_and(|person| !truth.mailboxes[person].enabled)
@@ -1046,7 +1047,7 @@ impl Oracle {
             let text = format!("{who} was stopped though its mailbox is in use");
             self.violation(at, text);
         } else if self.any_truth(at, gone) && !self.any_truth(at, disabled) {
-            // R19: only a clean "not found" lets it go.
+            // R19: only a clean "not found" allows it.
             let asked = &self.invocations[at].absent;
             let mut names = owner.persons.iter();
             if !asked.contains(&lower(who)) && !names.any(|person| asked.contains(person)) {
@@ -1060,8 +1061,8 @@ impl Oracle {
         self.did(at, Guarded::Suspend, id, &Effect::Stop);
     }
 
-    /// R12: whether all whom an account may belong to may open the mailbox, and are users, or people whose mailbox is not
-    /// ours to judge and whose account is active.
+    /// R12: whether all possible owners of an account may open the mailbox, and are users, or people with an active
+    /// account whose mailbox is not judged here.
     pub(super) fn is_entitled(&self, account: &str, fact: &Fact, truth: &Truth) -> bool {
         let owner = self.owners.get(account).cloned().unwrap_or_default();
         let user = self.organisation.users.iter().find(|it| it.id == account);
@@ -1115,7 +1116,7 @@ impl Oracle {
             }
         }
         for alias in old.difference(&new) {
-            // Given up for a rename to it.
+            // Removed for a rename to it.
             let becomes_primary =
                 self.is_right(at, id, |fact, _| fact.primary == *alias) || who == *alias;
             let owner = self.owners.get(id).cloned().unwrap_or_default();
@@ -1162,8 +1163,8 @@ impl Oracle {
             let ours = |person: &&String| !truth.recipients.contains_key(*person);
             persons.any(|person| ours(&person) && fact.grantees.contains(person))
         };
-        // Delegates of users are written by the address that the list shows (R22). One that lags for longer than it may can
-        // show who had the address before.
+        // Delegates of users are written with the address in the list (R22). A list that lags for longer than allowed
+        // can show the previous owner of the address.
         let shown_as = self.invocations[at].seen[0].as_ref();
         let shown = shown_as.filter(|_| self.lag > LAG_MAX && text.contains('@'));
         let shown = shown.and_then(|shown| id_of(shown, text));
@@ -1172,8 +1173,8 @@ impl Oracle {
             let mut persons = shown.iter().flat_map(|owner| &owner.persons);
             persons.any(|person| fact.grantees.contains(person))
         };
-        // A row that a moved page lost may have been the one that a trustee's name belongs to. A list that lags may have shown
-        // somebody whose removal is held.
+        // The row that a moved page lost may have been the one that a trustee's name means. A lagging list may have
+        // shown a delegate whose removal is held.
         let was_shown = self.lag > LAG_MAX && self.was_shown_as_delegate(at, id, text);
         if !self.row_may_move
             && !was_shown
@@ -1188,8 +1189,8 @@ impl Oracle {
         }
     }
 
-    /// Whether the lists named this address as a delegate of the account. An extension is written as a whole, as the lists
-    /// showed it (R23).
+    /// Whether the lists named this address as a delegate of the account. An extension is written as a whole, as the
+    /// lists showed it (R23).
     fn was_shown_as_delegate(&self, at: usize, id: &str, text: &str) -> bool {
         let mut seen = self.invocations[at].seen.iter().flatten();
         seen.any(|seen| {
@@ -1217,7 +1218,7 @@ impl Oracle {
         })
     }
 
-    /// R12: whether the list showed a user as active, or not, as it is. One that lags does not show what people just changed.
+    /// R12: whether the list showed the present status of a user. A lagging list does not show recent changes.
     fn was_seen_as_active(&self, at: usize, user: &str) -> bool {
         let is_active = |organisation: &Organisation| {
             let mut users = organisation.users.iter();
@@ -1263,7 +1264,7 @@ impl Oracle {
             let mut facts = facts.into_iter();
             facts.any(|fact| fact.is_none_or(|fact| !self.is_entitled(delegate, fact, truth)))
         });
-        // Nobody is asked about a suspended user whose row a moved page lost. He gets it back with the next run.
+        // Exchange is not asked about a suspended user whose row a moved page lost. The next run corrects it.
         let mut users = before.users.iter();
         let suspended = users.any(|it| it.id == delegate && !it.active);
         let read = &self.invocations[at].mailboxes;
@@ -1273,7 +1274,7 @@ impl Oracle {
             .into_iter()
             .flat_map(|it| &it.persons);
         let lost = self.row_may_move && suspended && !persons.any(|it| read.contains(it));
-        // A list that lags behind does not show a new account at all, and nobody can tell.
+        // A lagging list does not show a new account at all, which cannot be detected.
         let [users, _] = &self.invocations[at].accounts;
         let seen = users.contains(delegate);
         let is_known = self.lag.is_zero() || self.was_seen_open(at, id, Some(delegate));
@@ -1291,7 +1292,7 @@ impl Oracle {
             let text = format!("{who} was closed to {text}, though its permissions were not read");
             self.violation(at, text);
         }
-        // Who is in neither list is nobody's delegate to the program (R22).
+        // For the program, an account that is in no list is not a delegate (R22).
         if address_of(&before, delegate).is_some() && seen && is_known {
             let effect = Effect::Member(delegate.to_owned());
             self.did(at, Guarded::DelegateRemoval, id, &effect);
@@ -1325,7 +1326,7 @@ impl Oracle {
             it.class == class && it.at_ms > now_ms - DAY_MS && it.clock_ms > clock_ms - DAY_MS
         });
         let done = today.clone().filter(|it| !it.approved).count();
-        // Of what was there before whatever counts today: else a run that is cut off (R35) could not be finished.
+        // The base includes what already counts today. Otherwise a run that is cut off (R35) could not be completed.
         let earlier = today.filter(|it| self.invocations[it.invocation].first != first);
         let mut there = self.invocations[at].base.measures(class);
         if class.takes_away() {
@@ -1338,7 +1339,7 @@ impl Oracle {
         }
     }
 
-    /// Whether anybody else wrote while an invocation worked.
+    /// Whether no other process wrote during an invocation.
     pub(super) fn worked_alone(&self, at: usize) -> bool {
         let invocation = &self.invocations[at];
         self.writes - invocation.writes_before == invocation.writes.len()

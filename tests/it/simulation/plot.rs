@@ -1,4 +1,4 @@
-//! What happens in the world: a small tenant and its organisation at the start, and what people do in both afterwards.
+//! The events of a simulation: a small tenant and its organisation at the start, and what people do in both afterwards.
 
 use cloud_sync::sandbox::{
     exchange::{Contact, Group, GroupKind, Mailbox, Permission, Tenant, guid},
@@ -10,7 +10,7 @@ use super::{
     truth::{DOMAIN, is_claimed, lower},
 };
 
-/// Few enough that addresses are used again.
+/// Few enough that addresses are reused.
 const NAMES: [&str; 14] = [
     "ann", "ben", "cid", "dora", "eve", "finn", "gus", "hal", "ida", "jan", "info", "sales",
     "desk", "hr",
@@ -21,11 +21,11 @@ const FOREIGN: &str = "partner.test";
 pub(super) struct Plot {
     pub(super) dice: Dice,
     made: u64,
-    /// So many more names, for a tenant that is large.
+    /// The number of additional names for a large tenant.
     numbered: u64,
 }
 
-/// Whose mailbox is elsewhere.
+/// People whose mailbox is elsewhere.
 const ELSEWHERE: [&str; 4] = [
     "MailUser",
     "RemoteUserMailbox",
@@ -96,7 +96,7 @@ impl Plot {
             .find(|address| is_free(tenant, address))
     }
 
-    /// A mailbox that never was before, at an address that may have been somebody's.
+    /// A new mailbox, at an address that may have belonged to another person.
     fn new_mailbox(&mut self, tenant: &Tenant) -> Option<Mailbox> {
         let address = self.free_address(tenant)?;
         self.made += 1;
@@ -139,7 +139,7 @@ impl Plot {
                 tenant.mailboxes.push(mailbox);
             }
         }
-        // A tenant has somebody to synchronise (R1).
+        // The tenant keeps mailboxes to synchronise (R1).
         if !tenant
             .mailboxes
             .iter()
@@ -174,7 +174,7 @@ impl Plot {
         (tenant, organisation)
     }
 
-    /// Accounts as an earlier tool left them: mostly right, partly out of step.
+    /// Accounts as an earlier tool left them: mostly right, partly out of sync.
     #[expect(clippy::too_many_lines, reason = "one part for each kind of account")]
     fn organisation(&mut self, tenant: &Tenant) -> Organisation {
         let mut organisation = Organisation::new([DOMAIN]);
@@ -250,7 +250,7 @@ impl Plot {
         organisation
     }
 
-    /// Who may open a mailbox by name may often open the account already.
+    /// A person with Full Access is often already a delegate of the account.
     fn open_as_granted(&mut self, mailbox: &Mailbox, organisation: &mut Organisation) {
         let trustees = mailbox.permissions.iter().filter(|it| !it.deny);
         for trustee in trustees.map(|it| it.user.clone()) {
@@ -337,7 +337,7 @@ impl Plot {
         }
     }
 
-    /// One thing that happens in the tenant, in words.
+    /// Makes one change in the tenant, and describes it in words.
     #[expect(clippy::too_many_lines, reason = "one arm for each thing that happens")]
     pub(super) fn change_tenant(&mut self, tenant: &mut Tenant) -> String {
         let draw = self.dice.below(118);
@@ -363,7 +363,7 @@ impl Plot {
                 let before = tenant.mailboxes[at].user_principal_name.clone();
                 let told = self.move_to(&mut tenant.mailboxes[at], new);
                 let after = tenant.mailboxes[at].user_principal_name.clone();
-                // Exchange shows a trustee by the name that it has now.
+                // Exchange shows a trustee by its present name.
                 for permission in tenant
                     .mailboxes
                     .iter_mut()
@@ -446,7 +446,7 @@ impl Plot {
         }
         let gone = tenant.mailboxes.remove(at);
         forget(tenant, &gone.user_principal_name, &gone.edoid);
-        // Sometimes somebody new gets the address at once.
+        // Sometimes a new person gets the address at once.
         if self.dice.chance(30)
             && is_free(tenant, &gone.primary_smtp_address)
             && let Some(mut next) = self.new_mailbox(tenant)
@@ -464,7 +464,7 @@ impl Plot {
         format!("{}: gone", gone.primary_smtp_address)
     }
 
-    /// Somebody whose mailbox is elsewhere, at an address that may have been somebody's.
+    /// A person whose mailbox is elsewhere, at an address that may have belonged to another person.
     fn new_contact(&mut self, tenant: &mut Tenant) {
         if let Some(address) = self.free_address(tenant) {
             let contact = self.contact(&address);
@@ -487,7 +487,7 @@ impl Plot {
         }
     }
 
-    /// The mailbox is moved to another system; its person stays who he is.
+    /// The mailbox is moved to another system, and its owner stays the same.
     fn move_elsewhere(&mut self, tenant: &mut Tenant, at: usize) -> String {
         let is_user = |it: &Mailbox| it.recipient_type_details == "UserMailbox";
         if tenant.mailboxes.iter().filter(|it| is_user(it)).count() < 2 {
@@ -506,7 +506,7 @@ impl Plot {
         format!("{address}: its mailbox is elsewhere now")
     }
 
-    /// Somebody leaves, and a colleague, a list or somebody elsewhere gets the address at once.
+    /// A person leaves, and a colleague, a list or a person elsewhere gets the address at once.
     fn leave_to_somebody(&mut self, tenant: &mut Tenant, at: usize) -> String {
         let is_user = |it: &Mailbox| it.recipient_type_details == "UserMailbox";
         if tenant.mailboxes.iter().filter(|it| is_user(it)).count() < 3 {
@@ -578,7 +578,7 @@ impl Plot {
         }
     }
 
-    /// The primary address moves to a domain that is not claimed; what it was stays as an alias.
+    /// The primary address moves to a domain that is not claimed. The old one stays as an alias.
     fn leave_the_domain(&mut self, tenant: &mut Tenant, at: usize) -> String {
         let mailbox = &mut tenant.mailboxes[at];
         let old = mailbox.primary_smtp_address.clone();
@@ -593,7 +593,7 @@ impl Plot {
     fn move_to(&mut self, mailbox: &mut Mailbox, new: Option<String>) -> String {
         let old = mailbox.primary_smtp_address.clone();
         let mut aliases = aliases(mailbox);
-        // Its own alias, or an address that nobody has.
+        // Its own alias, or an unused address.
         let new = match (aliases.first().cloned(), new) {
             (Some(alias), _) if self.dice.chance(40) => alias,
             (_, Some(new)) => new,
@@ -627,7 +627,7 @@ impl Plot {
         format!("{one} and {two} change places")
     }
 
-    /// One thing that an administrator does in Zivver by hand.
+    /// Makes one change by hand in Zivver.
     pub(super) fn change_zivver(&mut self, organisation: &mut Organisation) -> String {
         let Some(at) = self.dice.place(organisation.users.len()) else {
             return "nothing".to_owned();
@@ -676,10 +676,10 @@ impl Plot {
                 }
                 format!("by hand: account {stray}")
             }
-            // Whoever deletes most of them must tell the program (R2).
+            // A person who deletes most of them must tell the program (R2).
             _ if organisation.users.len() < 4 => "nothing".to_owned(),
             _ => {
-                // It is nobody's delegate any more; a member stays behind as an id without an account (R22).
+                // It is no longer a delegate. A member stays as an id without an account (R22).
                 let gone = organisation.users.remove(at);
                 for user in &mut organisation.users {
                     user.delegates.retain(|it| *it != gone.user_name);
@@ -713,7 +713,7 @@ impl Plot {
     }
 }
 
-/// Whoever is gone may open nothing and belongs to nothing.
+/// Removes a person from all permissions and groups.
 fn forget(tenant: &mut Tenant, upn: &str, edoid: &str) {
     for mailbox in &mut tenant.mailboxes {
         mailbox.permissions.retain(|it| it.user != upn);

@@ -1,4 +1,5 @@
-//! A process of the program: its engine with its own clock and connections, killed or frozen at a chosen point.
+//! A process of the program: its engine with a separate clock and separate connections, killed or frozen at a chosen
+//! point.
 
 use std::{collections::BTreeMap, fmt, future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
@@ -27,7 +28,7 @@ use super::{
     time,
 };
 
-/// The services outside, and how they are reached.
+/// The external services, and how they are reached.
 #[derive(Debug, Clone)]
 pub(super) struct Outside {
     pub(super) stage: Stage,
@@ -38,17 +39,17 @@ pub(super) struct Outside {
     pub(super) settings: BTreeMap<String, String>,
 }
 
-/// What happens to a process in the middle of its work.
+/// What happens to a process during its work.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Doom {
-    /// Killed when it would go on for this many-th time.
+    /// Killed at this poll.
     pub(super) killed_at_poll: Option<u64>,
-    /// Killed after so many writes have arrived.
+    /// Killed after this number of writes has arrived.
     pub(super) writes_to_live: Option<u32>,
     pub(super) frozen: Option<(u64, Duration)>,
-    /// Frozen when so many writes have arrived.
+    /// Frozen after this number of writes has arrived.
     pub(super) frozen_after: Option<(u32, Duration)>,
-    /// Its wall clock jumps at this poll, by so many milliseconds.
+    /// Its wall clock jumps at this poll, by this number of milliseconds.
     pub(super) clock_jump: Option<(u64, i64)>,
 }
 
@@ -59,7 +60,7 @@ pub(super) enum End {
     Killed,
 }
 
-/// A managed identity that the simulated Exchange knows, behind the weather.
+/// A managed identity that the simulated Exchange knows, behind the simulated network.
 struct Credential {
     identity: identity::Identity,
     stage: Stage,
@@ -142,7 +143,7 @@ impl Process {
         }
     }
 
-    /// `GET /health` of an application that has just started, in fair weather.
+    /// `GET /health` of an application that has just started, without faults.
     pub(super) async fn health(outside: &Outside) -> (u16, String) {
         let settings = Settings::read(|name| outside.settings.get(name).cloned(), &[]).unwrap();
         let way = Way {
@@ -175,12 +176,12 @@ impl Process {
         }
     }
 
-    /// R45: which kind of run a tick makes now; `None` where state cannot say.
+    /// R45: the kind of run that a tick would start now; `None` if the state cannot be read.
     pub(super) async fn depth_of_tick(&self) -> Option<Depth> {
         self.engine.depth_of_tick().await.ok()
     }
 
-    /// One invocation, which ends, or is killed in the middle.
+    /// One invocation, which ends or is killed.
     pub(super) async fn run(&self, request: &RunRequest, doom: &Doom) -> End {
         let slot = self.slot;
         self.stage.with(|scene| {

@@ -6,7 +6,8 @@ use cloud_sync::sandbox::zivver::{Group, Organisation, User};
 
 use super::oracle::{Oracle, id_of};
 
-/// The accounts behind the delegates of a user, by the addresses of that time. What is nobody's is not compared (R22).
+/// The accounts of the delegates of a user, by their addresses at that time. A delegate without an account is not
+/// compared (R22).
 fn delegates(user: &User, at_first: &Organisation, then: &Organisation) -> BTreeSet<String> {
     let named = user.delegates.iter();
     named
@@ -20,7 +21,8 @@ fn members(group: &Group, organisation: &Organisation) -> BTreeSet<String> {
 }
 
 impl Oracle {
-    /// Nothing that rests on permissions: no delegate, no member, and no functional account comes or goes.
+    /// A quick run changes nothing that depends on permissions: no delegates, no members, and no functional account is
+    /// created or emptied.
     pub(super) fn changed_quickly(
         &mut self,
         at: usize,
@@ -38,7 +40,7 @@ impl Oracle {
                 Some(_) => {}
             }
         }
-        // A list that lags may have shown other delegates, which are sent along (R23).
+        // A lagging list may have shown other delegates, which are sent with the extension (R23).
         let users = after.users.iter().filter(|_| self.lag.is_zero());
         for user in users {
             let old = before.users.iter().find(|it| it.id == user.id);

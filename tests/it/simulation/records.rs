@@ -1,5 +1,5 @@
-//! What the program wrote down against what Zivver saw: no write without a plan, no write without an outcome, and no deed that
-//! was none (R35).
+//! Compares what the program stored with what Zivver saw: no write without a plan, no write without an outcome, and no
+//! outcome without a write (R35).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ use super::{
     truth::lower,
 };
 
-/// By run: its plans, each with what came of it.
+/// By run: its plans, each with its outcomes.
 pub(super) type Records = BTreeMap<String, Vec<(PlanRecord, Vec<Entry>)>>;
 
 pub(super) fn check(records: &Records, oracle: &Oracle) -> Vec<String> {
@@ -53,7 +53,7 @@ pub(super) fn check(records: &Records, oracle: &Oracle) -> Vec<String> {
     found
 }
 
-/// What the report of a run does not tell as its journal does, whatever the number of invocations (R34, R35).
+/// The differences between the report of a run and its journal, for any number of invocations (R34, R35).
 pub(super) fn untold(report: &Report, plans: &[(PlanRecord, Vec<Entry>)]) -> Vec<String> {
     let told = report.actions.iter().filter(|it| it.outcome.is_done());
     let told: BTreeSet<String> = told.flat_map(|it| names(&it.action)).collect();
@@ -77,7 +77,7 @@ pub(super) fn untold(report: &Report, plans: &[(PlanRecord, Vec<Entry>)]) -> Vec
                     }
                     done.extend(names);
                 }
-                // Zivver tells whether it was done.
+                // Zivver shows whether it was done.
                 Some(ActionOutcome::Failed) | None => done.extend(names),
                 Some(
                     ActionOutcome::Planned | ActionOutcome::Refused | ActionOutcome::Remaining,
@@ -96,7 +96,7 @@ pub(super) fn untold(report: &Report, plans: &[(PlanRecord, Vec<Entry>)]) -> Vec
     wrong
 }
 
-/// What a write changed though no plan ever meant to change it of this account.
+/// The attributes that a write changed although no plan changes them for this account.
 fn unplanned(write: &Write, records: &Records) -> Vec<Attribute> {
     let actions = || {
         let planned = records.values().flatten().flat_map(|(it, _)| &it.actions);
@@ -108,7 +108,7 @@ fn unplanned(write: &Write, records: &Records) -> Vec<Attribute> {
             let changes = |wanted| action.changes.iter().any(|it| it.attribute == wanted);
             changes(*attribute)
                 || match attribute {
-                    // R17: an alias that becomes the address goes first.
+                    // R17: an alias that becomes the address is removed first.
                     Attribute::Aliases => changes(Attribute::Address),
                     Attribute::Delegates => action.kind == ActionKind::Empty,
                     Attribute::Address
@@ -117,7 +117,7 @@ fn unplanned(write: &Write, records: &Records) -> Vec<Attribute> {
                     | Attribute::ObjectId
                     | Attribute::SignInKey => false,
                 }
-                // Whoever finishes what another one created.
+                // A run that completes an account which another run created.
                 || action.kind == ActionKind::Create
         })
     };
@@ -135,7 +135,7 @@ fn accepted(invocation: &Invocation) -> impl Iterator<Item = &Write> {
     invocation.writes.iter().filter(|write| write.accepted)
 }
 
-/// A run that came to its end has an outcome for each of its writes, and a write for what it says was done.
+/// A completed run has an outcome for each of its writes, and a write for each outcome that says that it was done.
 fn complete(invocation: &Invocation, plans: &[(PlanRecord, Vec<Entry>)]) -> Vec<String> {
     let mut wrong = Vec::new();
     let entered: BTreeSet<String> = plans

@@ -1,5 +1,5 @@
-//! Plots that are written down instead of drawn: each one is a fault that the program once had, as small as it can be, before
-//! the same oracle. They stay what they are, however the schedule draws.
+//! Plots that are written by hand instead of drawn, each the smallest form of a fault that the program once had, with
+//! the same oracle. They do not depend on the order of random choices.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -27,7 +27,7 @@ use super::{
     truth::DOMAIN,
 };
 
-/// A plot by name: who is there, under which settings, and what happens.
+/// A plot: its name, the people, the settings, and the events.
 pub(super) struct Scene {
     pub(super) name: &'static str,
     cast: fn() -> (Tenant, Organisation),
@@ -35,7 +35,7 @@ pub(super) struct Scene {
     plot: for<'a> fn(&'a mut Story) -> LocalBoxFuture<'a, ()>,
 }
 
-/// Limits that are in nobody's way.
+/// Limits that hold nothing.
 const FREE: [(&str, &str); 4] = [
     ("MAX_SUSPEND", "100%"),
     ("MAX_RENAMES", "100%"),
@@ -180,7 +180,7 @@ fn account(mailbox: &Mailbox) -> User {
     User::new(&mailbox.primary_smtp_address, &mailbox.display_name).key(&mailbox.edoid)
 }
 
-/// So many people, each with an account.
+/// This number of people, each with an account.
 fn team(size: usize) -> (Tenant, Organisation) {
     let (mut tenant, mut organisation) = (Tenant::new(DOMAIN), Organisation::new([DOMAIN]));
     for n in 0..size {
@@ -198,7 +198,7 @@ fn ids(organisation: &Organisation, people: &[usize]) -> Vec<String> {
     users.map(|user| user.id.clone()).collect()
 }
 
-/// The same, and a functional account that nobody's mailbox stands for.
+/// The same, and a functional account without a mailbox.
 fn handmade(size: usize) -> (Tenant, Organisation) {
     let (tenant, mut organisation) = team(size);
     let mut group = Group::new(&at("handmade"), "By Hand");
@@ -207,7 +207,7 @@ fn handmade(size: usize) -> (Tenant, Organisation) {
     (tenant, organisation)
 }
 
-/// The same, and four shared mailboxes that these people may open, and do.
+/// The same, and four shared mailboxes with these grants and these members.
 fn shared(size: usize, granted: &[usize], members: &[usize]) -> (Tenant, Organisation) {
     let (mut tenant, mut organisation) = team(size);
     for n in 0..4 {
@@ -250,7 +250,7 @@ fn hybrid() -> (Tenant, Organisation) {
     (tenant, organisation)
 }
 
-/// Somebody whose mailbox has moved to another domain already, his account not.
+/// A person whose mailbox has moved to another domain, but whose account has not.
 fn half_moved() -> (Tenant, Organisation) {
     let (mut tenant, mut organisation) = shared(3, &[0, 1], &[0, 1]);
     let moved = &mut tenant.mailboxes[0];

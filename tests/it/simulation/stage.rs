@@ -1,4 +1,5 @@
-//! What all parts of one simulation share: the weather, the dice that decide about each request, the oracle, and the trace.
+//! The shared parts of one simulation: the fault rates, the dice that decide about each request, the oracle, and the
+//! trace.
 
 use std::{
     fmt::Write as _,
@@ -26,39 +27,39 @@ pub(super) struct Scene {
     pub(super) oracle: Oracle,
     pub(super) processes: [ProcessState; time::PROCESSES],
     dice: Dice,
-    /// Of its own, so that the faults of old seeds stay what they were.
+    /// Separate, so that older seeds keep their faults.
     slow_dice: Dice,
     deaf_dice: Dice,
-    /// `None`: nobody reads it.
+    /// `None`: the trace is not needed.
     trace: Option<Vec<String>>,
-    /// A hash of everything that happened.
+    /// A hash of all events.
     pub(super) fingerprint: u64,
 }
 
-/// How bad it is outside. Rates are per mille of requests.
+/// The fault rates, in per mille of requests.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Weather {
     pub(super) exchange: u64,
     pub(super) zivver: u64,
     pub(super) storage: u64,
-    /// Tokens that are refused or late.
+    /// Tokens that are refused or delayed.
     pub(super) identity: u64,
     /// Requests to the storage that take longer than a lease.
     pub(super) hanging: u64,
     /// Objects of Exchange that fail in every attempt of an invocation.
     pub(super) cursed: u64,
-    /// Of writes that Zivver answers with 200, those that it does not store as they are, and how.
+    /// The rate of writes that Zivver answers with 200 and does not store as they are, and what it stores instead.
     pub(super) deaf: Option<(u64, Deafness)>,
-    /// A service that answers nothing for a while, from and to when.
+    /// A service that does not answer for a while, with start and end.
     pub(super) outage: Option<(Service, Duration, Duration)>,
 }
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct ProcessState {
-    /// The number of what it is doing.
+    /// The number of its present invocation.
     pub(super) invocation: usize,
     pub(super) frozen_until: Option<Instant>,
-    /// To be killed after so many more writes.
+    /// Killed after this number of further writes.
     pub(super) writes_to_live: Option<u32>,
     pub(super) doomed: bool,
 }
@@ -85,7 +86,7 @@ impl Stage {
         self.with(|scene| scene.tell(text));
     }
 
-    /// A frozen process gets nothing through.
+    /// The requests of a frozen process wait.
     pub(super) async fn thaw(&self, process: usize) {
         while let Some(until) = self.with(|scene| scene.processes[process].frozen_until) {
             if until <= Instant::now() {
@@ -110,7 +111,7 @@ impl Scene {
         self.trace.take().unwrap_or_default()
     }
 
-    /// Mixes something that happened into the fingerprint.
+    /// Mixes an event into the fingerprint.
     pub(super) fn note(&mut self, what: &[u8]) {
         for byte in what {
             self.fingerprint = (self.fingerprint ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3);
@@ -142,7 +143,7 @@ impl Scene {
         (Luck::Good, pause)
     }
 
-    /// Whether there will be a token, and how long it takes: at times longer than anybody waits.
+    /// Whether a token is issued, and how long it takes: sometimes longer than any timeout.
     pub(super) fn token_luck(&mut self) -> (bool, Duration) {
         if self.slow_dice.below(1000) >= self.weather.identity {
             return (true, Duration::ZERO);
@@ -165,7 +166,7 @@ impl Scene {
             .is_some_and(|(out, from, to)| out == service && from <= now && now < to)
     }
 
-    /// What becomes of a request.
+    /// Draws what happens to a request.
     pub(super) fn fate(&mut self, call: &Call) -> Fate {
         let rate = match call.service {
             Service::Exchange => self.weather.exchange,

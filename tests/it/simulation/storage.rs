@@ -1,5 +1,5 @@
-//! State behind a bad network: refused, answered late, done though reported as failed, done twice, cut short. Its clock tells
-//! whole seconds, as that of blob storage does.
+//! State behind a faulty network: requests are refused, answered late, done although reported as failed, done twice, or
+//! truncated. Its clock has whole seconds, like that of blob storage.
 
 use std::{
     collections::HashMap,
@@ -21,7 +21,7 @@ use object_store::{
 
 use super::{stage::Stage, time};
 
-/// What is stored, whoever looks at it.
+/// The stored objects, shared by all processes.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Shelf {
     store: Arc<InMemory>,
@@ -30,7 +30,7 @@ pub(super) struct Shelf {
 }
 
 impl Shelf {
-    /// Of objects whose last part is this.
+    /// The objects whose last part is this.
     pub(super) async fn names(&self, last: &str) -> Vec<Path> {
         let listed: Vec<Result<ObjectMeta>> = self.store.list(None).collect().await;
         let names = listed.into_iter().map(|it| it.unwrap().location);
@@ -44,21 +44,21 @@ impl Shelf {
     }
 }
 
-/// The way of one process to it. `None`: of the simulation itself, which always works.
+/// The access of one process. `None`: that of the simulation itself, which has no faults.
 #[derive(Debug)]
 pub(super) struct Way {
     pub(super) shelf: Shelf,
     pub(super) stage: Option<(Stage, usize)>,
 }
 
-/// What becomes of one request.
+/// What happens to one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Luck {
     Good,
     Refused,
-    /// Done, and reported as failed.
+    /// Done, but reported as failed.
     Lost,
-    /// Done, and then done again, as when a client repeats what timed out.
+    /// Done twice, as if a client repeated it after a timeout.
     Twice,
     /// Half an object.
     CutShort,

@@ -1,4 +1,5 @@
-//! One simulation from its seed: a world, some nights of runs in bad weather while people work, then calm.
+//! One simulation from its seed: a world, some nights of runs with faults while people make changes, then nights
+//! without faults.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -56,7 +57,7 @@ const LIST_LAG_MAX_S: u64 = 60;
 /// A day, in milliseconds.
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
-/// What came of a simulation.
+/// The result of a simulation.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
     pub(super) violations: Vec<String>,
@@ -65,7 +66,7 @@ pub(super) struct Outcome {
     pub(super) tally: Tally,
 }
 
-/// What happened in simulations, so that nobody takes quiet ones for proof.
+/// Counts the events in simulations, so that one without events does not count as proof.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Tally {
     pub(super) runs: u64,
@@ -77,10 +78,10 @@ pub(super) struct Tally {
     pub(super) writes: u64,
     pub(super) accounts_checked: u64,
     pub(super) accounts_excused: u64,
-    /// Accesses without a grant that were left after runs, and those of them that the report told of.
+    /// Accesses without a grant that remained after runs, and those of them that the report named.
     pub(super) wrong: u64,
     pub(super) told: u64,
-    /// R45: quick runs, and how often they suspended or resumed somebody.
+    /// R45: quick runs, and how many accounts they suspended or resumed.
     pub(super) quick: u64,
     pub(super) quick_stops: u64,
 }
@@ -105,11 +106,11 @@ impl Tally {
 
 pub(super) struct Story {
     dice: Dice,
-    /// Of its own, so that old seeds tell their old stories.
+    /// Separate, so that older seeds keep their stories.
     slow_dice: Dice,
     plot: Plot,
     outside: Outside,
-    /// Still running from the last night, by slot.
+    /// Processes that are still running since the last night, by slot.
     warm: [Option<Process>; time::PROCESSES],
     /// Codes that the last report showed.
     offered: Vec<(String, Report)>,
@@ -117,7 +118,7 @@ pub(super) struct Story {
     tally: Tally,
 }
 
-/// On a paused clock of its own.
+/// Runs on a separate paused clock.
 pub(super) fn on_stage<T>(play: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -172,7 +173,7 @@ impl Story {
         story
     }
 
-    /// Before the first night. `chosen` are settings without prefix.
+    /// The state before the first night. `chosen` are settings without prefix.
     pub(super) fn open(
         seed: u64,
         tenant: exchange::Tenant,
@@ -311,7 +312,7 @@ impl Story {
             self.damage().await;
         }
         for slot in 0..time::PROCESSES {
-            // Once in a while a clock is a day ahead, for one night.
+            // Sometimes a clock is a day ahead, for one night.
             let ahead = self.slow_dice.chance(2);
             if ahead || time::wrong_by_ms(slot) > DAY_MS / 2 {
                 time::set_wrong_by(slot, if ahead { DAY_MS } else { 0 });
@@ -342,7 +343,7 @@ impl Story {
         let plans: Vec<Errand> = (0..=usize::from(together))
             .map(|slot| self.errand(slot, &mut newest))
             .collect();
-        // The directory stands still while it is read: no client can tell a list that was torn between two pages.
+        // The directory does not change while it is read, since a client cannot detect a change between two pages.
         let outside = &self.outside;
         let errands = plans.into_iter().map(|errand| errand.carry_out(outside));
         let ended = futures::future::join_all(errands).await;
@@ -375,7 +376,7 @@ impl Story {
         *dice.pick(&[50, 400, 4000, 20_000, 45_000, 100_000, 300_000])
     }
 
-    /// A line of the history cannot be read any more.
+    /// Damages a line of the history.
     async fn damage(&mut self) {
         let lines = self.outside.shelf.names("summary").await;
         let Some(at) = self.slow_dice.place(lines.len()) else {
@@ -421,7 +422,7 @@ impl Story {
         }
     }
 
-    /// `newest` is the latest id that there is.
+    /// `newest` is the latest known id.
     fn errand(&mut self, slot: usize, newest: &mut Option<RunId>) -> Errand {
         let dice = &mut self.dice;
         let mut request = RunRequest::new(Mode::Apply, Trigger::Timer);
@@ -450,7 +451,7 @@ impl Story {
         }
         request.patience = Duration::from_secs(*dice.pick(&[0, 30, 200]));
         if dice.chance(40) {
-            // As from a queue: the message has the id, and comes again.
+            // As from a queue: the message has the id, and is delivered again.
             let started = time::CLOCKS[slot]();
             *newest = Some(RunId::after(newest.as_ref(), started, dice.next()));
             request.id.clone_from(newest);
@@ -525,7 +526,7 @@ impl Story {
         }
     }
 
-    /// What `/health` says in a process that has not run yet, whose clock is right.
+    /// Checks `/health` in a process that has not run yet and has a correct clock.
     pub(super) async fn check_health(&self) {
         let (status, body) = Process::health(&self.outside).await;
         if let Some(text) = self.pulse.judge(status, &body) {
@@ -533,7 +534,7 @@ impl Story {
         }
     }
 
-    /// What the program reads of its own state, without the bad weather.
+    /// The state without storage faults.
     fn state(&self) -> State {
         let way = Way {
             shelf: self.outside.shelf.clone(),
@@ -542,7 +543,7 @@ impl Story {
         State::over(Arc::new(way), "simulated")
     }
 
-    /// What the journals hold against what Zivver saw (R35).
+    /// Compares the journals with what Zivver saw (R35).
     async fn check_journals(&mut self) {
         let state = self.state();
         let mut records = Records::new();
@@ -551,7 +552,7 @@ impl Story {
             let plans = state.plans::<PlanRecord>(&entry.id);
             let journal = state.journal::<Batch>(&entry.id);
             let read = journal::read(&plans, &journal).await.unwrap();
-            // The story damages documents.
+            // The simulation damages documents.
             match state.report::<Report>(&entry.id).await {
                 Ok(Some(report)) if report.state == RunState::Ended => {
                     found.extend(records::untold(&report, &read));
@@ -573,7 +574,7 @@ impl Story {
         });
     }
 
-    /// No more faults, and no list that lags: two runs, and nothing is left to do (R35, R36, R38).
+    /// No more faults, and no list that lags: after two runs nothing is left to do (R35, R36, R38).
     pub(super) async fn calm(&mut self) {
         self.warm = [None, None];
         self.outside
@@ -591,7 +592,7 @@ impl Story {
             .zivver
             .with_state(|organisation| organisation.switches.stale_reads_after_post = 0);
         self.catch_up().await;
-        // What Zivver refused or did not keep waits for seven days at most (R22, R33).
+        // What Zivver refused or did not keep waits for at most seven days (R22, R33).
         let may_wait = self.slow_dice.chance(50);
         let pause_s = if may_wait { 1500 } else { 8 * 86_400 };
         tokio::time::sleep(Duration::from_secs(pause_s)).await;
@@ -654,7 +655,7 @@ impl Story {
         }
     }
 
-    /// A list of Zivver does not show what is new for so many reads: somebody else makes them.
+    /// Makes the reads for which Zivver's lists do not show new accounts yet, as another client.
     async fn catch_up(&self) {
         let limiter = self.outside.zivver.with_state(|organisation| {
             std::mem::replace(&mut organisation.limiter, LimiterConfig::off())
@@ -679,13 +680,13 @@ impl Story {
     }
 }
 
-/// What a scripted plot does.
+/// The events of a scripted plot.
 impl Story {
     pub(super) async fn pass(&self, hours: u64) {
         tokio::time::sleep(Duration::from_secs(hours * 3600)).await;
     }
 
-    /// The world as people make it, on either side.
+    /// Changes by people, on either side.
     pub(super) fn people(
         &self,
         told: &str,
@@ -705,7 +706,7 @@ impl Story {
         });
     }
 
-    /// One run of a new process, which comes to its end.
+    /// One complete run of a new process.
     pub(super) async fn run(
         &mut self,
         request: RunRequest,
@@ -739,7 +740,7 @@ impl Story {
         self.run(request, Vec::new()).await
     }
 
-    /// With all codes that the last report showed.
+    /// A run with all codes that the last report showed.
     pub(super) async fn apply_approved(&mut self) -> Report {
         let codes = std::mem::take(&mut self.offered);
         let request = RunRequest::new(Mode::Apply, Trigger::CommandLine);
@@ -772,7 +773,7 @@ fn limits(dice: &mut Dice) -> Vec<(Guarded, Option<&'static str>)> {
     let creates = *dice.pick(&[Some("100%"), None, Some("3"), Some("20%,min 2")]);
     let keys = *dice.pick(&[Some("100%"), Some("100%"), Some("2"), None]);
     if style == 7 {
-        // All as the rules have it.
+        // All limits have their default.
         return drawn;
     }
     drawn.push((Guarded::Create, creates));
@@ -780,7 +781,7 @@ fn limits(dice: &mut Dice) -> Vec<(Guarded, Option<&'static str>)> {
     drawn
 }
 
-/// What a third run still wrote, and what still differs after it, but for accounts whose change Zivver refuses.
+/// What a third run still wrote, and what still differs after it, without accounts whose change Zivver refuses.
 fn unsettled(report: &Report, writes: &[Write], may_wait: bool) -> Vec<String> {
     let refused = report
         .actions
@@ -903,7 +904,7 @@ impl Outside {
     }
 }
 
-/// What one process is to do in a night.
+/// The work of one process in a night.
 struct Errand {
     slot: usize,
     request: RunRequest,

@@ -1,4 +1,4 @@
-//! The clocks of a simulation: time itself, which only tokio's paused clock moves, and each process's idea of it.
+//! The clocks of a simulation: the real time, which tokio's paused clock defines, and the wall clock of each process.
 
 use std::{cell::Cell, time::Duration};
 
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 /// When every simulation begins: 2026-11-23T02:00:00Z.
 pub(super) const START_S: i64 = 1_795_399_200;
 
-/// How many processes there can be at once.
+/// The maximum number of processes at the same time.
 pub(super) const PROCESSES: usize = 2;
 
 thread_local! {
@@ -32,7 +32,7 @@ pub(super) fn elapsed_ms() -> i64 {
     i64::try_from(elapsed().as_millis()).unwrap()
 }
 
-/// Sets a process's wall clock wrong from now on.
+/// Makes a process's wall clock wrong from now on.
 pub(super) fn set_wrong_by(process: usize, millis: i64) {
     WRONG_BY_MS.with(|clocks| clocks[process].set(millis));
 }
@@ -59,8 +59,8 @@ fn right() -> Timestamp {
     Timestamp::from_second(START_S).unwrap() + SignedDuration::from_millis(elapsed_ms())
 }
 
-/// That of somebody who looks on.
+/// The clock of an observer.
 pub(super) const RIGHT_CLOCK: fn() -> Timestamp = right;
 
-/// The wall clock of a process, as the program takes it.
+/// The wall clock of a process, in the form that the program takes.
 pub(super) const CLOCKS: [fn() -> Timestamp; PROCESSES] = [first, second];

@@ -1,4 +1,4 @@
-//! What is right at one moment, worked out from the simulated directory alone: who has which mailbox, and who may open it.
+//! What is true at one moment, computed from the simulated directory alone: who has which mailbox, and who may open it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,15 +10,15 @@ pub(super) const DOMAIN: &str = "corp.example";
 pub(super) enum Kind {
     User,
     Shared,
-    /// A room and the like: a person may have its account all the same.
+    /// A room or similar. Its account may still belong to a person.
     Other,
     /// A person whose mailbox is elsewhere: a mail user, a remote mailbox.
     Elsewhere,
-    /// A group or a contact: nobody signs in as one.
+    /// A group or a contact, which cannot sign in.
     Nobody,
 }
 
-/// A mailbox, known by the object id of whoever it belongs to.
+/// A mailbox, identified by the object id of its owner.
 #[derive(Debug, Clone)]
 pub(super) struct Fact {
     pub(super) kind: Kind,
@@ -35,7 +35,7 @@ pub(super) struct Fact {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Truth {
     pub(super) mailboxes: BTreeMap<String, Fact>,
-    /// Whom Exchange knows beside them.
+    /// The other recipients that Exchange knows.
     pub(super) recipients: BTreeMap<String, Fact>,
 }
 
@@ -126,14 +126,14 @@ impl Truth {
         }
     }
 
-    /// Whoever has this object id, a mailbox or not.
+    /// The owner of this object id, with or without a mailbox.
     pub(super) fn known(&self, person: &str) -> Option<&Fact> {
         let recipient = || self.recipients.get(person);
         self.mailboxes.get(person).or_else(recipient)
     }
 
-    /// Whose an account at this address is, as far as the address tells: of the mailbox there, of a person whose mailbox is
-    /// elsewhere, or of a mailbox that has moved to another domain.
+    /// The owner of an account at this address, according to the address: the mailbox there, a person whose mailbox is
+    /// elsewhere, or a mailbox that has moved to another domain.
     pub(super) fn owner_of(&self, address: &str, kind: Kind) -> Option<&String> {
         let mailbox = self.with_primary(address);
         let elsewhere = |fact: &Fact| kind == Kind::User && fact.kind == Kind::Elsewhere;
@@ -191,7 +191,7 @@ fn grantees(tenant: &Tenant, mailbox: &Mailbox) -> BTreeSet<String> {
     &allowed - &denied
 }
 
-/// The object id of whoever is meant.
+/// The object id of the recipient with this key.
 fn person(tenant: &Tenant, key: &str) -> Option<String> {
     let key = lower(key);
     let mailboxes = || tenant.mailboxes.iter();

@@ -1,4 +1,4 @@
-//! Azurite, Azure's own emulator of blob storage, started once for all tests.
+//! Azurite, Azure's emulator of blob storage, started once for all tests.
 
 use std::{
     env,
@@ -20,13 +20,13 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 const ACCOUNT: &str = "devstoreaccount1";
-/// Published: every Azurite has this key.
+/// Public: every Azurite has this key.
 const KEY: &str =
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
 struct Azurite {
     endpoint: String,
-    /// Held open: it writes a line when it ends, and ends with us.
+    /// Kept open. Azurite writes a line when it ends, and ends with this process.
     _output: Lines<BufReader<ChildStdout>>,
     _child: Child,
     _folder: TempDir,
@@ -56,7 +56,7 @@ fn program() -> Option<PathBuf> {
 /// On a free port.
 fn start(program: PathBuf) -> Azurite {
     let folder = tempfile::tempdir().unwrap();
-    // The shell kills Azurite when its own input ends, that is when the test process is gone, however it went.
+    // The shell kills Azurite when its own input ends, which happens when the test process ends in any way.
     let script = r#""$0" --inMemoryPersistence --disableTelemetry --silent --skipApiVersionCheck --blobHost 127.0.0.1 --blobPort 0 & read -r _; kill $!"#;
     let mut child = Command::new("sh")
         .args(["-c", script])
@@ -81,7 +81,7 @@ fn start(program: PathBuf) -> Azurite {
     }
 }
 
-/// What `AzureWebJobsStorage` would be; `None`, visibly, where there is no Azurite.
+/// The value of `AzureWebJobsStorage`. `None` with a visible message if there is no Azurite.
 pub(crate) fn connection_string() -> Option<String> {
     let Some(azurite) = AZURITE.as_ref() else {
         let name = std::thread::current().name().unwrap_or_default().to_owned();
@@ -96,13 +96,13 @@ pub(crate) fn connection_string() -> Option<String> {
     ))
 }
 
-/// Past the capture of output, so that a skipped test is seen among the passed ones.
+/// Written directly to stderr, so that a skipped test is visible among the passed ones.
 fn report(line: &str) {
     let mut stderr = std::io::stderr();
     writeln!(stderr, "{line}").unwrap();
 }
 
-/// A container as it is.
+/// A container without faults.
 pub(crate) fn store(container: &str) -> MicrosoftAzure {
     let endpoint = AZURITE
         .as_ref()

@@ -1,4 +1,4 @@
-//! What is written is read back, in order, or refused.
+//! What is written can be read back in order, or is refused.
 
 use std::time::{Duration, SystemTime};
 
@@ -319,7 +319,7 @@ async fn a_gap_in_a_journal_is_refused(bench: Bench) {
     assert!(state.journal(&run).append(&4).await.is_err());
 }
 
-/// Runs of which those in `wrote` have a plan and a journal, and 1 has not ended.
+/// Runs of which those in `wrote` have a plan and a journal, and run 1 has not ended.
 async fn runs(state: &State, count: i64, wrote: &[i64]) -> Vec<RunId> {
     let runs: Vec<RunId> = (0..count).map(run_at).collect();
     for (at, run) in (0..).zip(&runs) {
@@ -411,7 +411,7 @@ async fn r35_a_run_that_cannot_be_read_stops_no_pruning(bench: Bench) {
     assert_eq!(kept(&state).await, [5, 2, 1].map(run_at));
 }
 
-/// Only a folder lets a test say when a file was written.
+/// Only in a folder can a test set the time of a file.
 #[tokio::test]
 async fn r35_what_wrote_too_long_ago_goes_and_so_does_what_cannot_be_read() {
     let bench = Bench::folder();
@@ -425,7 +425,7 @@ async fn r35_what_wrote_too_long_ago_goes_and_so_does_what_cannot_be_read() {
             long_ago,
         );
     }
-    // One file of it is younger.
+    // One of its files is younger.
     state.save_report(&runs[3], &"report").await.unwrap();
     assert_eq!(prune(&state, 1, Timestamp::now()).await.runs, 2);
     assert_eq!(kept(&state).await, [5, 3, 2, 1].map(run_at));

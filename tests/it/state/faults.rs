@@ -29,7 +29,7 @@ pub(crate) enum Fault {
     None,
     /// Every request fails.
     Down,
-    /// The identity may do nothing.
+    /// The identity has no permissions.
     Refused,
     /// The answer to the first of two identical conditional writes was lost, as when a client repeats it after a timeout.
     SentTwice,
@@ -37,11 +37,11 @@ pub(crate) enum Fault {
     LateCreation,
     /// Nothing can be deleted.
     NoDeletion,
-    /// Whoever writes down a plan panics.
+    /// Storing a plan panics.
     PanicAtPlan,
 }
 
-/// A store behind a bad network.
+/// A store behind a faulty network.
 #[derive(Debug)]
 pub(crate) struct Faulty {
     store: Arc<dyn ObjectStore>,
@@ -60,7 +60,7 @@ impl Faulty {
         }
     }
 
-    /// Whether somebody waits at the gate.
+    /// Whether a request waits at the gate.
     pub(crate) fn holds_somebody_up(&self) -> bool {
         self.late.load(Ordering::SeqCst) > 0
     }
@@ -167,7 +167,7 @@ impl ObjectStore for Faulty {
     }
 }
 
-/// A blob service (and identity endpoint) that gives everybody the same answer, and keeps what it was asked.
+/// A blob service (and identity endpoint) that gives every request the same answer, and records the requests.
 struct Service {
     origin: String,
     asked: Arc<Mutex<Vec<Asked>>>,
@@ -232,7 +232,7 @@ async fn serve(
     response
 }
 
-/// The error of opening state in the account that `settings` describe.
+/// The error of opening the state in the storage account of these settings.
 async fn opened(settings: &[(&str, String)]) -> std::result::Result<State, StateError> {
     let lookup = |name: &str| {
         settings
@@ -356,7 +356,7 @@ async fn an_identity_that_is_not_assigned_is_told_from_a_missing_role() {
     );
 }
 
-/// Not a missing identity: the endpoint answered.
+/// Not a missing identity, since the endpoint answered.
 #[tokio::test]
 async fn an_identity_endpoint_without_a_token_is_named() {
     let service =
@@ -453,7 +453,7 @@ async fn a_managed_identity_gets_a_token_for_storage() {
     );
 }
 
-/// The first service sends whoever asks it to the second one.
+/// The first service redirects every request to the second one.
 async fn redirecting(status: StatusCode) -> (Service, Service) {
     let elsewhere = Service::start(|_: &str| StatusCode::OK.into_response()).await;
     let location = format!("{}/elsewhere", elsewhere.origin);

@@ -1,4 +1,4 @@
-//! R29: one writer, over all processes.
+//! R29: one writer among all processes.
 
 use std::{
     env,
@@ -61,7 +61,7 @@ fn held(acquired: Acquired) -> Holder {
     }
 }
 
-/// Time enough for any lease of these tests to run out.
+/// Waits long enough for any lease of these tests to expire.
 async fn acquire_patiently(lock: &Lock, name: &str) -> LockGuard {
     mine(
         lock.acquire_within(&owner(name), Duration::from_secs(40))
@@ -70,7 +70,7 @@ async fn acquire_patiently(lock: &Lock, name: &str) -> LockGuard {
     )
 }
 
-/// Until `condition` says so, which it will.
+/// Waits until `condition` holds.
 async fn until(what: &str, condition: impl AsyncFn() -> bool) {
     let waited = tokio::time::timeout(Duration::from_secs(40), async {
         while !condition().await {
@@ -179,7 +179,7 @@ async fn r29_a_dead_holder_is_succeeded_after_its_lease(bench: Bench) {
     successor.release().await.unwrap();
 }
 
-/// Its process lives, but no renewal arrives: it must find out by itself, before anybody takes over.
+/// Its process is running, but no renewal arrives. It must detect this itself, before another process takes over.
 async fn r29_a_holder_cut_off_stops_before_another_starts(bench: Bench) {
     let faulty = Arc::new(Faulty::over(Arc::clone(&bench.store)));
     let cut_off = State::over(Arc::<Faulty>::clone(&faulty), "store").lock(bench.lease);
@@ -204,7 +204,7 @@ async fn r29_a_holder_cut_off_stops_before_another_starts(bench: Bench) {
     assert_eq!(holder.owner.host, "host b");
 }
 
-/// The first answer was lost on the way, the repetition finds the object.
+/// The first answer was lost, and the repeated request finds the object.
 async fn r29_a_claim_that_met_itself_is_ours(bench: Bench) {
     let faulty = Arc::new(Faulty::over(Arc::clone(&bench.store)));
     faulty.suffers(Fault::SentTwice);
@@ -226,7 +226,7 @@ async fn r29_a_claim_that_met_itself_is_ours(bench: Bench) {
     guard.release().await.unwrap();
 }
 
-/// It looked, slept, and claims an epoch that ended and was pruned meanwhile.
+/// It looked, slept, and claims an epoch that ended and was pruned in the meantime.
 async fn r29_a_claim_that_comes_too_late_is_void(bench: Bench) {
     let faulty = Arc::new(Faulty::over(Arc::clone(&bench.store)));
     faulty.suffers(Fault::LateCreation);
@@ -268,7 +268,7 @@ async fn r29_a_claim_that_comes_too_late_is_void(bench: Bench) {
     guard.release().await.unwrap();
 }
 
-/// Its own clocks tell it nothing, and neither does the epoch after its own.
+/// Neither its own clocks nor the epoch after its own show it.
 async fn r29_a_holder_notices_successors_though_their_epochs_are_pruned(bench: Bench) {
     let state = bench.open().await;
     let guard = mine(
@@ -418,11 +418,11 @@ async fn r29_a_dead_process_of_this_machine_is_succeeded_at_once() {
     holder.child.kill().unwrap();
     holder.child.wait().unwrap();
     assert!(mine(lock.acquire(&here).await.unwrap()).may_write());
-    // That guard was dropped without a release: this process lives, and may still have requests in flight.
+    // The guard was dropped without a release: this process is running, and may still have requests in flight.
     held(lock.acquire(&this_process()).await.unwrap());
 }
 
-/// This very test program once more, as a process that holds the lock and answers each line on its input.
+/// This test program again, as a process that holds the lock and answers each line on its input.
 struct HolderProcess {
     child: Child,
     input: ChildStdin,

@@ -1,4 +1,4 @@
-//! R42: how large the snapshot of a large tenant is.
+//! R42: the size of the snapshot of a large tenant.
 
 use cloud_sync::{
     domain::{
@@ -17,7 +17,7 @@ use jiff::Timestamp;
 const MAILBOXES: u64 = 20_000;
 const MEBIBYTE: usize = 1024 * 1024;
 
-/// Numbers that no compression makes smaller.
+/// Numbers that cannot be compressed.
 fn scattered(number: u64) -> u128 {
     let mut state = u128::from(number) + 1;
     for _ in 0..3 {
@@ -47,7 +47,7 @@ fn who(number: u64) -> String {
     format!("{}.{}@corp.example", word(3), word(50))
 }
 
-/// Each tenth mailbox is shared by twenty people, the others have one or two delegates.
+/// Every tenth mailbox is shared by twenty people, the others have one or two delegates.
 fn entries(number: u64) -> [Line; 2] {
     let address = SmtpAddress::verbatim(&who(number));
     let is_shared = number.is_multiple_of(10);

@@ -1,4 +1,4 @@
-//! Complete or not at all (R1).
+//! Lists are complete, or the result is an error (R1).
 
 use axum::{
     Router,
@@ -62,7 +62,7 @@ async fn r1_a_capped_list_is_read_page_by_page() {
     assert!(world.client.groups().await.unwrap().accounts.is_empty());
 }
 
-/// What the first list of users comes to.
+/// The error of the first list of users.
 async fn refused(edit: impl FnOnce(&mut Switches)) -> String {
     let world = World::with_switches(edit);
     let error = world.client.users().await.unwrap_err();
@@ -303,7 +303,7 @@ async fn r31_a_date_is_waited_for_by_the_servers_own_clock() {
     }
 }
 
-/// A client of a service that answers by the index that a page starts at.
+/// A client of a service whose answers depend on the index at which a page starts.
 fn client_of(answer: impl Fn(usize) -> Response + Clone + Send + Sync + 'static) -> ZivverClient {
     let router = Router::new().fallback(move |request: Request| {
         let answer = answer.clone();
@@ -371,7 +371,7 @@ async fn r1_a_list_announced_as_larger_than_a_gibibyte_is_not_read() {
     }
 }
 
-/// What a list of users with these rows comes to.
+/// The result of a list of users with these rows.
 async fn rows(rows: &[Value]) -> Result<Listed<UserAccount>, ReadError> {
     let world = World::of(organisation());
     let body = json!({ "Resources": rows, "totalResults": rows.len() });

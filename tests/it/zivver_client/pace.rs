@@ -1,4 +1,4 @@
-//! The budget of calls, kept and learnt (R30).
+//! The budget of calls is kept, and learnt from answers (R30).
 
 use cloud_sync::sandbox::{
     Sandbox, SandboxOptions,
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::*;
 
-/// Renames one user that often, 32 at a time, and says how long that took.
+/// Renames one user that often, with 32 requests at a time, and returns how long that took.
 async fn write(world: &World, writes: usize) -> Duration {
     let id = id_of(&world.zivver, "anna@corp.example");
     write_by(&world.client, &id, writes).await
@@ -125,7 +125,7 @@ async fn r30_little_room_is_enough() {
     }
 }
 
-/// On real connections and a real clock: nothing arrives too early.
+/// With real connections and a real clock: no call arrives too early.
 #[tokio::test(flavor = "multi_thread")]
 async fn r30_no_window_overflows_over_the_network() {
     let mut organisation = organisation();

@@ -1,4 +1,4 @@
-//! The key is in no text.
+//! No text contains the key.
 
 use super::*;
 

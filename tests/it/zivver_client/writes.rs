@@ -1,4 +1,4 @@
-//! Writes, their repetitions, and what becomes of lost answers (R23, R24, R29, R31, R32).
+//! Writes, their repetitions, and lost answers (R23, R24, R29, R31, R32).
 
 use cloud_sync::{
     sandbox::zivver::{Group, Switches},

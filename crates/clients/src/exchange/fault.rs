@@ -83,8 +83,8 @@ fn mark(text: &str, status: u16, counts: fn(Class) -> bool) -> Option<Class> {
         .map(|(_, class)| *class)
 }
 
-/// The classes that a text outside of `error` may have: a gateway's page must not make an object count as deleted or
-/// forbidden.
+/// The classes that a text outside of `error` may have. The page of a gateway must not make an object count as deleted
+/// or forbidden.
 fn is_temporary(class: Class) -> bool {
     matches!(class, Class::Throttled | Class::Transient | Class::Paging)
 }

@@ -1,4 +1,4 @@
-//! A semaphore for all workers, as wide as the limiter allows.
+//! A semaphore for all workers whose size follows the limiter.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},

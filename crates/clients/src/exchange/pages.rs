@@ -16,7 +16,7 @@ use super::{
     wire::Page,
 };
 
-/// A million rows. A longer list is taken for an endless one.
+/// A million rows. A longer list is considered endless.
 const PAGES_MAX: u32 = 1000;
 
 /// How often a list is read again from the start after its links expired.

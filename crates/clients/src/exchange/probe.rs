@@ -1,4 +1,5 @@
-//! What `check --probe` asks Exchange. Each request is sent once: what the service makes of it is the answer.
+//! The questions of `check --probe` to Exchange. Each request is sent once, without retries, since the first answer is
+//! the result.
 
 use std::time::Duration;
 
@@ -10,13 +11,13 @@ use serde_json::Value;
 use super::{Call, ExchangeClient, ExchangeError, MailboxKey};
 use domain::probe::AnswerSheet;
 
-/// As many mailboxes as one batch takes.
+/// The number of mailboxes in one batch.
 const SAMPLE: usize = 10;
 
 /// More than the default of `EXO_CONCURRENCY`.
 const READS_AT_ONCE: usize = 20;
 
-/// How lists page and what errors look like. A request with a body is a POST.
+/// They show how lists page and what errors look like. A request with a body is a POST.
 const QUESTIONS: [(&str, &str); 4] = [
     ("Mailbox?$select=UserPrincipalName", ""),
     (
@@ -31,7 +32,7 @@ const QUESTIONS: [(&str, &str); 4] = [
 ];
 
 impl ExchangeClient {
-    /// Asks all questions and returns a sample of mailboxes for further ones. Fails only where sign-in or the mailbox list
+    /// Asks all questions and returns a sample of mailboxes for further ones. Fails only if sign-in or the mailbox list
     /// fails.
     pub async fn probe(&self, sheet: &mut AnswerSheet) -> Result<Vec<MailboxKey>, ExchangeError> {
         let mailboxes = self.mailboxes(|_| ()).await?.mailboxes;
@@ -88,7 +89,7 @@ impl ExchangeClient {
     }
 }
 
-/// Rows and link of a list, or the form in which a cause is told.
+/// The rows and the link of a list, or the fields in which an error is described.
 fn shape(body: &Value) -> String {
     let detail = body["error"]["details"][0]["message"].as_str();
     match (body["value"].as_array(), detail) {

@@ -163,7 +163,7 @@ impl TokenFacts {
     }
 }
 
-/// What keeps a token from being used.
+/// Why a token cannot be used.
 #[derive(Debug, PartialEq, Eq)]
 enum Unusable {
     Token(String),
@@ -270,7 +270,7 @@ impl TokenKeeper {
         }
         match self.fetch(&mut state).await {
             Ok(bearer) => Ok(bearer),
-            // A failed early renewal does not stop the run: the old token is still valid.
+            // A failed early renewal does not stop the run, since the old token is still valid.
             Err(error) => match &mut state.bearer {
                 Some(bearer) if bearer.expires_at.is_none_or(|expires| now < expires) => {
                     tracing::warn!(%error, "cannot renew the token yet, the current one is still valid");
@@ -366,7 +366,7 @@ impl TokenKeeper {
             .map_err(|error| self.refused(&error))
     }
 
-    /// An answer that cannot be read tells its own remedy.
+    /// An answer that cannot be read has its own remedy.
     fn refused(&self, error: &azure_core::Error) -> ExchangeError {
         NoTokenInAnswer::within(error).map_or_else(
             || self.error(&error.to_string()),

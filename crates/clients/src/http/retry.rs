@@ -10,8 +10,8 @@ use super::SendError;
 /// Attempts after an answer that cannot be parsed, which rarely changes.
 const UNINTELLIGIBLE_ATTEMPTS_MAX: u32 = 3;
 
-/// A server on this machine either listens again within seconds or was never started, and then a developer waits for
-/// the message.
+/// A server on this machine either listens again within seconds or was never started. In the latter case a developer
+/// waits for the message.
 const LOOPBACK_CAP: Duration = Duration::from_secs(4);
 
 /// How often one request is sent, and how long the waits are.

@@ -14,7 +14,7 @@ use super::{
 use crate::http::one_line;
 use domain::{address::SmtpAddress, ids::ScimId};
 
-/// A list with more pages is taken for an endless one.
+/// A list with more pages is considered endless.
 const PAGES_MAX: usize = 10_000;
 
 /// The requested size of each page after the first. A server may return fewer.

@@ -1,4 +1,4 @@
-//! What `check --probe` asks Zivver.
+//! The questions of `check --probe` to Zivver.
 
 use bytes::Bytes;
 use reqwest::Method;
@@ -10,7 +10,7 @@ use super::{
 };
 use domain::probe::AnswerSheet;
 
-/// Whether lists page and filter, and which of the resources of RFC 7644 there are.
+/// They show whether lists page and filter, and which resources of RFC 7644 exist.
 const QUESTIONS: [(&str, Option<&str>); 8] = [
     ("Users", Some("count=1")),
     ("Users", Some("startIndex=2")),

@@ -21,7 +21,7 @@ impl Change {
         }
     }
 
-    /// The value of its attribute before and after; for a set, the entry that goes and the one that comes.
+    /// The value of its attribute before and after; for a set, the removed and the added entry.
     pub fn values(&self, address: impl Fn(Target) -> String) -> (Option<String>, Option<String>) {
         let both = |from: &str, to: &str| (Some(from.to_owned()), Some(to.to_owned()));
         match self {
@@ -44,7 +44,7 @@ impl Change {
 
     /// R27: what a person approves, with before and after.
     pub fn approval_texts(&self, accounts: &Accounts) -> (&'static str, String, String) {
-        // A delegate who is yet to be created is never held.
+        // A delegate who does not exist yet is never held.
         let address = |target| match target {
             Target::Existing(ix) => accounts.get(ix).address().to_string(),
             Target::New(_) => String::new(),
@@ -76,8 +76,8 @@ impl Change {
         }
     }
 
-    /// The delegates that it is about, whatever their addresses are; `None` where it is about something else, or a delegate
-    /// who is yet to be created.
+    /// The delegates that it changes, identified by id. `None` if it changes something else, or a delegate who does not
+    /// exist yet.
     pub fn delegates<'a>(&self, accounts: &'a Accounts) -> Option<Vec<&'a ScimId>> {
         match self {
             Self::Empty { members, .. } => {
@@ -99,7 +99,7 @@ impl Change {
         }
     }
 
-    /// R33: what it asks for.
+    /// R33: what it asks for, as it is hashed.
     pub fn asked_text(&self, address: impl Fn(Target) -> String) -> String {
         match self {
             Self::Create { name } => format!("create {name}"),
@@ -134,8 +134,8 @@ impl Change {
         }
     }
 
-    /// The value that it replaces, of an address or a name. Where Zivver shows a third value, it has changed something all
-    /// the same, and that counts (R26). Of anything else there are two states only.
+    /// The old value of an address or a name, otherwise empty. If Zivver shows a third value, it has changed something,
+    /// and that counts (R26). Other changes have only two states.
     pub fn replaced(&self) -> &str {
         match self {
             Self::Rename { from, .. } => from.as_str(),

@@ -1,4 +1,4 @@
-//! What the entries of a mailbox give, taken together (R8).
+//! The result of all access entries of a mailbox (R8).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use crate::{
     outsider::Outsider,
 };
 
-/// What entries give, so far.
+/// The result of the entries so far.
 #[derive(Default)]
 pub(super) struct Gathered {
     pub(super) grantees: BTreeMap<Party, Vec<String>>,
@@ -18,7 +18,7 @@ pub(super) struct Gathered {
 }
 
 impl Gathered {
-    /// The shortest way through groups is kept, and of those the first (R25).
+    /// The shortest path through groups is kept, and among equal ones the first (R25).
     pub(super) fn add(&mut self, party: Party, path: &[String]) {
         let via = self.grantees.entry(party).or_insert_with(|| path.to_vec());
         if (path.len(), path) < (via.len(), via) {
@@ -40,7 +40,7 @@ impl Gathered {
         }
     }
 
-    /// R8: a Deny takes its trustee out, however it was allowed.
+    /// R8: a Deny removes its trustee, by whatever entry the trustee is allowed.
     pub(super) fn deny(&mut self, denied: Self, directory: &Directory) {
         self.remarks.extend(denied.remarks);
         let parties = denied.grantees.into_keys();

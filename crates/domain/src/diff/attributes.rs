@@ -83,7 +83,7 @@ impl Differ<'_> {
         }
     }
 
-    /// R7, R13: a delegate that no rule may take out.
+    /// R7, R13: whether no rule may remove this delegate.
     pub(super) fn stays(&self, delegate: AccountIx) -> bool {
         self.matching.frozen.contains(&delegate)
             || self.is_unread_user(delegate)
@@ -93,14 +93,14 @@ impl Differ<'_> {
                 .holds(self.world.accounts.get(delegate).address())
     }
 
-    /// Whether a functional account has a member that no rule may take out, among these or among the rejected (R1).
+    /// Whether a functional account has a member that no rule may remove, among these or among the rejected ones (R1).
     pub(super) fn keeps_member(&self, account: AccountIx, members: &[AccountIx]) -> bool {
         members.iter().any(|member| self.stays(*member))
             || self.world.accounts.has_rejected_member(account)
     }
 
-    /// R11, R19: a user whose mailbox was not on the list, though Exchange has it or could not be asked. The list lost a row, and
-    /// with it who is behind the names in permissions.
+    /// R11, R19: a user whose mailbox was not on the list, although Exchange has it or could not be asked. The list
+    /// lost a row, so trustees that mean this mailbox are unknown.
     pub(super) fn is_unread_user(&self, ix: AccountIx) -> bool {
         let account = self.world.accounts.get(ix);
         let asks_address = match self.matching.account(ix) {
@@ -137,7 +137,7 @@ impl Differ<'_> {
             || id.is_some_and(|id| is_unread(&id.to_string()))
     }
 
-    /// R4: whether a recipient is a mailbox whose addresses were not read, so that its own account is not known.
+    /// R4: whether a recipient is a mailbox whose addresses were not read, so that its account is not known.
     fn is_without_addresses(&self, recipient: &RecipientRecord) -> bool {
         let directory = &self.world.directory;
         let id = recipient.object_id.as_deref().and_then(ObjectId::parse);
@@ -163,7 +163,7 @@ impl Differ<'_> {
         }
     }
 
-    /// R12: with only left-out delegates a functional account is not emptied, so none of its members is removed.
+    /// R12: a functional account whose only delegates are left out is not emptied, so none of its members is removed.
     fn would_be_emptied(&mut self, derived: &Derived, account: AccountIx) -> bool {
         let Delegates::Known {
             wanted,
@@ -192,7 +192,7 @@ impl Differ<'_> {
         true
     }
 
-    /// R4, R13, R6, R22: aliases in claimed domains; contested ones and the account's own addresses stay out of it.
+    /// R4, R13, R6, R22: aliases in claimed domains, without contested ones and the account's own addresses.
     fn aliases(&mut self, delta: &mut Delta, mailbox: &Mailbox, view: AccountView<'_>) {
         let ours = |address: &&SmtpAddress| {
             self.policy.claimed_domains.holds(address)
@@ -219,7 +219,7 @@ impl Differ<'_> {
             .collect();
     }
 
-    /// R1: an alias that a rejected account has stays with it.
+    /// R1: an alias of a rejected account stays with that account.
     pub(super) fn without_rejected(
         &mut self,
         aliases: &mut BTreeSet<SmtpAddress>,
@@ -252,7 +252,7 @@ impl Differ<'_> {
         }
     }
 
-    /// R12: everybody who has Full Access and cannot be a delegate.
+    /// R12: the notes about everybody who has Full Access and cannot be a delegate.
     pub(super) fn pruned(&mut self, mailbox: &Mailbox, derived: &Derived) {
         for (party, reason) in &derived.pruned {
             let text = format!(
@@ -276,8 +276,8 @@ impl Differ<'_> {
         }
     }
 
-    /// R7, R36, R39: who is not taken out, so that a report for one account names who can still open it. Of other domains
-    /// nobody is named (R13).
+    /// R7, R36, R39: the notes about delegates who are not removed, so that a report for one account names who can
+    /// still open it. Delegates of other domains are not named (R13).
     fn staying(&mut self, mailbox: &Mailbox, delegates: &[AccountIx]) {
         for ix in delegates {
             let delegate = self.world.accounts.get(*ix).address();

@@ -1,5 +1,5 @@
-//! Accounts whose mailbox is gone, or is at another address: which of them are stopped, and how their addresses become free
-//! for another person (R19, R22, R25).
+//! Accounts whose mailbox is gone, or has another address: which of them are suspended or emptied, and how their
+//! addresses become free for another person (R19, R22, R25).
 
 use std::collections::BTreeSet;
 
@@ -17,8 +17,8 @@ use crate::{
     world::{FunctionalKept, Policy, World},
 };
 
-/// What Exchange must be asked about accounts that have no mailbox, or another's (R19). An answer that is there is not asked
-/// again.
+/// The questions to Exchange about accounts that have no mailbox, or another mailbox than their own (R19). A question
+/// with an answer is not asked again.
 pub fn absence_questions(
     world: &World,
     policy: &Policy,
@@ -45,7 +45,7 @@ pub fn absence_questions(
                 continue;
             }
             AccountFate::Protected(by) if by.code == Code::TargetFilter => continue,
-            // Another mailbox has its address; an inactive account gives it up if its own mailbox is gone.
+            // Another mailbox has its address. An inactive account gives the address up if its own mailbox is gone.
             AccountFate::MergeCandidate(_) | AccountFate::Protected(_) => {
                 unread_tie(world, matching, ix)
             }
@@ -67,8 +67,8 @@ pub fn absence_questions(
     questions
 }
 
-/// R16: the object id that an account is tied to, where the mailbox that claims it has another one and none was read that has
-/// it.
+/// R16: the object id that an account is tied to, if the mailbox that claims it has another one and no mailbox with it
+/// was read.
 pub(super) fn unread_owner<'a>(
     world: &World,
     matching: &'a Matching,
@@ -85,7 +85,7 @@ fn known_id(matching: &Matching, ix: AccountIx) -> Option<String> {
     matching.known_object_id(ix).map(ToString::to_string)
 }
 
-/// R16: the object id that an account is tied to, where no mailbox was read that has it.
+/// R16: the object ids that an account is tied to and that no mailbox has.
 fn unread_tie(world: &World, matching: &Matching, ix: AccountIx) -> Vec<String> {
     let known = matching.known_object_id(ix).into_iter();
     known
@@ -94,7 +94,7 @@ fn unread_tie(world: &World, matching: &Matching, ix: AccountIx) -> Vec<String> 
         .collect()
 }
 
-/// What an account that is left alone still gives access to.
+/// The access that remains if an account is left alone.
 fn still(account: AccountView<'_>) -> &'static str {
     match account.kind() {
         AccountKind::User => "its owner can still sign in",
@@ -103,14 +103,14 @@ fn still(account: AccountView<'_>) -> &'static str {
 }
 
 impl Differ<'_> {
-    /// R16, R19: an account that is tied to a mailbox which was not read, and of which Exchange does not say that it is gone, is
-    /// not stopped for what another mailbox is that has its address now.
+    /// R16, R19: an account that is tied to a mailbox which was not read, and which Exchange does not report as gone,
+    /// is not stopped because of the mailbox that now has its address.
     pub(super) fn belongs_to_somebody_else(
         &mut self,
         mailbox: MailboxIx,
         account: AccountIx,
     ) -> bool {
-        // Exchange is not asked about an account that is stopped already.
+        // Exchange is not asked about an inactive account.
         let is_active = self.world.accounts.is_active(account);
         let owner = unread_owner(self.world, self.matching, mailbox).filter(|_| is_active);
         let Some(id) = owner else {
@@ -124,8 +124,8 @@ impl Differ<'_> {
         presence.is_some()
     }
 
-    /// R16, R19: a mailbox has the address of an account that is tied to another object id. Who gets the account waits for an
-    /// approval; until then it is suspended if its own mailbox is gone.
+    /// R16, R19: a mailbox has the address of an account that is tied to another object id. The change of owner waits
+    /// for an approval. Until then the account is suspended if its own mailbox is gone.
     pub(super) fn identity_change(
         &mut self,
         mailbox: &Mailbox,
@@ -167,8 +167,8 @@ impl Differ<'_> {
         stop
     }
 
-    /// R7, R19: a protected account is stopped where the mailbox that protects it has only its address, and the account's own
-    /// mailbox is gone. Says whether it was.
+    /// R7, R19: a protected account is stopped if the mailbox that protects it only has its address, and the account's
+    /// own mailbox is gone. Returns whether it was.
     pub(super) fn stops_though_protected(
         &mut self,
         ix: AccountIx,
@@ -202,7 +202,7 @@ impl Differ<'_> {
         }
     }
 
-    /// R15: whether `TARGET_FILTER` matches the mailbox of one of these.
+    /// R15: whether `TARGET_FILTER` matches the mailbox of one of these parties.
     fn filters(&self, parties: &[Party]) -> bool {
         parties.iter().any(|party| match party {
             Party::Mailbox(ix) => {
@@ -216,8 +216,9 @@ impl Differ<'_> {
         })
     }
 
-    /// R3, R18, R19: an active user account that a mailbox of another kind protects stays as it is; that its owner can still
-    /// sign in is said, unless it certainly belongs to a person's mailbox. Says whether it was.
+    /// R3, R18, R19: an active user account that a mailbox of another kind protects stays as it is. A note says that
+    /// its owner can still sign in, unless it certainly belongs to a person's mailbox. Returns whether it is such an
+    /// account.
     pub(super) fn outlives_its_mailbox(
         &mut self,
         ix: AccountIx,
@@ -264,7 +265,7 @@ impl Differ<'_> {
         true
     }
 
-    /// R19: the principal is an address of a live mailbox that is not the account's own.
+    /// R19: the principal is an address of a live mailbox to which the account does not belong.
     pub(super) fn merge_candidate(
         &mut self,
         ix: AccountIx,
@@ -290,7 +291,7 @@ impl Differ<'_> {
                 return;
             }
             if account.kind() == AccountKind::User {
-                return; // It gives the address up as soon as the mailbox is to have it.
+                return; // It releases the address when the mailbox claims it.
             }
         }
         let mut code = Code::MergeCandidate;
@@ -323,7 +324,7 @@ impl Differ<'_> {
         );
     }
 
-    /// R19: no mailbox at all. Exchange was asked for the address and the object id; the object id decides.
+    /// R19: no mailbox at all. Exchange was asked for the address and the object id, and the object id decides.
     pub(super) fn absent(&mut self, ix: AccountIx, account: AccountView<'_>) {
         if !self.world.accounts.is_active(ix) {
             return;
@@ -375,7 +376,7 @@ impl Differ<'_> {
         self.out.deltas.extend(stop);
     }
 
-    /// The suspending or emptying of an account, if it can be.
+    /// The suspend or empty of an account, if it is possible.
     fn stopping(&mut self, ix: AccountIx, class: Class, rule: &str, why: &str) -> Option<Delta> {
         let view = self.world.accounts.get(ix);
         let mut delta = Delta::new(
@@ -394,7 +395,7 @@ impl Differ<'_> {
         }
     }
 
-    /// R12: the emptying of a functional account, unless a member may not be taken out.
+    /// R12: the empty of a functional account, unless it has a member who must not be removed.
     pub(super) fn emptying(
         &mut self,
         mut delta: Delta,

@@ -1,4 +1,4 @@
-//! What the answers of Exchange say about the mailbox of an account (R19).
+//! What Exchange answered about the mailbox of an account (R19).
 
 use super::Differ;
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
 };
 
 impl<'a> Differ<'a> {
-    /// R19: the object id that an account is tied to, where Exchange cleanly says that it does not exist.
+    /// R19: the object id that an account is tied to, if Exchange answered "not found" for it.
     pub(super) fn gone(&self, ix: AccountIx) -> Option<&'a ObjectId> {
         let id = self.matching.known_object_id(ix)?;
         let is_gone = self.live_tie(ix).is_none()
@@ -18,7 +18,7 @@ impl<'a> Differ<'a> {
         is_gone.then_some(id)
     }
 
-    /// What has the address of a leaver now, if anything.
+    /// The recipient that has the address of a leaver now, if there is one.
     pub(super) fn why_absent(&self, account: AccountView<'_>) -> String {
         let gone = "its mailbox is gone from Exchange";
         match self.presence(account.address().as_str()) {
@@ -27,8 +27,8 @@ impl<'a> Differ<'a> {
         }
     }
 
-    /// Whether the recipient that has an account's address has its object id as well, though Exchange did not find it by that; or
-    /// may have it, as a mailbox that the list ought to show (R1).
+    /// Whether the recipient at an account's address also has its object id, although Exchange did not find it by that
+    /// id; or may have it, since it is a mailbox that the list should contain (R1).
     pub(super) fn is_at_address(
         &self,
         account: AccountView<'_>,
@@ -46,7 +46,7 @@ impl<'a> Differ<'a> {
         is_its.then(|| self.presence(address)).flatten()
     }
 
-    /// R19: what Exchange said of an address or object id, unless it is a clean "not found".
+    /// R19: the answer of Exchange about an address or object id, unless it is a clean "not found".
     pub(super) fn presence(&self, text: &str) -> Option<(Code, String)> {
         Some(match self.world.answers.recipients.get(text) {
             Some(RecipientAnswer::NotFound) => return None,
@@ -72,7 +72,7 @@ impl<'a> Differ<'a> {
         })
     }
 
-    /// A mailbox that was read and has an object id of the account, though another account is its own.
+    /// A mailbox that was read and has an object id of the account, although another account belongs to it.
     pub(super) fn live_tie(&self, ix: AccountIx) -> Option<&'a str> {
         let directory = &self.world.directory;
         let known = self.matching.known_object_id(ix);

@@ -1,4 +1,4 @@
-//! How addresses become free for another person (R22, R25).
+//! Makes addresses free for another person (R22, R25).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,8 +17,8 @@ use crate::{
 };
 
 impl Differ<'_> {
-    /// R22, R25: addresses that a live mailbox now has are released by accounts that no longer keep up with Exchange: those
-    /// without mailbox, and those that are to be inactive.
+    /// R22, R25: accounts that no longer follow Exchange, because they have no mailbox or are to be inactive, release
+    /// the addresses that a live mailbox has now.
     pub(super) fn releases(&mut self) {
         let mut aliases: BTreeMap<AccountIx, BTreeSet<SmtpAddress>> = BTreeMap::new();
         let mut principals: BTreeSet<AccountIx> = BTreeSet::new();
@@ -30,7 +30,7 @@ impl Differ<'_> {
                 .chain(delta.create.as_ref().map(|_| &delta.address));
             for address in claims {
                 if self.world.directory.is_shared_address(address) {
-                    continue; // R6: it stays where Zivver has it.
+                    continue; // R6: Zivver keeps it where it is.
                 }
                 let others = |ix: &&AccountIx| Target::Existing(**ix) != delta.target;
                 for holder in self
@@ -69,8 +69,8 @@ impl Differ<'_> {
         self.name_anew(&mut at);
     }
 
-    /// R22: Zivver keeps delegates by address, so an account that names a delegate by an address that the delegate gives up is
-    /// written with its new one. Where it cannot be, no other account gets the address.
+    /// R22: Zivver stores delegates by address, so an account that names a delegate by an address which the delegate
+    /// gives up is written with the new address. If it cannot be written, no other account gets the old address.
     fn name_anew(&mut self, at: &mut BTreeMap<Target, usize>) {
         let mut given = given_up(&self.out.deltas);
         for delta in &self.out.deltas {
@@ -104,7 +104,7 @@ impl Differ<'_> {
         }
     }
 
-    /// The delta of an account, made if there is none.
+    /// The delta of an account, created if there is none.
     fn delta_of(&mut self, ix: AccountIx, at: &mut BTreeMap<Target, usize>) -> &mut Delta {
         let target = Target::Existing(ix);
         let mailbox = self.mailbox_of(ix);
@@ -117,8 +117,8 @@ impl Differ<'_> {
         &mut self.out.deltas[at]
     }
 
-    /// R22: the address of a leaver can be given to another person. His account, which is inactive or is suspended in this plan,
-    /// follows its mailbox; where it has none any more, it goes to a free address.
+    /// R22: the address of a leaver can be given to another person. The account, which is inactive or is suspended in
+    /// this plan, follows its mailbox; without a mailbox it goes to a free address.
     fn release_principal(&mut self, holder: AccountIx, at: &mut BTreeMap<Target, usize>) {
         let planned = at
             .get(&Target::Existing(holder))
@@ -189,7 +189,7 @@ impl Differ<'_> {
         }
     }
 
-    /// R23: the key of an account, also where its mailbox is gone.
+    /// R23: the key of an account, even if its mailbox is gone.
     fn key_of(&self, account: AccountIx) -> Option<SignInKey> {
         let mailbox = self.mailbox_of(account);
         let own = mailbox.and_then(|ix| self.policy.sign_in_key(self.world.directory.mailbox(ix)));
@@ -224,7 +224,7 @@ impl Differ<'_> {
         let is_left = match self.keeps_functional {
             None => false,
             Some(FunctionalKept::OutsideFilter) => true,
-            // R45: its mailbox's own aliases are known, and nothing else of it.
+            // R45: the aliases of its mailbox are known, but nothing else about it.
             Some(FunctionalKept::NotRead) => self.mailbox_of(holder).is_none(),
         };
         if self.kept.contains(&holder) || kind == AccountKind::Functional && is_left {
@@ -232,7 +232,8 @@ impl Differ<'_> {
         }
         match self.matching.account(holder) {
             AccountFate::Unowned | AccountFate::MergeCandidate(_) => true,
-            // Compared with its mailbox unless it is to be inactive; a second removal of the same alias changes nothing.
+            // It is compared with its mailbox unless it is to be inactive. A second removal of the same alias changes
+            // nothing.
             AccountFate::Owned(mailbox) => {
                 self.world.directory.mailbox(*mailbox).knows_aliases
                     && matches!(self.matching.mailbox(*mailbox), MailboxFate::Matched(found) if found.tied_to_other.is_none())

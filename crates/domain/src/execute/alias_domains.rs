@@ -1,7 +1,8 @@
-//! Domains of new aliases: once Zivver has refused one as not its own, its aliases are left out for the rest of the run (R23).
+//! Domains of new aliases. After Zivver has refused a domain that it does not own, its aliases are left out for the
+//! rest of the run (R23).
 //!
-//! A domain in which the organisation has accounts is open from the start. Any other is unknown, is asked about by the
-//! first request with an alias in it, for which the others wait, and is then open or not owned.
+//! A domain in which the organisation has accounts is open from the start. Any other domain is unknown. The first
+//! request with an alias in it asks about it, and the other requests wait. Then the domain is either open or not owned.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,19 +14,19 @@ use crate::{
     world::World,
 };
 
-/// What is known of a domain.
+/// The state of a domain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Standing {
-    /// The first request with an alias in it is on its way: the others wait, so that one refusal is enough.
+    /// The first request with an alias in it is on its way. The others wait, so that one refusal is enough.
     Asked(StepIx),
     Open,
     NotOwned,
 }
 
-/// What becomes of a request with new aliases.
+/// How to continue with a request that has new aliases.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Admission {
-    /// It goes, without these.
+    /// It is sent without these aliases.
     Without(Vec<SmtpAddress>),
     /// Another request asks about one of its domains.
     Wait,
@@ -97,7 +98,7 @@ impl AliasDomains {
         Admission::Without(left_out)
     }
 
-    /// Takes in how a request ended, and gives the steps that waited for it.
+    /// Records how a request ended, and returns the steps that waited for it.
     pub(super) fn ended(
         &mut self,
         step: StepIx,
@@ -112,7 +113,7 @@ impl AliasDomains {
             }
         }
         for alias in &refused.aliases {
-            // Zivver does not say which alias it means: it may be one that the account had.
+            // Zivver does not say which alias it refuses. It may be one that the account had before.
             let blames_it = |other: &String| {
                 other == alias.domain() || self.standing.get(other) == Some(&Standing::Open)
             };
@@ -134,7 +135,7 @@ impl AliasDomains {
         self.without.entry(domain).or_default().insert(action);
     }
 
-    /// Each domain once.
+    /// One note for each domain.
     pub(super) fn notes(&self) -> Vec<Note> {
         let note = |(domain, actions): (&String, &BTreeSet<u32>)| {
             let count = actions.len();

@@ -1,4 +1,4 @@
-//! What came of a plan, action by action.
+//! The outcome of a plan, by action.
 
 use std::collections::BTreeMap;
 
@@ -14,35 +14,35 @@ use crate::{
     step::{Call, Step, When},
 };
 
-/// What came of a plan.
+/// The outcome of a plan.
 #[derive(Debug, Default)]
 pub struct Applied {
     /// By position of the action.
     pub actions: Vec<ActionEnd>,
     pub finish: Finish,
     pub created: BTreeMap<MailboxIx, ScimId>,
-    /// The accounts as the last accepted request of each left them, where Zivver said so.
+    /// The accounts after the last accepted request for each, if Zivver returned them.
     pub answers: BTreeMap<ScimId, Account>,
-    /// By position of the action, the account as what was accepted leaves it; empty unless an action is half done.
+    /// By position of the action, the account after its accepted requests. Only for actions that are half done.
     pub accepted: BTreeMap<usize, Account>,
-    /// What concerns many actions.
+    /// Notes that apply to many actions.
     pub notes: Vec<Note>,
 }
 
-/// How the carrying out of a plan ended.
+/// How the execution of a plan ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Finish {
-    /// Every step had its turn.
+    /// Every step was started.
     #[default]
     Complete,
-    /// R34: the time was over, or the process was to end, before every step had started.
+    /// R34: the time was over, or the process had to end, before every step was started.
     CutOff,
-    /// R32, R35: for this cause.
+    /// R32, R35: stopped for this cause.
     Stopped(String),
 }
 
 impl Finish {
-    /// With a failure that only showed afterwards.
+    /// Adds a failure that was detected only afterwards.
     #[must_use]
     pub fn or_stopped(self, failure: Option<String>) -> Self {
         match (self, failure) {
@@ -51,7 +51,7 @@ impl Finish {
         }
     }
 
-    /// R25: whether the next run must begin with the suspends and empties, which this one may not have reached.
+    /// R25: whether the next run must begin with the suspends and empties, which this run may not have reached.
     pub fn is_premature(&self) -> bool {
         match self {
             Self::CutOff | Self::Stopped(_) => true,
@@ -60,37 +60,37 @@ impl Finish {
     }
 }
 
-/// What came of one action.
+/// The outcome of one action.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ActionEnd {
     /// `None` if none of its steps ended.
     pub outcome: Option<ActionOutcome>,
     pub problems: Vec<String>,
-    /// To be recognised in a later run (R33).
+    /// The refusals, so that a later run recognises them (R33).
     pub refusals: Vec<Refusal>,
-    /// Of the requests that Zivver accepted (R22).
+    /// What the accepted requests asked for (R22).
     pub asked: Asked,
-    /// Some of its steps were carried out, and others not started.
+    /// Some of its steps were carried out, others were not started.
     pub is_half_done: bool,
 }
 
 impl ActionEnd {
-    /// Whether Zivver said that it did the action, or a part of it.
+    /// Whether Zivver confirmed the action, or a part of it.
     pub fn is_done(&self) -> bool {
         self.outcome.is_some_and(ActionOutcome::is_done)
     }
 
-    /// R26: whether only Zivver can tell how much of it was done.
+    /// R26: whether only the lists of Zivver can show how much of it was done.
     pub fn is_unclear(&self) -> bool {
         self.is_half_done || self.outcome == Some(ActionOutcome::Failed)
     }
 
-    /// Takes in one of its steps that ended. `in_part`: parts of the step were not carried out.
+    /// Adds a step that ended. `in_part`: parts of the step were not carried out.
     pub(super) fn add(&mut self, end: StepEnd, in_part: bool) {
         self.outcome = Some(combine(self.outcome, end, in_part));
     }
 
-    /// The run ends, and some of its steps have not ended.
+    /// The run ends before all of its steps have ended.
     pub(super) fn close_unfinished(&mut self) {
         self.is_half_done = self.outcome.is_some_and(ActionOutcome::is_done);
         // The next run does the rest.
@@ -100,7 +100,7 @@ impl ActionEnd {
     }
 }
 
-/// The outcome of an action after one more of its steps. A step that was done but for a part is done in part.
+/// The outcome of an action after one more step. A step that was done except for a part makes it partly done.
 fn combine(before: Option<ActionOutcome>, end: StepEnd, in_part: bool) -> ActionOutcome {
     let this = match end {
         StepEnd::Done if in_part => ActionOutcome::Partly,
@@ -118,7 +118,7 @@ fn combine(before: Option<ActionOutcome>, end: StepEnd, in_part: bool) -> Action
     }
 }
 
-/// The part of an action that is refused with a step (R33). `None` for a step that only puts something back.
+/// The part of an action that is refused with a step (R33). `None` for a step that only takes something back.
 pub(super) fn part(step: &Step) -> Option<Part> {
     match (&step.call, step.when) {
         (_, When::IfRefused(_)) => None,

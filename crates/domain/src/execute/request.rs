@@ -1,4 +1,4 @@
-//! What is sent to Zivver and what comes back, without its notation: the engine translates both.
+//! Requests to Zivver and their answers, independent of JSON. The engine translates both.
 
 use std::collections::BTreeSet;
 
@@ -47,7 +47,7 @@ pub struct UserUpdate {
 /// The whole extension of a user (R23).
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct UserExtensionUpdate {
-    /// As it was read: its other attributes and its spellings are sent back.
+    /// As it was read, since its other attributes and its spellings are sent back.
     pub read: Extension,
     pub aliases: Vec<SmtpAddress>,
     pub delegates: Vec<SmtpAddress>,
@@ -65,19 +65,19 @@ pub struct FunctionalUpdate {
 /// The whole extension of a functional account (R23).
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct FunctionalExtensionUpdate {
-    /// As it was read: its other attributes and its spellings are sent back.
+    /// As it was read, since its other attributes and its spellings are sent back.
     pub read: Extension,
     pub aliases: Vec<SmtpAddress>,
 }
 
-/// What came back for a request.
+/// The answer to a request.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
     Accepted(Accepted),
     Refused(Refused),
-    /// No answer, 5xx or 429 to the end: it may have been carried out (R32).
+    /// No answer, or 5xx or 429 on every attempt. The request may have been carried out (R32).
     Unavailable(String),
-    /// The API key may not write: no other request can succeed (R32).
+    /// The API key has no right to write, so no other request can succeed (R32).
     Denied(String),
     /// The run may no longer write (R29, R32, R35). `was_sent`: an earlier attempt of this request was sent.
     Stopped {
@@ -91,7 +91,7 @@ pub enum Answer {
 pub enum Accepted {
     /// A create. `is_found`: an account had the address already, or the answer to the create was lost (R31).
     Created { account: Account, is_found: bool },
-    /// Anything else, with the account as it then is, if Zivver says so.
+    /// Any other request, with the account after it, if Zivver returned it.
     Updated(Option<Account>),
 }
 

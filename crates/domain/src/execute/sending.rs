@@ -1,4 +1,4 @@
-//! One request, sent until Zivver takes it or refuses it for something that cannot be left out (R23).
+//! One request, sent until Zivver accepts it or refuses it for a reason that leaving out an alias cannot remove (R23).
 //!
 //! | Stage | Request | Accepted | An alias is refused |
 //! | --- | --- | --- | --- |
@@ -6,7 +6,7 @@
 //! | [`Stage::WithoutNew`] | without any alias that is new | `OneByOne` with the first of them | again without what the account had |
 //! | [`Stage::OneByOne`] | with one more of them | the next of them | the next of them, without this one |
 //!
-//! Any other refusal, and anything else that comes back, ends it in every stage.
+//! Any other refusal, and any other answer, ends it in every stage.
 
 use std::collections::VecDeque;
 
@@ -22,27 +22,27 @@ use crate::{accounts::Account, address::SmtpAddress, ineffective::Asked};
 pub(super) struct Sending {
     request: Request,
     stage: Stage,
-    /// New aliases in the request: any of them may be refused.
+    /// New aliases in the request. Any of them may be refused.
     open: Vec<SmtpAddress>,
     /// Whether the request without them would change nothing.
     only_aliases: bool,
     at_stake: AtStake,
     is_partial: bool,
-    /// Left out as the only new alias, though Zivver did not name it.
+    /// The only new alias, which was left out although Zivver did not name it.
     suspected: Option<SmtpAddress>,
-    /// Aliases that were refused, with the refusal.
+    /// Refused aliases, each with the refusal.
     refused: Vec<(SmtpAddress, String)>,
-    /// Those that were refused for their domain.
+    /// Those that were refused because of their domain.
     unowned: Vec<SmtpAddress>,
     left_out: Vec<String>,
     problems: Vec<String>,
     created: Option<Created>,
-    /// The account after the last accepted update, if Zivver said so.
+    /// The account after the last accepted update, if Zivver returned it.
     updated: Option<Account>,
     progress: Progress,
 }
 
-/// The most that became of it so far.
+/// The best result so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Progress {
     Unsent,
@@ -53,7 +53,7 @@ enum Progress {
 #[derive(Debug)]
 enum Stage {
     Whole,
-    /// The new aliases, to be tried afterwards.
+    /// Without the new aliases, which are tried afterwards.
     WithoutNew(VecDeque<SmtpAddress>),
     OneByOne {
         current: SmtpAddress,
@@ -69,7 +69,7 @@ pub(super) struct Created {
     pub is_found: bool,
 }
 
-/// How a step ended, with everything that the run has to know of it.
+/// How a step ended, with everything that the run needs to know about it.
 #[derive(Debug)]
 pub(super) struct Ended {
     pub end: StepEnd,
@@ -77,12 +77,12 @@ pub(super) struct Ended {
     /// It was sent without aliases whose domain Zivver does not own (R23).
     pub is_partial: bool,
     pub problems: Vec<String>,
-    /// What was accepted, and the account after it.
+    /// What was accepted, for comparison with the lists.
     pub asked: Asked,
     pub updated: Option<Account>,
-    /// Of the whole request.
+    /// The refusal of the whole request.
     pub refusal: Option<String>,
-    /// Of single aliases, which were left out of it (R23).
+    /// The refusals of single aliases, which were left out of the request (R23).
     pub refused_aliases: Vec<(SmtpAddress, String)>,
     pub unowned: RefusedAliases,
     /// Zivver did not answer (R32).
@@ -116,7 +116,7 @@ impl Ended {
     }
 }
 
-/// What follows an answer.
+/// What to do after an answer.
 #[derive(Debug)]
 pub(super) enum Next {
     /// [`Sending::request`] is sent again.
@@ -124,7 +124,7 @@ pub(super) enum Next {
     End(Box<Ended>),
 }
 
-/// What can be done about a refusal.
+/// What to do after a refusal.
 enum Recourse {
     Again,
     OneByOne,
@@ -260,8 +260,8 @@ impl Sending {
         Recourse::Again
     }
 
-    /// An alias that the account had is refused with the whole extension. Access that is to be removed must be removed; else
-    /// the alias stays where it is, and with it all of the extension.
+    /// The whole extension is refused because of an alias that the account had before. If access must be removed, the
+    /// alias is left out. Otherwise the alias stays, and the extension is not written.
     fn without_stored(&mut self, alias: &SmtpAddress, refused: &Refused) -> Recourse {
         if self.at_stake != AtStake::AccessRemoval {
             return self.without_extension(refused);
@@ -276,7 +276,7 @@ impl Sending {
 
     /// The rest of the request, without aliases and delegates.
     fn without_extension(&mut self, refused: &Refused) -> Recourse {
-        // It is refused without that alias too.
+        // The request is refused without that alias too.
         if let Some(suspected) = self.suspected.take() {
             self.refused.retain(|(alias, _)| *alias != suspected);
             self.unowned.retain(|alias| *alias != suspected);
@@ -306,7 +306,8 @@ impl Sending {
         }
     }
 
-    /// Zivver does not say which: first without any new alias, so that the rest is done, then each alone.
+    /// Zivver does not say which alias it refuses: first without any new alias, so that the rest is done, then each
+    /// alias alone.
     fn one_by_one(&mut self) -> Next {
         let new: VecDeque<SmtpAddress> = std::mem::take(&mut self.open).into();
         for alias in &new {
@@ -320,7 +321,7 @@ impl Sending {
     }
 
     fn add_next(&mut self, mut new: VecDeque<SmtpAddress>) -> Next {
-        // A create is completed by its own step, which tries the aliases again.
+        // A create is completed by a separate step, which tries the aliases again.
         if self.request.is_create() || !self.request.has_aliases() {
             return self.end_taken();
         }
@@ -342,7 +343,8 @@ impl Sending {
         unowned.any(|known| known.domain() == alias.domain())
     }
 
-    /// Nothing is left to send. If nothing was accepted, it was for aliases alone, and none was taken.
+    /// Nothing is left to send. If nothing was accepted, the request was for aliases alone, and all of them were
+    /// refused.
     fn end_taken(&mut self) -> Next {
         let mut ended = Ended::new(StepEnd::Refused);
         if self.progress == Progress::Accepted {

@@ -1,4 +1,4 @@
-//! What is known while a plan is carried out: how steps ended, and which accounts were created or renamed so far.
+//! The state during the execution of a plan: how steps ended, and which accounts were created or renamed so far.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -19,14 +19,14 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum StepEnd {
     Done,
-    /// There was nothing to do: a completion that was complete, a put-back that was not needed.
+    /// There was nothing to do, such as nothing to complete or to take back.
     NotNeeded,
     Refused,
-    /// No answer, or the run stopped: it may have been carried out.
+    /// No answer, or the run stopped. It may have been carried out.
     Failed,
-    /// Not sent, since what it rests on did not happen.
+    /// Not sent, since a step that it depends on failed.
     LeftOut,
-    /// Not sent, since the run stopped: as if it had not started.
+    /// Not sent, since the run stopped. It counts as not started.
     Unsent,
 }
 
@@ -35,10 +35,10 @@ pub(super) struct Situation<'a> {
     pub world: &'a World,
     plan: &'a ApprovedPlan,
     ends: Vec<Option<StepEnd>>,
-    /// As the answers to their creates show them.
+    /// The accounts as the answers to their creates show them.
     pub created: BTreeMap<MailboxIx, Account>,
     renamed: HashMap<AccountIx, SmtpAddress>,
-    /// Users whose extension was written, as it was last accepted.
+    /// Users whose extension was written, with its last accepted content.
     extended: HashMap<AccountIx, UserExtensionNow>,
 }
 
@@ -65,7 +65,7 @@ impl<'a> Situation<'a> {
         &self.plan.steps()[step.0 as usize]
     }
 
-    /// Takes in how a step ended, and what Zivver accepted of it.
+    /// Records how a step ended, and what Zivver accepted of it.
     pub(super) fn end(&mut self, step: StepIx, end: StepEnd, accepted: &Asked) {
         self.ends[step.0 as usize] = Some(end);
         let Target::Existing(ix) = self.step(step).target else {
@@ -83,7 +83,7 @@ impl<'a> Situation<'a> {
         }
     }
 
-    /// What the extension of a user has in Zivver now.
+    /// The present extension of a user in Zivver.
     pub(super) fn extension_of(&self, target: Target, user: &UserAccount) -> UserExtensionNow {
         let written = match target {
             Target::Existing(ix) => self.extended.get(&ix),
@@ -99,7 +99,7 @@ impl<'a> Situation<'a> {
         self.ends[step.0 as usize] == Some(StepEnd::Done)
     }
 
-    /// Whether a step has freed an address, or an earlier one has, so that there was nothing to do.
+    /// Whether an address is free, because this step released it, or because there was nothing left to release.
     pub(super) fn is_free(&self, address: &SmtpAddress, release: StepIx) -> bool {
         match self.ends[release.0 as usize] {
             Some(StepEnd::Done) => true,
@@ -118,7 +118,7 @@ impl<'a> Situation<'a> {
         }
     }
 
-    /// R22: the account that a step was to write without a delegate, if that is what it was for.
+    /// R22: the account that a step had to write without a delegate, if that was its purpose.
     pub(super) fn named_by(&self, address: &SmtpAddress, release: StepIx) -> Option<&SmtpAddress> {
         let step = self.step(release);
         let Target::Existing(ix) = step.target else {
@@ -157,12 +157,12 @@ impl<'a> Situation<'a> {
         })
     }
 
-    /// R16: an approved tie is written though nothing else differs.
+    /// R16: whether the step writes an approved tie, although nothing else differs.
     pub(super) fn ties(&self, step: &Step) -> bool {
         self.plan.deltas()[step.action as usize].tie.is_some()
     }
 
-    /// R16, R23: whether the extension is written for its key, though nothing else differs.
+    /// R16, R23: whether the step writes the extension because of its key, although nothing else differs.
     pub(super) fn needs_key(&self, step: &Step) -> bool {
         let delta = &self.plan.deltas()[step.action as usize];
         delta.tie.is_some() || delta.key_change == Some(KeyChange::Updated)
@@ -176,7 +176,7 @@ impl<'a> Situation<'a> {
         }
     }
 
-    /// R22: a delegate is written with the address that it has now.
+    /// R22: a delegate is written with its present address.
     pub(super) fn address<'b>(&'b self, delegate: &'b Delegate) -> Option<&'b SmtpAddress> {
         match delegate {
             Delegate::Stranger(address) => Some(address),
@@ -192,7 +192,8 @@ impl<'a> Situation<'a> {
         }
     }
 
-    /// The ids of members. Those without account are added to `left_out`; an address has no id.
+    /// The ids of members. Members without an account are added to `left_out`. A delegate that is only an address has
+    /// no id.
     pub(super) fn ids(&self, members: &[Delegate], left_out: &mut Vec<String>) -> Vec<ScimId> {
         let mut ids = Vec::with_capacity(members.len());
         for member in members {
@@ -207,7 +208,7 @@ impl<'a> Situation<'a> {
         ids
     }
 
-    /// R12: whether a user is among those who have an account by now.
+    /// R12: whether at least one user in the list has an account now.
     pub(super) fn has_user(&self, members: &[Delegate]) -> bool {
         members.iter().any(|member| match member {
             Delegate::Account(target) => {

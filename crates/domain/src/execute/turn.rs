@@ -1,5 +1,5 @@
-//! What becomes of a step when everything that it waits for has ended: the request that it makes in the situation of that
-//! moment, or none (R22–R24, R31).
+//! Makes the request of a step after everything that it waits for has ended, or decides that none is needed (R22–R24,
+//! R31).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,28 +21,28 @@ use crate::{
 pub(super) enum Turn {
     Send(Box<Draft>),
     NotNeeded,
-    /// What it rests on did not happen.
+    /// A step that it depends on failed.
     LeftOut(String),
-    /// All that it changes are aliases in domains that Zivver does not own (R23).
+    /// It changes only aliases in domains that Zivver does not own (R23).
     Unowned,
 }
 
-/// A request with what has to be known when it is refused.
+/// A request, with what must be known if it is refused.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Draft {
     pub request: Request,
-    /// Aliases in it that Zivver does not have yet: one of them may be refused (R23).
+    /// Aliases in it that Zivver does not have yet. Any of them may be refused (R23).
     pub new_aliases: Vec<SmtpAddress>,
-    /// Whether it changes nothing else.
+    /// Whether it changes nothing but aliases.
     pub only_aliases: bool,
     pub at_stake: AtStake,
     /// Aliases are missing because Zivver does not own their domain (R23).
     pub is_partial: bool,
-    /// Parts of the step that are not in it, in words (R32).
+    /// Parts of the step that the request does not contain, in words (R32).
     pub left_out: Vec<String>,
 }
 
-/// What the run would fail to do without the extension of a request, where Zivver refuses the extension for an alias that
+/// What would not be done without the extension of a request, if Zivver refuses the extension because of an alias that
 /// the account had before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AtStake {
@@ -50,7 +50,7 @@ pub(super) enum AtStake {
     Nothing,
     /// A delegate loses access by it.
     AccessRemoval,
-    /// It writes the key of the new owner: nothing is written without it (R16).
+    /// It contains the key of the new owner, and nothing is written without that (R16).
     Tie,
 }
 
@@ -106,7 +106,7 @@ impl Turn {
     }
 }
 
-/// The extension of a user as it is written.
+/// The extension of a user as it is to be written.
 struct Extended {
     update: UserExtensionUpdate,
     new_aliases: Vec<SmtpAddress>,
@@ -114,8 +114,8 @@ struct Extended {
     at_stake: AtStake,
 }
 
-/// The addresses that a step does not get, with the account that still names a delegate by one of them (R22), or `None` if the
-/// account that has it did not release it (R23).
+/// The addresses that a step does not get. The value is the account that still names a delegate by the address (R22),
+/// or `None` if the account that has the address did not release it (R23).
 struct Lost<'a>(BTreeMap<&'a SmtpAddress, Option<&'a SmtpAddress>>);
 
 impl Lost<'_> {
@@ -226,7 +226,7 @@ impl Situation<'_> {
         }
     }
 
-    /// R12, R24: with members and aliases, and not at all without a user among its members.
+    /// R12, R24: with members and aliases. Not created if none of its members is a user.
     fn create_functional(
         &self,
         address: &SmtpAddress,
@@ -249,7 +249,7 @@ impl Situation<'_> {
         Turn::Send(draft)
     }
 
-    /// R22, R23: other functional accounts stay members, and so does what cannot be understood (R1).
+    /// R22, R23: other functional accounts stay members, and so do members that cannot be understood (R1).
     fn empty(&self, step: &Step, keep: &[AccountIx], left_out: Vec<String>) -> Turn {
         let Some(account) = self.account(step.target) else {
             return Turn::LeftOut(NOT_CREATED.into());
@@ -263,7 +263,7 @@ impl Situation<'_> {
         Turn::Send(Draft::new(request, left_out))
     }
 
-    /// The aliases of an extension, or those that put back what was given up for a refused rename (R17).
+    /// The aliases of an extension, or those that restore what was removed for a refused rename (R17).
     fn aliases<'b>(&self, extension: &'b UserExtension) -> &'b [SmtpAddress] {
         match &extension.aliases_if_refused {
             Some((rename, aliases)) if !self.succeeded(*rename) => aliases,
@@ -309,7 +309,7 @@ impl Situation<'_> {
         }))
     }
 
-    /// The extension whole (R23), or `None` if it need not be written.
+    /// The whole extension (R23), or `None` if it need not be written.
     fn extend(
         &self,
         step: &Step,
@@ -335,13 +335,14 @@ impl Situation<'_> {
             if aliases.is_subset(&stored) && delegates.is_subset(&stored_delegates) {
                 return None;
             }
-            // An account that was found keeps what it had.
+            // An account that was found keeps its aliases.
             aliases.extend(stored.iter().cloned());
             delegates.extend(stored_delegates.iter().cloned());
         }
         let same_delegates = delegates == stored_delegates;
         let ties = self.ties(step);
-        // What was left out, or an earlier request of the same action, may have been all that differs.
+        // What was left out, or was written by an earlier request of the same action, may have been the only
+        // difference.
         let needs_key = self.needs_key(step) && !self.has_written(step.target);
         if same_delegates && aliases == stored && !needs_key {
             return None;
@@ -448,14 +449,14 @@ impl Situation<'_> {
             return Some(ids);
         }
         if !keeps_user {
-            // R12: with only left-out delegates it is not emptied. Other functional accounts do not keep it in use.
+            // R12: it is not emptied if delegates are only left out. Other functional accounts do not keep it in use.
             left_out.push(
                 "none of its delegates has an account, so its members stay as they are (R12)"
                     .into(),
             );
             return None;
         }
-        // R22: neither the account itself is sent back, nor a member that is in neither list.
+        // R22: the account itself is not sent back, and neither is a member that is in no list.
         let is_sent_back = |id: &&ScimId| **id != group.id && self.world.accounts.lists(id);
         let stored: BTreeSet<&ScimId> = has.into_iter().filter(is_sent_back).collect();
         let same = ids.iter().collect::<BTreeSet<_>>() == stored;

@@ -1,4 +1,4 @@
-//! What limits are measured by (R26).
+//! The base of the limits (R26).
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,7 @@ use crate::{
     world::Policy,
 };
 
-/// What R26 measures limits by: things in Zivver, claimed and unprotected.
+/// The base of the limits in R26: the counts in Zivver, of claimed and unprotected accounts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Base {
     pub active: u32,
@@ -42,8 +42,8 @@ impl Base {
         base
     }
 
-    /// With what was taken away in the last 24 hours: else a run that was cut off would leave its successor less room than
-    /// it had itself (R35).
+    /// Adds what was taken away in the last 24 hours. Otherwise a run that was cut off would leave the next run less
+    /// room than it had itself (R35).
     #[must_use]
     pub fn with_taken(self, memory: &Memory, now: i64) -> Self {
         let taken = |class| memory.spent_since_yesterday(class, now);

@@ -1,4 +1,4 @@
-//! By which approvals and rejections know a change again (R27, R47).
+//! The fingerprints by which approvals and rejections recognise a change (R27, R47).
 
 use std::collections::BTreeSet;
 
@@ -47,8 +47,8 @@ pub(crate) fn is_approved(
     classes.any(|class| !known_again(class, delta, change, accounts, approved).is_empty())
 }
 
-/// R27, R47: the fingerprints among those that a person decided about that a change has, or had when it was shown: its
-/// account may have been renamed with its mailbox since. Of an account without a mailbox only the address tells whose it is.
+/// R27, R47: those of the decided fingerprints that a change has, or had when it was shown, since its account may have
+/// been renamed with its mailbox. For an account without a mailbox only the address shows who it belongs to.
 pub(super) fn known_again(
     class: Option<Class>,
     delta: &Delta,
@@ -68,8 +68,8 @@ pub(super) fn known_again(
     same.cloned().collect()
 }
 
-/// R27: the hash of a change, equal for the same change of the same account with the same before and after, and the address of
-/// the account.
+/// R27: the hash of a change, equal for the same change of the same account with the same before and after, followed by
+/// the address of the account.
 pub(super) fn fingerprint(
     class: Option<Class>,
     delta: &Delta,
@@ -86,7 +86,7 @@ pub(super) fn fingerprint(
     } else {
         texts.extend([before, after]);
     }
-    // R16, R17: who gets an account is part of what is approved: the address can belong to another person by then.
+    // R16, R17: who gets an account is part of what is approved, since the address can belong to another person later.
     if matches!(change.class(), Some(Class::Identity | Class::Create)) {
         texts.extend(delta.owner.map(|id| id.to_string()));
     }
@@ -94,14 +94,14 @@ pub(super) fn fingerprint(
     format!("{hash} {}", delta.address)
 }
 
-/// R27: a short name for exactly these changes.
+/// R27: a short hash of exactly these changes.
 pub(super) fn code(changes: &[HeldChange]) -> String {
     let mut code = digest(changes.iter().map(|change| change.fingerprint.as_str()));
     code.truncate(10);
     code
 }
 
-/// The hexadecimal hash of some texts, each with its length, so that no two lists look alike.
+/// The hexadecimal hash of some texts. Each is hashed with its length, so that no two lists have the same input.
 pub(crate) fn digest<'a>(texts: impl Iterator<Item = &'a str>) -> String {
     let mut hash = Sha256::new();
     for text in texts {

@@ -15,17 +15,18 @@ use crate::{
 pub(super) struct Wanted {
     /// Those without an approval.
     pub(super) open: u32,
-    /// They are carried out in any case, and leave that much less room for the others (R27).
+    /// These are carried out in any case, and reduce the room for the others (R27).
     pub(super) approved: u32,
-    /// R47: rejected in the last 24 hours. Without them those that were held beside them might come within the limit.
+    /// R47: rejected in the last 24 hours. If they did not count, changes that were held with them could come within
+    /// the limit.
     pub(super) rejected: u32,
     /// Made in the last 24 hours, or begun before.
     pub(super) spent: u32,
-    /// What the limit is of.
+    /// The number that a percentage is of.
     pub(super) base: u32,
 }
 
-/// R26: a run never takes away more than half of what is there, but so few are not a majority.
+/// R26: a run never takes away more than half of what there is. This number is allowed even if it is more than half.
 const HALF_MIN: u32 = 3;
 
 /// Why the open changes of a class are held, or `None`.
@@ -79,7 +80,7 @@ pub(super) fn refusal(
     })
 }
 
-/// R26: how many changes a delta counts in each class, approved or not.
+/// R26: the number of changes of a delta in each class, approved or not.
 pub fn guarded_changes(delta: &Delta) -> BTreeMap<Class, u32> {
     let mut counts = BTreeMap::new();
     for (class, weight) in delta.changes().iter().flat_map(Change::classes) {

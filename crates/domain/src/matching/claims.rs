@@ -1,4 +1,4 @@
-//! Which mailbox claims which account, and with what right (R16).
+//! Which mailbox claims which account, at which level (R16).
 
 use std::collections::BTreeSet;
 
@@ -57,7 +57,7 @@ impl Matcher<'_> {
         }
     }
 
-    /// The claims of those mailboxes that have no stronger one, and who of them claims several accounts.
+    /// The claims of the mailboxes without a stronger claim, and the mailboxes that claim several accounts.
     fn claims_at(
         &self,
         level: Level,
@@ -89,7 +89,7 @@ impl Matcher<'_> {
         let fits = |ix: &AccountIx| Some(self.accounts.get(*ix).kind()) == kind_of(mailbox);
         let only_fitting = listed.iter().any(fits);
         let listed = listed.iter().copied();
-        // R18, R19: an account of the other kind that is tied to another object id is not this mailbox's.
+        // R18, R19: an account of the other kind that is tied to another object id does not belong to this mailbox.
         listed.filter(move |ix| {
             level != Level::Principal
                 || fits(ix)
@@ -97,7 +97,7 @@ impl Matcher<'_> {
         })
     }
 
-    /// All claims by state: both sides sorted by object id, and walked once.
+    /// All claims by the mapping. Both sides are sorted by object id, so one pass is enough.
     fn by_mapping(&self, mapped: &[(ObjectId, AccountIx)]) -> Vec<(AccountIx, MailboxIx)> {
         let mut mailboxes: Vec<(ObjectId, MailboxIx)> = self
             .directory
@@ -116,15 +116,15 @@ impl Matcher<'_> {
         claims
     }
 
-    /// R16: the object id that state or `ExternalAccountId` gives an account, when it is not the mailbox's.
+    /// R16: the object id that the mapping or `ExternalAccountId` gives an account, if it differs from the mailbox's.
     pub(super) fn other_tie(&self, account: AccountIx, mailbox: &Mailbox) -> Option<ObjectId> {
         let state = self.owner[account.0 as usize].as_ref();
         let known = state.or_else(|| self.accounts.external_object_id(account))?;
         (mailbox.object_id.as_ref() != Some(known)).then_some(*known)
     }
 
-    /// R16: an account that only disabled user mailboxes claim may not be used, whichever of them it belongs to. Somebody else
-    /// whose address it has may be its owner, though a stronger claim stands against his.
+    /// R16: an account that only disabled user mailboxes claim must not be used, whichever of them owns it. Any other
+    /// mailbox with its address may be the owner, even if another claim is stronger.
     fn only_disabled(&mut self, account: AccountIx, claimants: &[MailboxIx]) {
         let known = self.accounts.get(account);
         let owners = self.directory.with_address(known.address());
@@ -138,7 +138,7 @@ impl Matcher<'_> {
         }
     }
 
-    /// Whether a mailbox is a disabled user's, and no more than its claims protects it.
+    /// Whether a mailbox belongs to a disabled user, and is protected by its claims at most.
     pub(super) fn is_only_disabled(&self, ix: MailboxIx) -> bool {
         let protection = self.protected.get(&ix);
         self.directory.mailbox(ix).kind == MailboxKind::User { disabled: true }

@@ -1,4 +1,4 @@
-//! Accounts that may be a mailbox's own, under another of its addresses (R17).
+//! Accounts that may belong to a mailbox, under another of its addresses (R17).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,8 +11,8 @@ use crate::{
 };
 
 impl Matcher<'_> {
-    /// R17 alias evidence: exactly one account of the same kind under another address, claimed by no mailbox and tied to
-    /// no other object id.
+    /// R17 alias evidence: exactly one account of the same kind under another address, which no mailbox claims and
+    /// which is tied to no other object id.
     pub(super) fn evidence(&mut self) -> BTreeMap<MailboxIx, AccountIx> {
         let mut claimed = vec![false; self.accounts.len()];
         for (_, claim) in self.claimed() {
@@ -53,7 +53,7 @@ impl Matcher<'_> {
         self.settle_evidence(evidence)
     }
 
-    /// Two mailboxes with evidence for one account have none; a functional account cannot be renamed.
+    /// If two mailboxes have evidence for one account, neither has it. A functional account cannot be renamed.
     fn settle_evidence(
         &mut self,
         mut evidence: BTreeMap<MailboxIx, AccountIx>,
@@ -77,8 +77,8 @@ impl Matcher<'_> {
         evidence
     }
 
-    /// R7: an account that turned out to be protected is not evidence, and the mailbox that it may belong to is
-    /// protected with it. Says whether there was one: then more may be tied to it.
+    /// R7: a protected account is not evidence, and the mailbox that it may belong to is protected too. Returns whether
+    /// there was one, since more may then be tied to it.
     pub(super) fn protect_evidence(
         &mut self,
         evidence: &mut BTreeMap<MailboxIx, AccountIx>,

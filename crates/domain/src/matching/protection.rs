@@ -1,4 +1,4 @@
-//! Mailboxes and accounts that are left alone, and what is tied to them (R6, R7, R15, R18).
+//! Mailboxes and accounts that are not changed, and those that are tied to them (R6, R7, R15, R18).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,8 @@ use crate::{
 };
 
 impl Matcher<'_> {
-    /// R1, R7: mailboxes that are tied to an account that cannot be understood, as those are that a rejected mailbox is tied to.
+    /// R1, R7: mailboxes that are tied to an account that cannot be understood, like those that are tied to a rejected
+    /// mailbox.
     pub(super) fn rejected_accounts(&mut self) {
         if self.accounts.rejected().is_empty() {
             return;
@@ -56,7 +57,7 @@ impl Matcher<'_> {
         }
     }
 
-    /// R17: a mailbox without account may have that under another of its addresses.
+    /// R17: the account of a mailbox without account may be a rejected one under another of its addresses.
     fn rejected_evidence(&self, ix: MailboxIx, mailbox: &Mailbox) -> Option<&RejectedAccount> {
         if self.claims[ix.0 as usize].is_some() {
             return None;
@@ -93,7 +94,7 @@ impl Matcher<'_> {
         }
     }
 
-    /// R17: over SCIM only a user can be renamed.
+    /// R17: SCIM can rename only users.
     pub(super) fn functional_renames(&mut self) {
         let mut protected = Vec::new();
         for (ix, claim) in self.claimed() {
@@ -113,7 +114,7 @@ impl Matcher<'_> {
         }
     }
 
-    /// R15, from the side of the accounts.
+    /// R15, for accounts.
     pub(super) fn filtered_accounts(&mut self) {
         for (ix, account) in self.accounts.iter() {
             if let Some(entry) = self.policy.target_filter.matched(account.address()) {
@@ -218,7 +219,7 @@ impl Matcher<'_> {
         }
         for address in addresses {
             tied.extend(self.accounts.with_address(address));
-            // An account that has the address only as an alias is tied unless a sound mailbox has it.
+            // An account that has the address only as an alias is tied unless an unprotected mailbox has it.
             tied.extend(
                 self.accounts
                     .with_alias(address)
@@ -229,7 +230,7 @@ impl Matcher<'_> {
         tied
     }
 
-    /// R7: protected by R5, R6, R11 or R16 keeps the delegations that Zivver has.
+    /// R7: an account that is protected by R5, R6, R11 or R16 keeps the delegations that Zivver has.
     fn freeze(&mut self, code: Code, accounts: &BTreeSet<AccountIx>) {
         if matches!(
             code,
@@ -245,7 +246,7 @@ impl Matcher<'_> {
     }
 }
 
-/// Mailboxes protected by what they are, before any account is looked at (R3, R6, R11, R15).
+/// Mailboxes that are protected independent of accounts (R3, R6, R11, R15).
 pub(super) fn protected_mailboxes(
     world: &World,
     policy: &Policy,
@@ -273,7 +274,7 @@ pub(super) fn protected_mailboxes(
                 "the mailbox vanished while it was read; the next run sees clearer".into(),
             ))
         } else if directory.is_seen_twice(mailbox) {
-            // Claims of one strength on whatever account the object has (R16).
+            // Equal claims on the account that the object has, if it has one (R16).
             Some((
                 Code::ClaimConflict,
                 "Exchange listed its object id under more than one address".into(),
@@ -286,13 +287,13 @@ pub(super) fn protected_mailboxes(
         }
     }
     for (ix, protection) in duplicates(directory) {
-        // What protects a mailbox in any case goes first (R15).
+        // A reason that was found before takes precedence (R15).
         protected.entry(ix).or_insert(protection);
     }
     protected
 }
 
-/// R6: mailboxes of which another has the same primary address, be it one that is not understood (R5).
+/// R6: mailboxes whose primary address another mailbox has too, even one that is not understood (R5).
 fn duplicates(directory: &Directory) -> BTreeMap<MailboxIx, Protection> {
     let mut rejected: HashMap<&SmtpAddress, usize> = HashMap::default();
     for primary in directory.rejections.iter().flat_map(|it| &it.primary) {
@@ -318,7 +319,7 @@ fn duplicates(directory: &Directory) -> BTreeMap<MailboxIx, Protection> {
     duplicates
 }
 
-/// Whether a mailbox is protected for what kind it or its account is, while who it is is known.
+/// Whether a mailbox is protected because of its kind or the kind of its account, while its identity is known.
 fn is_of_kind(code: Code) -> bool {
     matches!(
         code,

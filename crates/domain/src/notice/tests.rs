@@ -23,7 +23,7 @@ fn run(outcome: RunOutcome, held: &[Class]) -> Report {
     report
 }
 
-/// The events of a story, one for each run.
+/// The messages of a series of runs.
 fn told(story: &[Report]) -> Vec<Option<Event>> {
     let mut before = Notified::default();
     let mut events = Vec::new();
@@ -77,7 +77,7 @@ fn one_message_per_change_of_state() {
     );
 }
 
-/// Every four hours over three days, and what each message is called.
+/// A run every four hours over three days, with the titles of the messages.
 fn titles(story: impl Fn(i64) -> Option<Report>, last: Option<&Figures>) -> Vec<(i64, String)> {
     let mut before = Notified::default();
     let mut titles = Vec::new();
@@ -167,7 +167,7 @@ fn a_run_for_a_few_accounts_or_one_that_goes_on_says_nothing() {
     assert_eq!(told(&[scoped, cut_off]), [None, None]);
 }
 
-/// A run that failed saw nothing: what it would count as 0 is as the last complete run left it.
+/// A run that failed read nothing, so its message shows the figures of the last complete run.
 #[test]
 fn r28_a_failure_is_told_with_the_figures_of_the_last_complete_run() {
     let figures = Figures::of(&run(RunOutcome::NeedsAttention, &[Class::Suspend]));
@@ -221,7 +221,7 @@ fn r28_only_a_success_ends_an_alarm() {
     }
 }
 
-/// It says nothing about full runs: what they failed at and what they hold stays told.
+/// It says nothing about full runs: their failures and what they held stay reported.
 #[test]
 fn r45_a_quick_run_tells_of_quick_runs() {
     use Event::{Failed, Held, Recovered};

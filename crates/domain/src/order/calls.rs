@@ -1,4 +1,4 @@
-//! What a request to an account sends.
+//! The content of the requests for an account.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use crate::{
 };
 
 impl Ordering<'_> {
-    /// R23: everything of a delta in one request.
+    /// R23: all changes of a delta in one request.
     pub(super) fn update(&self, delta: &Delta, ix: AccountIx) -> Call {
         let name = delta.name.as_ref().map(|(_, after)| after.clone());
         match delta.kind {
@@ -59,7 +59,7 @@ impl Ordering<'_> {
         }
     }
 
-    /// The aliases to send: those stored, without the removed ones and the account's own address.
+    /// The aliases to send: the stored ones, without the removed ones and the account's own address.
     pub(super) fn aliases_after(
         &self,
         delta: &Delta,

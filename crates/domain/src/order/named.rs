@@ -1,5 +1,5 @@
-//! Zivver keeps delegates by address: no account gets an address before every account that names another by it is written
-//! without it (R22).
+//! Zivver stores delegates by address. An account gets an address only after every account that names another by it was
+//! written without it (R22).
 
 use super::{DraftWhen, Ordering, Phase};
 use crate::{
@@ -11,8 +11,8 @@ use crate::{
 };
 
 impl Ordering<'_> {
-    /// Takes out what can be taken out at once. A delegate that stays, and is named by the address that it leaves, is named anew
-    /// once it has left (`name_anew`).
+    /// Removes at once what can be removed at once. A delegate that stays, but is named by the address that it leaves,
+    /// is written with its new address after it has left (`name_anew`).
     pub(super) fn unname(&mut self) {
         let deltas = self.deltas;
         let claimants: HashMap<&SmtpAddress, Target> = deltas
@@ -52,7 +52,7 @@ impl Ordering<'_> {
         }
     }
 
-    /// Whether a delegate is to be named by another address than the one that it has now.
+    /// Whether a delegate is to be named by an address other than the present one.
     fn leaves(&self, at: usize, delegate: AccountIx, address: &SmtpAddress) -> bool {
         self.accounts.get(delegate).address() == address
             && !self.deltas[at].remove_delegates.contains(&delegate)
@@ -72,7 +72,7 @@ impl Ordering<'_> {
         draft
     }
 
-    /// `moved`: the draft with which an account leaves an address.
+    /// `moved`: the draft by which an account leaves an address.
     pub(super) fn name_anew(&mut self, address: &SmtpAddress, moved: usize, rank: &mut u32) {
         for at in self.named_until_moved.remove(address).unwrap_or_default() {
             let Target::Existing(by) = self.deltas[at].target else {
@@ -92,8 +92,8 @@ impl Ordering<'_> {
         self.push(phase, at, call, DraftWhen::Always)
     }
 
-    /// An account keeps its address while another that was to take it out of its delegates still names it: a later run could no
-    /// longer tell whom it names.
+    /// An account keeps its address while an account that was to remove it from its delegates still names it. Otherwise
+    /// a later run could not tell who is named.
     pub(super) fn leaves_unnamed(&mut self, draft: usize, from: &SmtpAddress, to: &SmtpAddress) {
         for unnamed in self.unnamed_by.get(from).cloned().unwrap_or_default() {
             self.rests_on(draft, to, unnamed);

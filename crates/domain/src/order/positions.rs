@@ -1,4 +1,4 @@
-//! From drafts to steps, which name each other by position.
+//! From drafts to steps, which refer to each other by position.
 
 use super::{Draft, DraftWhen, Ordering, draft_ix};
 use crate::{
@@ -38,8 +38,8 @@ impl Ordering<'_> {
     }
 }
 
-/// R22: a delegate is written with the address that it has when the request is sent. So a request that names an
-/// account and one that creates or renames it are never on their way together: the later step waits for the earlier.
+/// R22: a delegate is written with its address at the time of the request. A request that names an account must
+/// therefore not overlap with one that creates or renames it: the later step waits for the earlier one.
 fn await_delegates(steps: &mut [Step]) {
     let moves = |call: &Call| match call {
         Call::CreateUser { .. } => true,
@@ -73,8 +73,8 @@ fn await_delegates(steps: &mut [Step]) {
     }
 }
 
-/// The accounts that a request names by what only an earlier request may give them: users by address, members by the
-/// id of a new account.
+/// The accounts whose name in a request may come from an earlier request: users by address, members by the id of a new
+/// account.
 fn names(call: &Call) -> impl Iterator<Item = Target> {
     let (delegates, by_address): (&[Delegate], bool) = match call {
         Call::CreateFunctional { members, .. } => (members, false),

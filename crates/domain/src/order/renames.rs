@@ -13,8 +13,9 @@ use crate::{
 };
 
 impl Ordering<'_> {
-    /// R17: the new address is dropped as an alias, the account renamed, the aliases set. Chains go from their end;
-    /// a cycle is broken by an intermediate address. What is given up, by any of them, is known before it is claimed.
+    /// R17: the new address is removed as an alias, the account is renamed, the aliases are set. A chain is renamed
+    /// from its end; a cycle is broken by an intermediate address. All released addresses are known before any is
+    /// claimed.
     pub(super) fn renames(&mut self) {
         let renamed: Vec<usize> = (0..self.deltas.len())
             .filter(|at| self.deltas[*at].rename.is_some())
@@ -29,7 +30,7 @@ impl Ordering<'_> {
     /// The drafts that change addresses, by delta.
     fn addresses(&mut self) -> HashMap<usize, usize> {
         let mut changed = HashMap::default();
-        // Two accounts may have one address in two spellings (R4).
+        // Two accounts may have the same address in two spellings (R4).
         let mut open: BTreeSet<(&SmtpAddress, usize)> = BTreeSet::new();
         let mut holder: HashMap<&SmtpAddress, usize> = HashMap::default();
         for (at, delta) in self.deltas.iter().enumerate() {
@@ -40,7 +41,7 @@ impl Ordering<'_> {
         }
         let mut rank = 0;
         while let Some((_, first)) = open.pop_first() {
-            // Follow "who has the address that I want?" to the end of the chain.
+            // Follow the accounts that have the wanted address to the end of the chain.
             let mut chain = vec![first];
             let mut cyclic = false;
             while let Some(next) = self.deltas[chain[chain.len() - 1]]
@@ -72,7 +73,8 @@ impl Ordering<'_> {
         changed
     }
 
-    /// The first of a cycle steps aside; who wanted its address goes first, it goes last.
+    /// The first account of a cycle goes to an intermediate address. The account that wants its address goes first, the
+    /// first account goes last.
     fn cycle(&mut self, chain: &[usize], rank: &mut u32, changed: &mut HashMap<usize, usize>) {
         let first = chain[0];
         let Target::Existing(ix) = self.deltas[first].target else {
@@ -98,7 +100,7 @@ impl Ordering<'_> {
         *rank += 1;
         changed.insert(first, self.change_address(first, *rank));
         if let Some(taker) = taker {
-            // If no account took its old address, it takes it back.
+            // If no account took its old address, it gets that back.
             *rank += 1;
             let back = rename_call(self.deltas[first].address.clone(), None, None);
             let draft = self.push(Phase::Rename, first, back, DraftWhen::IfRefused(taker));
@@ -107,7 +109,7 @@ impl Ordering<'_> {
         }
     }
 
-    /// What must be given up before the rename: the new address as an alias, and aliases that others wait for.
+    /// What must be released before the rename: the new address as an alias, and aliases that others wait for.
     fn prepare(&mut self, at: usize) -> Prepared {
         let delta = &self.deltas[at];
         let (Target::Existing(ix), Some(rename)) = (delta.target, &delta.rename) else {
@@ -154,7 +156,7 @@ impl Ordering<'_> {
         };
         let active = match delta.activity {
             Some(Activity::Resume) => Some(true),
-            // Also where it is suspended first: an account that is still active does not change its address.
+            // Also after a separate suspend: an account that is still active must not change its address.
             Some(Activity::Suspend(_)) => Some(false),
             Some(Activity::Empty(_)) | None => None,
         };
@@ -170,7 +172,7 @@ impl Ordering<'_> {
         draft
     }
 
-    /// The aliases after a rename, or, where it needs none, what puts the dropped alias back if it was refused.
+    /// The aliases after a rename. If it needs none, the step that restores the removed alias after a refused rename.
     fn after_rename(&mut self, at: usize, renamed: usize, prepared: Prepared) {
         let Prepared {
             ix,
@@ -179,7 +181,7 @@ impl Ordering<'_> {
         } = prepared;
         let delta = &self.deltas[at];
         let still_to_remove = !dropped_first && !delta.remove_aliases.is_empty();
-        // What gave the address up before the rename has the new key with it (R23).
+        // If the address was released before the rename, that request already wrote the new key (R23).
         let needs_key = !dropped_first && delta.key_change == Some(KeyChange::Updated);
         let needs_more = delta.tie.is_some()
             || needs_key
@@ -208,7 +210,7 @@ impl Ordering<'_> {
             delegates: self.delegates(delta, ix, true),
             key: delta.key.clone(),
         };
-        // The position of the rename is put in when it is known.
+        // The position of the rename is filled in later.
         let (extension, when, phase) = if needs_more {
             let aliases = self.aliases_after(delta, ix, true);
             (
@@ -241,13 +243,13 @@ impl Ordering<'_> {
     }
 }
 
-/// What was given up for a rename.
+/// What was released for a rename.
 #[derive(Clone, Copy)]
 struct Prepared {
     ix: AccountIx,
     /// Whether the new address was an alias of the account.
     dropped: bool,
-    /// Whether its removals went out before the rename.
+    /// Whether its removals were sent before the rename.
     drops_first: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What Zivver shows of a plan whose journal does not tell (R26, R35).
+//! What Zivver shows about a plan whose journal is incomplete (R26, R35).
 
 use super::*;
 use crate::{
@@ -108,7 +108,7 @@ fn address(local: &str) -> SmtpAddress {
     SmtpAddress::verbatim(&format!("{local}@corp.example"))
 }
 
-/// Ben is `u2`, under the address that he has in this world; the desk and Dan name whom they name.
+/// Ben is `u2`, with the given address. The desk has these members, Dan these delegates.
 fn office(ben: &str, members: &[&str], delegates: &[&str]) -> World {
     let dan = UserAccount {
         delegates: delegates.iter().copied().map(address).collect(),
@@ -132,7 +132,7 @@ fn office(ben: &str, members: &[&str], delegates: &[&str]) -> World {
     }
 }
 
-/// Takes Ben out of an account that the world before the plan has.
+/// Removes Ben from an account of the world before the plan.
 fn removal_of_ben(id: &str, world: &World) -> PlannedAction {
     let id = ScimId::new(id);
     let account = world.accounts.get(world.accounts.with_id(&id).unwrap());
@@ -155,7 +155,7 @@ fn removal_of_ben(id: &str, world: &World) -> PlannedAction {
 #[test]
 fn r26_who_was_renamed_in_the_same_run_is_still_the_same_delegate() {
     let then = office("ben", &["u1", "u2"], &["ann", "ben"]);
-    // Zivver keeps delegates by address, and may or may not follow a rename.
+    // Zivver stores delegates by address, and may or may not update them after a rename.
     for (ben, members, delegates, is_made) in [
         (
             "ben",

@@ -1,4 +1,4 @@
-//! Which account keeps another from an address, and what can be done about it (R23, R32).
+//! Which account blocks an address, and what can be done about it (R23, R32).
 
 use super::{Settling, TAKE_OUT, gives_up};
 use crate::{
@@ -68,7 +68,7 @@ impl Settling<'_> {
         (text, TAKE_OUT.to_owned())
     }
 
-    /// Why an account that names a delegate is not written, where that is known; its own note tells more.
+    /// Why an account that names a delegate is not written, if that is known. Its own note has the details.
     fn why_named(&self, by: AccountIx) -> &'static str {
         let mailbox = match self.matching.account(by) {
             AccountFate::Owned(mailbox) => *mailbox,
@@ -87,7 +87,7 @@ impl Settling<'_> {
         }
     }
 
-    /// Whose account has an address, where the mailbox of that account is now, and what can be done about it.
+    /// Who owns the account at an address, where its mailbox is now, and what can be done about it.
     fn taken(&self, address: &SmtpAddress, holder: AccountIx) -> (String, String) {
         let view = self.accounts.get(holder);
         let account = match view.kind() {
@@ -158,7 +158,7 @@ impl Settling<'_> {
         remedy.into()
     }
 
-    /// Whether no mailbox has the account, so that it may be a second one of the same person.
+    /// Whether no mailbox owns the account, so that it may be a second one of the same person.
     fn is_of_nobody(&self, holder: AccountIx) -> bool {
         match self.matching.account(holder) {
             AccountFate::Owned(_)
@@ -172,7 +172,7 @@ impl Settling<'_> {
         }
     }
 
-    /// R19: whether Exchange cleanly says that the object id of an account does not exist.
+    /// R19: whether Exchange answered "not found" for the object id of an account.
     fn is_gone(&self, holder: AccountIx) -> bool {
         self.answer(holder) == Some(&RecipientAnswer::NotFound)
     }

@@ -1,4 +1,4 @@
-//! The access review: who can open which mailbox, by which path, since when, and what changed (R43).
+//! The access review: who can open which mailbox, by which path and since when, and what changed (R43).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,34 +18,34 @@ use crate::{
 /// R43
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Review {
-    /// The run whose snapshot it is of.
+    /// The run of the snapshot.
     pub run: String,
     pub at: Moment,
     pub tenant_id: String,
     pub coverage: Coverage,
-    /// What it is compared with.
+    /// The snapshot with which it is compared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compared: Option<Compared>,
-    /// Of all rows that the question is about.
+    /// The number of rows that match the filter.
     pub total: usize,
     pub changed: usize,
-    /// What the answer lacks, each in one sentence.
+    /// What the answer does not contain, each in one sentence.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub remarks: Vec<String>,
-    /// By mailbox or by person.
+    /// Grouped by mailbox or by person.
     pub rows: Vec<Row>,
 }
 
-/// How much of the tenant the answer rests on.
+/// How much of the tenant the answer covers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Coverage {
     /// Mailboxes that Exchange listed.
     pub mailboxes: u32,
-    /// Those of which it is known who has Full Access.
+    /// Those whose Full Access entries are known.
     pub read: u32,
     /// R11
     pub unknown: u32,
-    /// R3, R13, R14: not synchronised, and so not asked for.
+    /// R3, R13, R14: not synchronised, and therefore not read.
     pub not_read: u32,
     /// R5
     pub rejected: u32,
@@ -62,7 +62,7 @@ pub struct Compared {
 pub struct Row {
     pub mailbox: Named,
     pub kind: &'static str,
-    /// `None` where nothing is known of who has access.
+    /// `None` if it is not known who has access.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub person: Option<Named>,
     pub exchange: InExchange,
@@ -78,26 +78,26 @@ pub struct Named {
     pub name: String,
 }
 
-/// What Exchange says.
+/// The access according to Exchange.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "access")]
 pub enum InExchange {
     Granted(Granted),
     NotGranted,
-    /// R11: with what was last known.
+    /// R11: with the last known access.
     Unknown {
         reason: String,
         #[serde(skip_serializing_if = "Option::is_none")]
         last: Option<Granted>,
     },
-    /// The mailbox is not synchronised, so it was not asked for.
+    /// The mailbox is not synchronised, so its permissions were not read.
     NotRead,
     NoMailbox,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Granted {
-    /// The groups that it comes through, outermost first; empty for a direct grant.
+    /// The groups that the access comes through, outermost first; empty for a direct grant.
     pub through: Vec<String>,
     pub since: Since,
     /// R12: why it gives no access in Zivver.
@@ -105,7 +105,7 @@ pub struct Granted {
     pub left_out: Option<String>,
 }
 
-/// What Zivver says.
+/// The access according to Zivver.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "access")]
 pub enum InZivver {
@@ -118,11 +118,11 @@ pub enum InZivver {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Since {
     pub at: Moment,
-    /// It was there when the first snapshot was made, and may be older.
+    /// It existed when the first snapshot was made, and may be older.
     pub or_earlier: bool,
 }
 
-/// Epoch seconds, written as RFC 3339.
+/// Epoch seconds, serialised as RFC 3339.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(pub i64);
 
@@ -149,8 +149,8 @@ pub enum Changed {
     DelegateRemoved,
 }
 
-/// Which rows are wanted, in which order: those of a mailbox or of a person with one of these texts in address or name;
-/// all, without texts.
+/// Selects and groups rows: those of mailboxes or people with one of these texts in address or name. Without texts all
+/// rows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
     texts: Vec<String>,
@@ -264,7 +264,7 @@ fn rows(now: &Snapshot, then: Option<&Snapshot>) -> Vec<Row> {
             standing.row(began, changes)
         })
         .collect();
-    // What is gone altogether.
+    // Pairs that no longer exist.
     for (pair, standing) in before {
         if pair.person.is_none() {
             continue;
@@ -278,7 +278,7 @@ fn rows(now: &Snapshot, then: Option<&Snapshot>) -> Vec<Row> {
     rows
 }
 
-/// `is_unknown`: whether Exchange did not say before who has access to the mailbox.
+/// `is_unknown`: whether the earlier snapshot does not know who has access to the mailbox.
 fn changes(before: Option<&Standing<'_>>, now: &Standing<'_>, is_unknown: bool) -> Vec<Changed> {
     let mut changes = Vec::new();
     let known =
@@ -304,7 +304,7 @@ fn changes(before: Option<&Standing<'_>>, now: &Standing<'_>, is_unknown: bool) 
     changes
 }
 
-/// Who or what it is, whatever its address: the same in two snapshots.
+/// Identifies a person or mailbox in two snapshots, even if the address changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Key<'a> {
     Object(ObjectId),
@@ -363,14 +363,14 @@ impl<'a> Owner<'a> {
     }
 }
 
-/// Where one person stands to one mailbox.
+/// The access of one person to one mailbox.
 #[derive(Debug, Clone)]
 struct Standing<'a> {
     owner: Owner<'a>,
     person: Option<Named>,
     grant: Option<&'a Grant>,
     delegate: Option<&'a super::Delegate>,
-    /// Of what is gone: whether Exchange does not say now who has access.
+    /// For a pair that no longer exists: whether it is unknown now who has access.
     is_unknown: bool,
 }
 
@@ -429,11 +429,11 @@ fn key_of(mailbox: &MailboxEntry) -> Key<'_> {
     }
 }
 
-/// Who is who in one snapshot.
+/// Mailboxes and accounts of one snapshot by key.
 struct Index<'a> {
     snapshot: &'a Snapshot,
     accounts: HashMap<&'a ScimId, &'a AccountEntry>,
-    /// Users by principal; those by alias only where no principal is equal.
+    /// Users by principal, and by alias if no principal is equal.
     users: HashMap<&'a SmtpAddress, &'a AccountEntry>,
     mailboxes: HashMap<&'a str, &'a MailboxEntry>,
     of_account: HashMap<&'a ScimId, &'a MailboxEntry>,

@@ -1,4 +1,4 @@
-//! From both sides at the end of a run to the lines of its snapshot.
+//! Makes the lines of a snapshot from both sides at the end of a run.
 
 use super::{
     Access, AccountEntry, Decision, Delegate, Earlier, Effect, Grant, Head, Line, MailboxEntry,
@@ -21,7 +21,7 @@ use crate::{
     world::{Policy, World},
 };
 
-/// What a run leaves: both sides as it last read them, and what it decided.
+/// The result of a run: both sides as it last read them, and its decisions.
 #[derive(Debug, Clone, Copy)]
 pub struct Left<'a> {
     pub world: &'a World,
@@ -32,8 +32,8 @@ pub struct Left<'a> {
     pub notes: &'a [Note],
 }
 
-/// The lines of the snapshot of a run, each made when it is asked for. `earlier` is the snapshot before it; of `head` the
-/// run and the time count.
+/// The lines of the snapshot of a run, each made when it is requested. `earlier` is the digest of the previous
+/// snapshot. Only the run and the time of `head` are used.
 pub fn lines<'a>(
     left: &'a Left<'a>,
     earlier: &'a Earlier,
@@ -243,7 +243,7 @@ impl Build<'_> {
                     .collect()
             }
         };
-        // R25: not by the order in which Zivver lists them.
+        // R25: independent of the order in which Zivver lists them.
         delegates.sort_unstable_by(|a, b| a.who.cmp(&b.who));
         delegates
     }

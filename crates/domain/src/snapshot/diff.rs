@@ -1,4 +1,4 @@
-//! What two snapshots say differently (R42).
+//! The differences between two snapshots (R42).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,24 +16,24 @@ pub struct Differences {
     pub differences: Vec<Difference>,
 }
 
-/// Which snapshot it is.
+/// Identifies a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Of {
     pub run: String,
     pub at: Moment,
 }
 
-/// One value that came or went.
+/// One value that was added, removed or changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Difference {
     pub side: Side,
-    /// As it is after; of what is gone, as it was.
+    /// The address after the change. For something that was removed, its last address.
     pub address: String,
     pub what: Attribute,
-    /// Empty for what came.
+    /// Empty for an added value.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub before: String,
-    /// Empty for what went.
+    /// Empty for a removed value.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub after: String,
 }
@@ -52,7 +52,7 @@ pub enum Attribute {
     ObjectId,
 }
 
-/// What `after` has otherwise than `before`.
+/// The differences of `after` from `before`.
 pub fn differences(before: &Snapshot, after: &Snapshot) -> Differences {
     let of = |snapshot: &Snapshot| Of {
         run: snapshot.head.run.clone(),
@@ -85,7 +85,7 @@ pub fn differences(before: &Snapshot, after: &Snapshot) -> Differences {
     }
 }
 
-/// Hands each pair with the same key to `pair`, and what is on one side only alone.
+/// Passes each pair with the same key to `pair`, and also what is on one side only.
 fn compare<T, K: Ord>(
     before: &[T],
     after: &[T],

@@ -1,5 +1,5 @@
-//! What the next snapshot needs of the one before: since when each thing is there. Kept as hashes, since it is held beside
-//! both sides of a large tenant.
+//! What the next snapshot needs from the previous one: since when each thing exists. Stored as hashes, since it is in
+//! memory together with both sides of a large tenant.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -24,7 +24,7 @@ pub struct Earlier {
     last: HashMap<Key, Vec<Grant>>,
 }
 
-/// Which mailbox or account it is, whatever its address.
+/// Identifies a mailbox or an account, independent of its address.
 pub(super) type Key = u64;
 
 #[derive(Debug, Clone, Copy)]
@@ -36,7 +36,7 @@ struct Entry {
 }
 
 impl Earlier {
-    /// Empty, for the snapshot of `world`.
+    /// An empty digest, for the snapshot of `world`.
     pub fn of(world: &World) -> Self {
         let mailboxes = world.directory.mailboxes.iter().zip(&world.delegations);
         let unknown = mailboxes.filter(|(_, delegations)| match delegations {
@@ -51,7 +51,7 @@ impl Earlier {
         }
     }
 
-    /// The lines of the snapshot before, one after the other.
+    /// Adds one line of the previous snapshot. To be called for all of them in order.
     pub fn take(&mut self, line: &Line) {
         match line {
             Line::Head(head) => self.began = Some(head.began),
@@ -104,14 +104,15 @@ impl Earlier {
         self.began
     }
 
-    /// Since when `who` is with `owner`. `person` is known by its key, so that another address is no other person.
+    /// Since when `who` has access to `owner`. `person` is identified by its key, so another address does not make
+    /// another person.
     pub(super) fn since(&self, owner: Key, who: &str, person: Option<Key>) -> Option<i64> {
         let known = person.and_then(|person| self.entries.get(&person));
         let address = known.map_or_else(|| name(who), |entry| entry.address);
         self.since.get(&pair(owner, address)).copied()
     }
 
-    /// When it came, and when it last changed.
+    /// When it appeared, and when it last changed.
     pub(super) fn times(&self, key: Key, content: u64, now: i64) -> (i64, i64) {
         match self.entries.get(&key) {
             None => (now, now),
@@ -120,7 +121,7 @@ impl Earlier {
         }
     }
 
-    /// R11: who was last known to have access to a mailbox.
+    /// R11: the last known access to a mailbox.
     pub(super) fn last(&self, key: Key) -> Vec<Grant> {
         self.last.get(&key).cloned().unwrap_or_default()
     }
@@ -141,19 +142,19 @@ fn pair(owner: Key, address: u64) -> u64 {
     hash(&(owner, address))
 }
 
-/// Spellings of one address are one.
+/// All spellings of one address have the same hash.
 fn name(text: &str) -> u64 {
     hash(&SmtpAddress::verbatim(text))
 }
 
-/// Keys are compared within a process only.
+/// Hashes are compared only within a process.
 fn hash(value: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);
     hasher.finish()
 }
 
-/// What a change of counts as one.
+/// The values whose change counts as a change of the mailbox.
 pub(super) fn content_of_mailbox(it: &MailboxEntry) -> u64 {
     let access: Option<Vec<_>> = match &it.access {
         Access::Unread => None,

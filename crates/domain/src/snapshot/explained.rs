@@ -1,4 +1,4 @@
-//! R40: what the last snapshot says of an address, where neither service is asked.
+//! R40: what the last snapshot says about an address, without asking either service.
 
 use std::collections::BTreeSet;
 
@@ -71,7 +71,7 @@ pub(super) fn of_address<'a>(
     (mailboxes.collect(), accounts)
 }
 
-/// `report` is that of the run of the snapshot.
+/// `report` is the report of the run of the snapshot.
 pub fn explained(address: &SmtpAddress, snapshot: &Snapshot, report: &Report) -> Explanation {
     let (mailboxes, accounts) = of_address(address, snapshot);
     let rejected: Vec<&Rejected> = snapshot
@@ -150,14 +150,14 @@ fn addresses(snapshot: &Snapshot) -> impl Iterator<Item = &SmtpAddress> {
     mailboxes.chain(snapshot.accounts.iter().map(|it| &it.address))
 }
 
-/// What the run planned and has not made.
+/// What the run planned and did not make.
 fn planned(report: &Report) -> impl Iterator<Item = &Action> {
     let is_open = |outcome| match outcome {
         ActionOutcome::Planned
         | ActionOutcome::Refused
         | ActionOutcome::Failed
         | ActionOutcome::Remaining => true,
-        // What still differs is among the differences.
+        // What still differs is in `differences`.
         ActionOutcome::Applied | ActionOutcome::Partly => false,
     };
     let is_preview = report.mode == Mode::Preview;

@@ -1,4 +1,4 @@
-//! What happened to one account, run by run, from their reports (R42).
+//! The history of one account, by run, made from the reports (R42).
 
 use std::collections::BTreeSet;
 
@@ -16,36 +16,36 @@ use crate::{
     report::Report,
 };
 
-/// What is known of one account over time.
+/// The history of one account.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct History {
     pub address: String,
-    /// Since when both sides look as they do.
+    /// Since when both sides are as they are.
     pub standing: Vec<Standing>,
-    /// The newest first.
+    /// Sorted from new to old.
     pub events: Vec<Event>,
-    /// How many runs were looked at, and when the oldest of them began.
+    /// The number of runs that were read, and when the oldest of them began.
     pub runs: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oldest: Option<String>,
-    /// What the answer lacks, each in one sentence.
+    /// What the answer does not contain, each in one sentence.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub remarks: Vec<String>,
 }
 
-/// A mailbox or an account, and since when.
+/// A mailbox or an account, with the time since when it exists.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Standing {
     pub side: super::Side,
     pub address: String,
     pub first: Moment,
-    /// It was there when the first snapshot was made, and may be older.
+    /// It existed when the first snapshot was made, and may be older.
     pub or_earlier: bool,
-    /// Since when it looks as it does.
+    /// When it last changed.
     pub changed: Moment,
 }
 
-/// Something that a run did, held or said.
+/// An action, a held change or a note of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Event {
     pub run: String,
@@ -67,7 +67,7 @@ pub enum Happened {
         #[serde(skip_serializing_if = "Vec::is_empty")]
         problems: Vec<String>,
     },
-    /// From this run on, until another event.
+    /// From this run until a later event.
     Held {
         what: String,
         before: String,
@@ -75,11 +75,11 @@ pub enum Happened {
     },
     /// From this run on.
     Noted { code: Code },
-    /// What was held or said before is so no longer.
+    /// What was held or noted before no longer is.
     NoLonger { what: String },
 }
 
-/// By what an account is recognised in reports.
+/// The names by which reports identify an account.
 #[derive(Debug, Clone, Default)]
 pub struct Names {
     addresses: BTreeSet<SmtpAddress>,
@@ -87,7 +87,7 @@ pub struct Names {
 }
 
 impl Names {
-    /// Of the address itself, and of all that has it in the snapshot.
+    /// The address itself, and everything that has it in the snapshot.
     pub fn of(address: &SmtpAddress, snapshot: Option<&Snapshot>) -> Self {
         let mut names = Self::default();
         names.addresses.insert(address.clone());
@@ -114,11 +114,11 @@ impl Names {
     }
 }
 
-/// Collects the events of reports, which come the oldest first.
+/// Collects the events of reports, which are added from old to new.
 #[derive(Debug)]
 pub struct Collector {
     names: Names,
-    /// What the report before held and said.
+    /// What the previous report held and noted.
     open: BTreeSet<Open>,
     events: Vec<Event>,
     runs: usize,
@@ -147,7 +147,8 @@ impl Collector {
         }
     }
 
-    /// `is_for_all`: whether the run covered all accounts and ended, so that what it does not say is so no longer.
+    /// `is_for_all`: whether the run covered all accounts and ended, so that a held change or note that it lacks no
+    /// longer applies.
     pub fn add(&mut self, report: &Report, is_for_all: bool) {
         self.runs += 1;
         self.oldest.get_or_insert_with(|| report.started.clone());
@@ -160,7 +161,7 @@ impl Collector {
             what,
             reasons,
         };
-        // What a preview plans has not happened.
+        // The plan of a preview was not carried out.
         let actions = report.actions.iter().filter(|_| report.mode == Mode::Apply);
         for it in actions {
             let ActionReport { action, .. } = it;

@@ -1,6 +1,6 @@
-//! No report says that all is well while somebody has access who ought to have none, and the report neither holds nor names
-//! it: over several runs of random worlds, with answers that lie, refusals, and lists that lag. Who may have what is worked
-//! out here from what Exchange says, without the code under test, and only where it is beyond doubt.
+//! A report must not say that all is well while a person has access without a right to it, unless the report holds or
+//! names it. Tested over several runs of random worlds, with false answers, refusals and lagging lists. Who may have
+//! access is derived here from what Exchange says, without the code under test, and only if it is certain.
 
 use std::{
     cell::Cell,
@@ -28,7 +28,7 @@ use crate::{
     source::{MailboxRecord, PermissionAnswer},
 };
 
-/// What goes wrong in one run; steps by position.
+/// The faults in one run; steps by position.
 #[derive(Debug, Clone)]
 struct Faults {
     ignore: BTreeSet<usize>,
@@ -47,7 +47,7 @@ fn faults() -> impl Strategy<Value = Faults> {
     })
 }
 
-/// A run, as `engine::run` strings it together. Gives the world after it, and what it reports.
+/// A run, with the steps of `engine::run`. Returns the world after it and its report.
 fn run(scene: &Scene, faults: &Faults, seed: u64, number: i64) -> (Scene, Report) {
     let planned = scene.plan();
     let plan = &planned.plan;
@@ -160,13 +160,13 @@ fn sent(after: &CarriedOut<'_>, planned: &Planned, now: &Accounts) -> Vec<SentCh
     compared.collect()
 }
 
-/// Somebody has access who ought to have none. A report that has one of these texts names it.
+/// An access without a right to it. A report that contains one of these texts names it.
 struct Wrong {
     what: String,
     names: Vec<String>,
 }
 
-/// The tenant and who was tied to whom before the first run.
+/// The tenant, and the ties before the first run.
 struct Truth<'a> {
     rows: &'a [MailboxRecord],
     scene: &'a Scene,
@@ -192,7 +192,7 @@ impl Truth<'_> {
             .collect()
     }
 
-    /// The only mailbox that an account can belong to, and that can belong to nobody else.
+    /// The only mailbox that can own an account, if no other mailbox can.
     fn owner(
         &self,
         now: &Actual,
@@ -227,7 +227,7 @@ impl Truth<'_> {
         (is_own && is_alone && is_primary && !is_contested && !is_claimed).then_some(row)
     }
 
-    /// Why an account in use ought not to be.
+    /// Why an active account should be inactive.
     fn ought_to_be_suspended(&self, now: &Actual, user: &UserAccount) -> Option<&'static str> {
         let external = user.extension.external_account_id.as_deref();
         let ties = self.ties(&user.id, external);
@@ -249,7 +249,7 @@ impl Truth<'_> {
         Some(granted.map(|entry| entry.user.clone()).collect())
     }
 
-    /// Active users who may open an account whose mailbox does not let them.
+    /// Active users who may open an account although its mailbox does not allow it.
     fn strangers<'b>(
         &self,
         owner: &MailboxRecord,
@@ -332,7 +332,7 @@ fn is_claimed(address: &str) -> bool {
     address.ends_with("@corp.example")
 }
 
-/// Whether it is a mailbox of this kind, in use.
+/// Whether it is a mailbox of this kind that is in use.
 fn is_open(row: &MailboxRecord, kind: &str) -> bool {
     let is_kind = row.recipient_type_details.as_deref() == Some(kind);
     is_kind && (kind == "SharedMailbox" || row.account_disabled == Some(false))
@@ -350,7 +350,7 @@ fn addresses(row: &MailboxRecord) -> Vec<String> {
     listed.chain(own.into_iter().flatten().cloned()).collect()
 }
 
-/// Everything that a report tells of accounts that are not as they should be.
+/// All texts of a report about accounts that are not as they should be.
 fn texts(report: &Report) -> Vec<String> {
     let held = report.held.iter().flat_map(|set| &set.changes);
     let held = held.map(|it| format!("{} {}", it.address, it.in_words()));
@@ -366,7 +366,7 @@ fn says_all_is_well(report: &Report) -> bool {
     report.converged == Some(true) || report.outcome == RunOutcome::InSync
 }
 
-/// Gives how often something was wrong at the end of a run.
+/// Returns how often something was wrong at the end of a run.
 fn play(lines: &[String], nights: &[(Faults, u64)]) -> Result<usize, String> {
     let first = Scene::parse(&lines.join("\n"));
     let truth = Truth {
@@ -409,7 +409,7 @@ fn r36_no_report_says_that_all_is_well_while_a_wrong_access_is_unnamed() {
     let least = usize::try_from(config.cases).unwrap() / 10;
     let times_wrong = Cell::new(0);
     let played = TestRunner::new(config).run(&worlds, |(mailboxes, accounts, policy, nights)| {
-        // Who is out of a filter is a question of its own (R14).
+        // Accounts outside a filter are not part of this property (R14).
         let policy = policy.into_iter();
         let policy = policy.filter(|line| !line.starts_with("source")).collect();
         let times = play(&lines(&mailboxes, &accounts, policy), &nights);

@@ -1,4 +1,4 @@
-//! R19 to R24: what changes, and what is sent.
+//! R19 to R24: which changes are planned, and which requests are sent.
 
 use insta::assert_snapshot;
 

@@ -1,4 +1,4 @@
-//! What the executor sends, what it makes of the answers, and how it tells of it.
+//! What the executor sends, how it reacts to the answers, and what it reports.
 
 use super::{
     notation::{Planned, Scene, address},
@@ -21,7 +21,7 @@ struct Played {
     zivver: Zivver,
 }
 
-/// Answers as Zivver does, but for the requests (from 0) that `answer` answers.
+/// Answers like Zivver, except for the requests (numbered from 0) that `answer` answers.
 fn play(text: &str, answer: impl Fn(usize, &Request) -> Option<Answer>) -> Played {
     play_plan(&Scene::parse(text).plan(), answer)
 }
@@ -43,7 +43,7 @@ fn play_plan(planned: &Planned, answer: impl Fn(usize, &Request) -> Option<Answe
     }
 }
 
-/// As Zivver does.
+/// Always answers like Zivver.
 fn plainly(_: usize, _: &Request) -> Option<Answer> {
     None
 }
@@ -212,7 +212,7 @@ fn r24_a_completion_takes_nothing_away() {
         is_found: true,
     });
     let played = play(shared, instead(0, found));
-    // A group is not a member of itself.
+    // A functional account is not a member of itself.
     assert_eq!(played.sent[1], "g9 members [u1 u7] aliases [i@ old@]");
 }
 
@@ -276,7 +276,7 @@ fn r16_a_tie_is_written_without_a_refused_alias() {
         played.sent,
         ["u1 aliases [a@] delegates []", "u1 aliases [] delegates []"]
     );
-    // For a new alias alone nothing is left to send.
+    // If the new alias is the only change, nothing is left to send.
     let update = world.replace("map old=u1", "map new=u1");
     let played = play(&update, instead(0, refuse_alias("a@")));
     assert_eq!(played.sent, ["u1 aliases [a@] delegates []"]);
@@ -320,7 +320,7 @@ fn r12_members_that_are_no_users_keep_nothing_in_use() {
 
 #[test]
 fn r22_members_that_are_no_accounts_are_ignored() {
-    // `ghost` is in neither list, and a functional account does not list itself.
+    // `ghost` is in no list, and a functional account is not its own member.
     let world = "
         shared info@ grants=anna@,bert@
         mailbox anna@
@@ -423,7 +423,7 @@ fn r23_a_refused_alias_of_the_account_keeps_its_extension() {
         let played = play(world, answer);
         assert_eq!(played.sent.last().unwrap(), "u1 name Anna", "{blame:?}");
         assert_eq!(outcome(&played, 0), Some(ActionOutcome::Partly));
-        // The new alias is not to blame, and neither is its domain.
+        // Neither the new alias nor its domain is the cause.
         assert_eq!(refused_parts(&played, 0), []);
         assert_eq!(played.applied.notes, []);
     }
@@ -534,7 +534,7 @@ fn r17_what_was_given_up_for_a_rename_is_put_back_if_it_is_refused() {
             "u1 aliases [old@] delegates []"
         ]
     );
-    // Also where the old address was to become an alias, which it cannot.
+    // Also if the old address was to become an alias, which is not possible.
     for world in [world, &world.replace(" alias=old@", "")] {
         let played = play(world, instead(1, refuse(Blame::Request)));
         assert_eq!(played.sent[2..], ["u1 aliases [new@] delegates []"]);
@@ -625,7 +625,7 @@ fn r34_a_request_that_was_never_sent_did_not_happen() {
         assert_eq!(played.applied.actions[0].outcome, Some(outcome));
         assert_eq!(played.applied.actions[0].is_unclear(), was_sent);
     }
-    // One that was refused before may have been carried out in part.
+    // A request that was refused may have been carried out in part before.
     let answers = |number: usize, _: &Request| match number {
         0 => Some(refuse(Blame::Alias(None))),
         1 => Some(Answer::Stopped {

@@ -1,4 +1,4 @@
-//! R40: what is said about any address, whatever it is.
+//! R40: the explanation of any address.
 
 use std::fmt::Write as _;
 

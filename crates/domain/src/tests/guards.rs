@@ -253,7 +253,7 @@ fn r23_a_key_that_may_replace_another_is_held_with_what_needs_it() {
 
 #[test]
 fn r23_a_rename_to_an_own_alias_waits_for_the_key_that_goes_with_it() {
-    // The alias is given up with an extension, which has the key in it.
+    // The alias is removed with the extension, which contains the key.
     let world = "
         new-keys
         limits keys=0
@@ -368,7 +368,7 @@ fn r02_a_removal_that_waits_for_a_key_or_was_undone_names_the_doubt_about_the_so
     for reason in &told {
         assert!(reason.contains("Exchange listed 2 mailboxes"), "{reason}");
     }
-    // The same after the look at what was made (R36), when nothing is in doubt.
+    // The same in the verification (R36), without a doubt.
     scene.wishes.held = Some(scene.plan().plan.marks);
     scene.memory.baseline = None;
     assert_eq!(reasons(&scene), told);
@@ -519,7 +519,8 @@ fn r26_what_zivver_stored_as_another_value_counts() {
             account bert@ ext=bert name=Old"
         )
     };
-    // Both were sent a minute ago. Zivver shows what was there before, and then a name and an address that were never sent.
+    // Both were sent a minute ago. Zivver first shows the old values, and then a name and an address that were never
+    // sent.
     assert_snapshot!(changes_of(&world("anna@ name=Old")), @"rename bert@; address -bert@ +bertha@; name -Old +New");
     assert_snapshot!(changes_of(&world("stored@ name=Stored")), @r"
     held Rename: bert@ rename [bert@] -> [bertha@]
@@ -527,7 +528,8 @@ fn r26_what_zivver_stored_as_another_value_counts() {
     ");
 }
 
-/// So many people, of whom the first leave and take a delegate and an alias with them; of those, the first `done` are gone.
+/// A world with this number of people, of whom the first leave, each with a delegate and an alias. Of those, the first
+/// `done` are already suspended.
 fn cut_off(limits: &str, people: usize, leaving: usize, done: usize) -> String {
     let mut lines = vec![format!("limits {limits}")];
     for class in ["suspend", "delegates", "aliases"] {
@@ -583,7 +585,7 @@ fn r35_what_a_cut_off_run_had_begun_is_finished_within_the_limits_of_an_undistur
 
 #[test]
 fn r26_what_counts_does_not_make_room_for_more() {
-    // Ten were active this morning: five could go, five went.
+    // Ten were active this morning, so five may be suspended, and five were.
     let world = cut_off("default", 10, 6, 5);
     let held = changes_of(&world);
     assert!(held.contains("held Suspend: u5@"), "{held}");
@@ -733,7 +735,8 @@ fn r27_what_is_done_again_stays_approved_in_the_next_invocation() {
     scene.memory.undone.insert(ScimId::new("anna"), undone);
     let held = scene.plan().plan.held;
     assert_eq!(held[0].class, Class::Undone);
-    // The first invocation with the code has forgotten that it was undone, and did not come to the change.
+    // The first invocation with the code has removed the undone change from the memory, but did not reach the change
+    // itself.
     scene.memory.undone.clear();
     let fingerprints = held[0].changes.iter().map(|it| it.fingerprint.clone());
     scene.wishes.approved = fingerprints.collect();

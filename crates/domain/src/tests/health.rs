@@ -1,4 +1,4 @@
-//! R28: what a success is, and what is unhealthy.
+//! R28: the definition of a success, and of an unhealthy app.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ const SETTINGS: [PerformSync; 3] = [
     PerformSync::Always,
 ];
 
-/// For everybody, and ended well `hours` ago.
+/// A run for all accounts that ended successfully `hours` ago.
 fn run(id: &str, mode: Mode, hours: i64) -> Run<'_> {
     Run {
         id,
@@ -88,7 +88,7 @@ fn host(schedule: &str) -> Host {
     }
 }
 
-/// R45: by default.
+/// R45: with the default of `FULL_EVERY`.
 fn with_quick(schedule: &str) -> Host {
     Host {
         full_every: Duration::from_secs(20 * 3600),
@@ -141,7 +141,7 @@ fn r28_a_run_that_waited_in_a_queue_comes_after_those_that_began_before_it() {
     let queued = began("20261130T003000_120Z-00-bbbbbb", "2026-11-30T01:00:05Z");
     let next = began("20261130T020000_120Z-00-aaaaaa", "2026-11-30T02:00:00Z");
     assert!(tick < queued && queued < next);
-    // An id follows the newest one, whatever the clock says.
+    // An id is greater than the newest one, whatever the clock says.
     let ahead = began("20261201T010000_120Z-00-aaaaaa", "2026-12-01T01:00:00Z");
     let corrected = began("20261201T010000_120Z-01-aaaaaa", "2026-11-30T03:00:00Z");
     assert!(next < ahead && ahead < corrected);
@@ -158,7 +158,7 @@ fn r28_what_is_unhealthy() {
             vec![run("a", Apply, 27)],
             vec!["no run has succeeded for 26 hours"],
         ),
-        // Nothing but a success ends it.
+        // Only a success ends it.
         (
             vec![
                 run("c", Preview, 1),
@@ -200,7 +200,7 @@ fn r28_what_is_unhealthy() {
                 "the clock stands at 2026-11-30T02:00:00Z, before run a at 2026-12-01T02:00:00Z; correct the clock of this machine, or wait",
             ],
         ),
-        // A success of the future says nothing, whatever came after it.
+        // A success in the future does not count, whatever came after it.
         (
             vec![for_some("b", Preview, 1), run("a", Apply, -24)],
             vec![
@@ -235,7 +235,7 @@ fn r28_a_fresh_app_has_time_for_its_first_success() {
             vec!["the last run failed: 401"],
         ),
         (vec![run("b", Apply, 1), for_some("a", Preview, 1)], vec![]),
-        // Of the time when the timer previewed.
+        // From the time when the timer previewed.
         (
             vec![run("b", Preview, 3), for_some("a", Preview, 3)],
             vec![],
@@ -274,7 +274,7 @@ fn r28_an_app_was_first_seen_once_for_each_mode() {
     assert_eq!(corrected.with(Mode::Apply), Some(NOW));
 }
 
-/// The last tick, or the first sight, `hours` before [`NOW`].
+/// The last tick, or the time when the schedule was first seen, `hours` before [`NOW`].
 fn ticks(schedule: &str, hours: i64) -> Ticks {
     Ticks {
         schedule: schedule.to_owned(),
@@ -339,7 +339,7 @@ fn r28_only_ticks_that_the_host_owes_are_missed() {
         (&host(nightly), Some(&of_another), 0),
         (&host(nightly), None, 0),
         (&on_a_desk, Some(&of_this), 0),
-        // What its settings tell is told once.
+        // A problem that the settings show is reported once.
         (&disabled, Some(&of_this), 1),
     ] {
         let of = Circumstances {
@@ -380,7 +380,7 @@ fn r28_a_rarer_schedule_has_its_interval_and_two_hours() {
         (weekly, 0, 7 * 24 + 3, true),
         ("3.00:00:00", 0, 74, false),
         ("3.00:00:00", 0, 75, true),
-        // Since Friday; Monday's run may still be under way.
+        // Since Friday. Monday's run may still be in progress.
         (workdays, 1, 73, false),
         (workdays, 3, 75, true),
     ] {
@@ -494,7 +494,7 @@ fn r45_a_tick_is_a_full_run_unless_one_succeeded_within_full_every() {
         (vec![ago(1)], Depth::Quick),
         (vec![ago(19)], Depth::Quick),
         (vec![ago(20)], Depth::Full),
-        // A clock that was ahead.
+        // The clock was ahead.
         (vec![ago(-1)], Depth::Full),
         (
             vec![other(Depth::Quick, RunOutcome::Done, Mode::Apply)],
@@ -517,7 +517,7 @@ fn r45_a_tick_is_a_full_run_unless_one_succeeded_within_full_every() {
         assert_eq!(ended(&runs, &nightly), Depth::Full, "{runs:?}");
         assert_eq!(ended(&runs, &Host::default()), Depth::Full, "{runs:?}");
     }
-    // What took several invocations began when its id says.
+    // A run of several invocations began at the time in its id.
     let begun = Timestamp::from_second(noon - 21 * HOUR).unwrap();
     let id = format!("{}-0b5e77", begun.strftime("%Y%m%dT%H%M%SZ"));
     let long = [Run { id: &id, ..ago(15) }];
@@ -585,7 +585,7 @@ fn r45_quick_runs_neither_replace_a_full_one_nor_hide_its_failure() {
         told(&fresh),
         ["no run has succeeded yet: run b was a quick one, which reads no permissions (R45)"]
     );
-    // Nightly, no quick run is due.
+    // With a nightly schedule no quick run is due.
     assert_eq!(told(&app(&[full(20)], &with_quick("0 0 2 * * *"))), [""; 0]);
 }
 

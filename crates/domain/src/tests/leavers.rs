@@ -1,4 +1,5 @@
-//! R17, R19, R22: who is gone, who can still sign in, and how the address of a leaver becomes free for somebody else.
+//! R17, R19, R22: whose mailbox is gone, who can still sign in, and how the address of a leaver becomes free for
+//! another person.
 
 use insta::assert_snapshot;
 
@@ -80,7 +81,7 @@ fn r17_a_leaver_who_comes_back_gets_the_account_that_made_room() {
 
 #[test]
 fn r19_the_account_of_a_leaver_stays_at_its_address_unless_it_is_suspended() {
-    // Its suspend is held, so nobody else gets the address.
+    // Its suspend is held, so no other account gets the address.
     let world = "
         limits suspend=0
         mailbox ada@ id=bram name=Bram
@@ -93,7 +94,7 @@ fn r19_the_account_of_a_leaver_stays_at_its_address_unless_it_is_suspended() {
     R17 RenameBlocked ada@
     ");
     assert_snapshot!(notes(world), @r#"RenameBlocked ada@: bram@ cannot become ada@, which is still the address of the account of "Ada", whose mailbox is gone; that account gives it up once what is held of it is approved (R27)"#);
-    // The colleague's rename is held, so the account need not make room.
+    // The colleague's rename is held, so the account need not give up its address.
     let world = "
         limits renames=0
         mailbox ada@ id=bram name=Bram
@@ -129,7 +130,7 @@ fn r19_an_address_that_somebody_else_has_now_is_no_sign_of_life() {
             "{world}"
         );
     }
-    // It is the leaver under another kind, though Exchange did not find it by its object id.
+    // It is the leaver as another kind of recipient, although Exchange did not find it by its object id.
     let itself = "
         mailbox anna@
         account anna@
@@ -228,7 +229,7 @@ fn r18_r19_a_shared_mailbox_at_the_address_of_a_leaver_gets_an_account_of_its_ow
     2. new jan@: name [jan] members [anna@] aliases []; completes 1; after 1
     3. jan@: active [false]; if refused 0; after 0
     ");
-    // The mailbox that was converted is still its own.
+    // The converted mailbox still owns the account.
     let converted = "
         mailbox anna@
         account anna@
@@ -299,7 +300,7 @@ fn r16_an_account_that_is_stopped_asks_nothing_while_its_address_needs_no_accoun
     assert_eq!(plan_of(&later), "");
     // Exchange is asked about neither of them.
     assert_eq!(plan_of(&format!("unasked\n{later}")), "");
-    // As soon as the mailbox needs an account, it is a question again.
+    // When the mailbox needs an account, the question returns.
     let enabled = later
         .replace(" disabled", "")
         .replace("id=newd", "id=newd grants=other@");
@@ -325,12 +326,12 @@ fn r16_r19_until_a_namesake_is_approved_the_account_of_a_leaver_is_suspended() {
     R16 IdentityChange anna@
     ");
     assert_snapshot!(notes(world), @"IdentityChange anna@: the account belongs to the object id 00000000-0000-4000-8000-0000006f6c64, the mailbox has 00000000-0000-4000-8000-0000006e6577: perhaps another person; it is to be suspended until that is approved");
-    // Approved, nothing of it is suspended.
+    // With the approval, nothing of it is suspended.
     assert_snapshot!(plan_of(&format!("approve identity\n{world}")), @r"
     update anna@; name -Old +New; objectid -#old +#new
     0. anna@: name [New] aliases [] delegates [] key [#new]
     ");
-    // Afterwards only the question is left.
+    // Afterwards only the question about the owner is left.
     let later = world.replace("name=Old", "name=Old off");
     assert_snapshot!(plan_of(&later), @r"
     held Identity: anna@ give to another object id [#old] -> [#new]
@@ -363,7 +364,7 @@ fn r22_a_disabled_leaver_follows_his_mailbox_so_that_the_address_is_free() {
     0. ada@: address [zz.ada@]
     1. bram@: address [ada@]; after 0; claims ada@ of 0
     ");
-    // The suspend does not depend on the rename, and after a run that was cut off it goes first.
+    // The suspend does not depend on the rename. After a run that was cut off it comes first.
     assert_snapshot!(plan_of(&format!("stops-first\n{}", world(""))), @r"
     suspend ada@; address -ada@ +zz.ada@; active -yes +no
     rename bram@; address -bram@ +ada@
@@ -371,7 +372,7 @@ fn r22_a_disabled_leaver_follows_his_mailbox_so_that_the_address_is_free() {
     1. ada@: address [zz.ada@] active [false]; after 0
     2. bram@: address [ada@]; after 1; claims ada@ of 1
     ");
-    // Only where an account is tied by (a) or (b) is it certain whose it is.
+    // Only a tie by (a) or (b) proves who owns an account.
     let evidence = "
         mailbox zz.ada@ id=ada disabled alias=ada@
         account ada@ off
@@ -412,7 +413,7 @@ fn r22_a_leaver_outside_the_source_filter_or_the_domains_makes_room() {
     R13 OutsideClaimedDomains ada@
     R13 OutsideClaimedDomains ada@other.example
     ");
-    // As long as its owner may sign in, the account stays where it is.
+    // While its owner may sign in, the account keeps its address.
     let active = outside.replace("as=u1 off", "as=u1 name=Ada");
     assert_snapshot!(notes(&active), @r#"
     OutsideClaimedDomains ada@: its mailbox ada@other.example is outside the claimed domains; the account stays as it is
@@ -594,7 +595,7 @@ fn r12_a_leaver_whose_address_another_recipient_has_is_taken_out_in_the_run_that
     suspend carl@; active -yes +no
     update desk@; delegates -carl@
     ");
-    // The list lost the row of whoever is behind the name, or nobody knows whether it did.
+    // The list lost the row of the mailbox that the name means, or it is unknown whether it did.
     for unknown in [
         world.replace("gone #carl", "failed #carl"),
         world.replace("gone #carl", "unasked"),
@@ -687,7 +688,7 @@ fn r12_r19_who_can_still_open_what_is_not_emptied_is_named() {
 
 #[test]
 fn r22_who_names_a_leaver_by_an_address_that_others_get_names_him_by_the_new_one() {
-    // Zivver keeps delegates as addresses: pia@ would open to the next owner of ada@.
+    // Zivver stores delegates as addresses, so the next owner of ada@ could open pia@.
     let world = |pia: &str| {
         format!(
             "mailbox zz.ada@ id=ada disabled
@@ -719,14 +720,14 @@ fn r22_who_names_a_leaver_by_an_address_that_others_get_names_him_by_the_new_one
     rename bram@; address -bram@ +ada@
     update pia@; delegates -ada@
     ");
-    // Nobody may write to her account: then the address stays his.
+    // If her account cannot be written, the address stays with him.
     assert_snapshot!(notes(&format!("target pia\n{granted}")), @r#"
     RenameBlocked ada@: bram@ cannot become ada@, which is still the address of the suspended account of "ada", whose mailbox is now zz.ada@, and is still among the delegates of pia@, which is protected; take it out there in the Zivver WebApp
     TargetFilter pia@: TARGET_FILTER entry "pia" matches its address
     RenameBlocked zz.ada@: ada@ cannot become zz.ada@ yet: pia@ still names it as a delegate by that address, which another account is to get; take it out there in the Zivver WebApp
     "#);
     assert_snapshot!(changes_of(&format!("limits delegates=0\n{}", world(""))), @"held DelegateRemoval: pia@ remove delegate [ada@] -> []");
-    // The second run has nothing to do, also where the address goes to nobody.
+    // The second run has nothing to do, even if no account gets the address.
     let alone = granted.replace(
         "mailbox ada@ id=bram name=Bram",
         "mailbox bram@ id=bram name=Bram",
@@ -735,7 +736,7 @@ fn r22_who_names_a_leaver_by_an_address_that_others_get_names_him_by_the_new_one
     rename ada@; address -ada@ +zz.ada@
     update pia@; delegates +ada@
     ");
-    // The same for an alias that changes hands.
+    // The same for an alias that goes to another account.
     let alias = "
         mailbox anna@
         account anna@ alias=a1@

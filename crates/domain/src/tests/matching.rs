@@ -1,4 +1,4 @@
-//! R16 to R18: which account is whose.
+//! R16 to R18: which account belongs to which mailbox.
 
 use insta::assert_snapshot;
 
@@ -128,7 +128,7 @@ fn r16_a_new_account_that_the_list_does_not_show_gets_no_second_one_at_another_a
     R32 DelegateLeftOut desk@
     R22 WriteHadNoEffect new@
     ");
-    // Zivver refuses a second one by itself.
+    // Zivver refuses a second account at the same address.
     assert_snapshot!(changes_of(&world("anna@")), @r"
     create anna@; name +anna
     resume desk@; active -no +yes; delegates +anna@ +bert@
@@ -659,7 +659,7 @@ fn r7_an_account_in_doubt_stays_a_delegate_and_a_filtered_one_is_like_any_other(
     R15 TargetFilter bert.b@
     R15 TargetFilter filtered@
     ");
-    // The account at the address that the functional account should get is protected with it.
+    // The account at the address that the functional account should get is protected too.
     let in_doubt = "
         mailbox anna@
         account anna@ delegates=new@

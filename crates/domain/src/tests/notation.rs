@@ -1,4 +1,4 @@
-//! Worlds as text, one thing a line, so that a test is a few lines:
+//! Worlds as text, with one object in each line, so that a test needs only a few lines:
 //!
 //! ```text
 //! mailbox anna@ disabled name=Anna alias=a@,b@ id=anna upn=anna@ad.example grants=bert@,Sales
@@ -10,9 +10,11 @@
 //! map anna=u1      created anna@ as=u1      gone old@      found old@ MailUser id=old mail=old@,older@      failed old@      ambiguous old@
 //! ```
 //!
-//! `x@` is short for `x@corp.example`. An object id is a word (of at most six letters), by default the local part; `-` is
-//! none; `tag` is an `ExternalAccountId` that is no GUID. A SCIM id and a name are the local part by default. `grants` are trustees of Full Access, `-x` is a Deny, `^x`
-//! is inherited, `addresses` are `EmailAddresses` as listed, `untold` is none of them, `?` an answer that failed, `gone` a 404, `noself` an answer without SELF.
+//! `x@` means `x@corp.example`. An object id is a word of at most six letters, by default the local part; `-` means
+//! none. `tag` is an `ExternalAccountId` that is not a GUID. A SCIM id and a name are the local part by default.
+//! `grants` are trustees with Full Access: `-x` is a Deny, `^x` is inherited, `?` is an answer that failed, `gone` a
+//! 404, `noself` an answer without SELF. `addresses` are `EmailAddresses` as listed, `untold` means that the service
+//! did not return them.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -38,10 +40,10 @@ use crate::{
     world::{Policy, SsoAccountKey, World},
 };
 
-/// Noon of some day, epoch seconds.
+/// Noon of a day, in epoch seconds.
 pub(super) const NOW: i64 = 1_800_000_000;
 
-/// Everything that a plan is made from.
+/// The input of a plan.
 #[derive(Clone)]
 pub(super) struct Scene {
     pub records: Vec<MailboxRecord>,
@@ -52,7 +54,7 @@ pub(super) struct Scene {
     pub policy: Policy,
     pub memory: Memory,
     pub wishes: Wishes,
-    /// Classes whose held changes are approved in a second look.
+    /// Classes whose held changes are approved when the plan is made again.
     pub approve: Vec<Class>,
     /// R45: whether permissions are read.
     pub depth: Depth,
@@ -62,7 +64,7 @@ pub(super) struct Scene {
     new_keys: bool,
 }
 
-/// A plan with what it was made from.
+/// A plan with its input.
 pub(super) struct Planned {
     pub world: World,
     pub matching: Matching,
@@ -73,7 +75,7 @@ pub(super) fn address(text: &str) -> SmtpAddress {
     SmtpAddress::verbatim(&full(text))
 }
 
-/// `x@` in full.
+/// `x@` as a complete address.
 fn full(text: &str) -> String {
     if text.ends_with('@') {
         format!("{text}corp.example")
@@ -342,7 +344,7 @@ impl Scene {
             Some(word) => object_id(word),
             None => full(text),
         };
-        // As it is asked: in lower case (R9).
+        // In lower case, as it is asked (R9).
         self.answers.recipients.insert(keys.to_lowercase(), answer);
     }
 
@@ -558,7 +560,7 @@ pub(super) fn keys_written(scene: &Scene, world: &World, plan: &Plan) -> Memory 
     memory
 }
 
-/// What a tenant with just these mailboxes says about an address or an object id.
+/// The answer of a tenant with only these mailboxes for an address or an object id.
 fn exchange_answer(directory: &Directory, text: &str) -> RecipientAnswer {
     if directory
         .with_address(&SmtpAddress::verbatim(text))
@@ -646,7 +648,7 @@ fn class(name: &str) -> Class {
     }
 }
 
-/// Everything off but what waits for a person by default: strays and identity changes.
+/// No limits, except those that hold every change by default: strays and identity changes.
 fn no_limits() -> Limits {
     Limits {
         suspend: Limit::Off,

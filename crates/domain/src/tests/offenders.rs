@@ -1,4 +1,4 @@
-//! R33: what was refused the same way in three runs waits.
+//! R33: a change that was refused the same way in three runs waits.
 
 use super::notation::{NOW, Scene, address};
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
 
 const DAY: i64 = 86_400;
 
-/// Plans at `now`; what is planned for the first account is refused in `parts`. Returns what was asked for.
+/// Plans at `now`. What is planned for the first account is refused in `parts`. Returns what was asked for.
 fn run(text: &str, memory: &mut Memory, now: i64, parts: &[Part], refusal: &str) -> String {
     let mut scene = Scene::parse(text);
     scene.memory = memory.clone();
@@ -66,7 +66,7 @@ fn asked(plan: &crate::plan::Plan) -> String {
     texts.join(", ")
 }
 
-/// One run after another, all refused: the days on which it was tried.
+/// Daily runs that are all refused. Returns the days on which the change was tried.
 fn tried_on(text: &str, part: &Part, days: i64) -> Vec<i64> {
     let mut memory = Memory::default();
     (0..days)
@@ -214,7 +214,7 @@ fn r33_success_clears_and_a_run_counts_once() {
     assert!(memory.offenders.is_empty());
 }
 
-/// Refused in three runs, and asked for once more a minute later.
+/// A change that was refused in three runs and asked for again a minute later.
 fn after_three(text: &str, part: &Part) -> String {
     let mut memory = Memory::default();
     for second in 0..3 {
@@ -234,7 +234,7 @@ fn r33_all_that_was_refused_with_an_account_waits() {
         mailbox bert@
         account bert@";
     assert_eq!(after_three(delegate, &Part::Account), "waits");
-    // R12: here nobody is left without the successor, there somebody is.
+    // Without the waiting addition, `both` is left without a delegate, and `member` is not (R12).
     let both = "mailbox anna@ grants=bert@
         account anna@ delegates=carl@
         mailbox bert@

@@ -277,7 +277,7 @@ fn r25_a_functional_account_is_emptied_with_the_other_groups_left() {
     ");
 }
 
-/// The plan where this program wrote the address of each account as its key.
+/// The plan if this program wrote the address of each account as its key.
 fn with_written_keys(world: &str) -> Planned {
     let mut scene = Scene::parse(world);
     for user in &scene.actual.users {
@@ -328,7 +328,7 @@ fn r23_a_key_that_follows_a_rename_is_written_after_it() {
     1. anna@: address [anna.b@]; after 0
     2. anna@: aliases [anna.b@] delegates [] key [anna.b@]; if refused 1; after 1
     ");
-    // An alias that another account keeps does not keep the key.
+    // An alias that another account keeps does not block the key.
     let refused = with_written_keys(
         "key address
         mailbox anna.b@ id=anna name=N alias=x@
@@ -451,7 +451,7 @@ fn r22_an_address_by_which_a_delegate_is_still_named_goes_to_no_other_account() 
             "anna@corp.example is not taken yet, since the delegates of carl@corp.example were not written, which names one by \
              an address that changes hands (R22)"
         );
-        // The undisturbed plan leaves nothing to do.
+        // Without a disturbance nothing is left to do.
         let whole = carry_out(&planned, &Disturbance::NONE, |_| 0);
         assert_eq!(whole.refusals, Vec::<String>::new());
         let bert = &whole.zivver.users[&ScimId::new("u2")];
@@ -464,7 +464,7 @@ fn r22_an_address_by_which_a_delegate_is_still_named_goes_to_no_other_account() 
 
 #[test]
 fn r22_an_address_that_no_account_has_stays_free_while_others_name_a_delegate_by_it() {
-    // What a run leaves behind that is killed before carl@ is written, or whose request for carl@ is refused.
+    // The world after a run that was killed before carl@ was written, or whose request for carl@ was refused.
     let after = |anna: &str, carl: &str| {
         format!(
             "mailbox aa@ id=anna name=N

@@ -1,4 +1,4 @@
-//! R44: what caused each planned change.
+//! R44: the origin of each planned change.
 
 use proptest::prelude::*;
 
@@ -32,7 +32,7 @@ fn snapshot(scene: &Scene) -> Snapshot {
     Snapshot::next(None, &left, head)
 }
 
-/// The plan for `now`, with what each change comes from.
+/// The plan for `now`, with the origin of each change.
 fn compared(then: &Scene, now: &Scene, memory: &Memory, deeds: &[Deed<'_>]) -> Planned {
     let snapshot = snapshot(then);
     let before = Before::of(&snapshot, memory, deeds);
@@ -149,7 +149,7 @@ fn r44_what_was_not_managed_before() {
     let now = format!("{then}\nmailbox bert@ name=Bert id=bert");
     let now = now.replace("domains corp.example", "");
     assert_eq!(of(then, &now), ["bert@ Name Bert: NotManaged"]);
-    // Made by hand since.
+    // Added by hand since then.
     let now = "
         mailbox anna@ name=Anna id=anna
         account anna@ as=u1 name=Anna ext=anna
@@ -192,7 +192,7 @@ fn r44_what_failed_before() {
     let failed = ["anna@ Name Anne: FailedBefore"];
     assert_eq!(lines(&compared(&then, &now, &memory, &[])), failed);
 
-    // Zivver did not answer, or the lists do not show it yet: that is nobody's hand (R22).
+    // Zivver did not answer, or the lists do not show it yet. That is not a change by hand (R22).
     let report = |outcome| ActionReport {
         action: planned.plan.approved.actions()[0].clone(),
         outcome,
@@ -212,7 +212,7 @@ fn r44_what_failed_before() {
         let compared = compared(&then, &now, &Memory::default(), &[deed]);
         assert_eq!(lines(&compared), failed, "{outcome:?}");
     }
-    // What was only planned did not fail.
+    // A change that was only planned did not fail.
     let mut report = report(ActionOutcome::Planned);
     let planned = |report: &ActionReport, then: &Scene| {
         let deed = Deed {
@@ -225,7 +225,7 @@ fn r44_what_failed_before() {
         planned(&report, &then),
         ["anna@ Name Anne: ExchangeChanged"]
     );
-    // A later run says of it what the first one said.
+    // A later run reports the same as the first one.
     assert_eq!(planned(&report, &now), ["anna@ Name Anne: Unchanged"]);
     let change = &mut report.action.changes[0];
     change.origins.insert("Anne".into(), Origin::ChangedByHand);
@@ -240,7 +240,7 @@ fn r44_what_the_program_wrote_a_moment_ago_is_not_by_hand() {
     );
     let now = SETTLED.replace("mailbox anna@ name=Anna", "mailbox anna@ name=Third");
     let (then, now) = (Scene::parse(&then), Scene::parse(&now));
-    // Since the snapshot a run for some accounts has given it the name.
+    // Since the snapshot, a run for some accounts has written the name.
     let wrote = then.plan().plan.approved.actions()[0].clone();
     for (is_recent, expected) in [
         (true, "anna@ Name Third: ExchangeChanged"),

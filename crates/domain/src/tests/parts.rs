@@ -1,4 +1,4 @@
-//! An action of which one invocation of a run made a part and a later one the rest (R34).
+//! One action that two invocations of a run made in parts (R34).
 
 use crate::{
     accounts::AccountKind,

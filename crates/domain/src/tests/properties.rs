@@ -1,4 +1,5 @@
-//! Properties of plans over thousands of small worlds, in which few addresses and ids make collisions frequent.
+//! Properties of plans over thousands of small worlds. The worlds have few addresses and ids, so collisions are
+//! frequent.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,7 +24,7 @@ use crate::{
     step::{Call, Delegate, Step},
 };
 
-/// (g) Whatever a step waits for stands before it, and what it claims is released before it.
+/// (g) The steps that a step waits for come before it, and what it claims is released before it.
 #[track_caller]
 pub(super) fn sound(planned: &Planned) {
     let steps = planned.plan.approved.steps();
@@ -40,7 +41,7 @@ pub(super) fn sound(planned: &Planned) {
                 shown(planned)
             );
         }
-        // A request names delegates by address, so it and a rename of one of them are never on their way together.
+        // A request names delegates by address, so it must not overlap with a rename of one of them.
         for delegate in named_in(&step.call) {
             named.entry(delegate).or_default().push(at);
             if let Some(rename) = moved.get(&delegate) {
@@ -85,7 +86,7 @@ fn named_in(call: &Call) -> Vec<Target> {
     targets.collect()
 }
 
-/// For each step, all steps that have surely ended before it starts.
+/// For each step, all steps that certainly end before it starts.
 fn closures(steps: &[Step]) -> Vec<BTreeSet<usize>> {
     let mut closures: Vec<BTreeSet<usize>> = Vec::new();
     for (at, step) in steps.iter().enumerate() {
@@ -203,7 +204,7 @@ pub(super) fn account() -> impl Strategy<Value = AccountSpec> {
         )
 }
 
-/// A world in lines: an organisation that Zivver may hold (no address twice), a tenant that may hold anything.
+/// A world in lines: an organisation that Zivver can have (no address twice), and any tenant.
 pub(super) fn lines(
     mailboxes: &[MailboxSpec],
     accounts: &[AccountSpec],
@@ -325,7 +326,7 @@ pub(super) fn choices(mut seed: u64) -> impl FnMut(usize) -> usize {
     }
 }
 
-/// What is remembered after a run that carried everything out.
+/// The memory after a run that carried everything out.
 pub(super) fn remembered(planned: &Planned, memory: &Memory, after: &CarriedOut<'_>) -> Memory {
     let mut mapping = next_mapping(&planned.world, &planned.matching, memory.mapping.clone());
     for delta in planned.plan.approved.deltas() {
@@ -357,7 +358,7 @@ fn carried_out(scene: &Scene, planned: &Planned, seed: u64) -> (Scene, Vec<Strin
     (next, after.refusals)
 }
 
-/// 2,000 cases, unless `PROPTEST_CASES` asks for another number.
+/// 2,000 cases, unless `PROPTEST_CASES` sets another number.
 pub(super) fn cases() -> ProptestConfig {
     let given = ProptestConfig {
         failure_persistence: None,
@@ -386,12 +387,13 @@ proptest! {
             refusals.is_empty(),
             "{}\n{}\nrefused: {refusals:#?}", lines.join("\n"), shown(&planned)
         );
-        // Who it was that got an account is certain only after it was given; what is active, and so what may be held,
-        // is another number after a create.
+        // The owner of an account is certain only after the account was given to it. A create also changes the number
+        // of active accounts, and with it what may be held.
         let again_and_again =
             planned.plan.approved.deltas().iter().any(Delta::waits_for_identity)
             || planned.plan.held.iter().any(|set| set.class != Class::Stray)
-            // R12: an account that may be that of a mailbox keeps its delegations until the mailbox has its own.
+            // R12: an account that may belong to a mailbox keeps its delegations until the mailbox has an account of
+            // its own.
             || planned.plan.notes.iter().any(|note| note.code == Code::DelegateKept);
         for _ in 0..if again_and_again { 3 } else { 0 } {
             next = carried_out(&next, &next.plan(), seed).0;
@@ -452,7 +454,7 @@ proptest! {
             let deltas = planned.plan.approved.deltas().iter();
             deltas.filter(|delta| (delta.mailbox == unread && unread.is_some()) == own).cloned().collect()
         };
-        // R22: a delegate may be named anew, by another address.
+        // R22: a delegate may be stored under another address.
         let without_anew = |planned: &Planned, mut delta: Delta| {
             if let Target::Existing(ix) = delta.target {
                 let current = planned.world.accounts.delegates_of(ix).users;
@@ -465,7 +467,7 @@ proptest! {
             prop_assert!(!delta.touches_delegates(), "{}", shown(&part));
             prop_assert!(!delta.is_empty_of_members(), "{}", shown(&part));
         }
-        // Which addresses are free may differ with the account that is not created or emptied; nothing else does.
+        // The free addresses may depend on the account that is not created or emptied. Nothing else may.
         let bare = |mut delta: Delta| {
             delta.add_aliases.clear();
             delta.remove_aliases.clear();
@@ -523,7 +525,7 @@ proptest! {
         for (class, count) in counts {
             let limit = scene.policy.limits.of(class);
             let spent = scene.memory.spent_since_yesterday(class, NOW);
-            // A limit is of what there was before what counts in it.
+            // The base of a limit includes what has already counted in it.
             let taken = if class == Class::Stray {
                 scene.memory.spent_since_yesterday(Class::Suspend, NOW)
             } else if class.is_destructive() {
@@ -549,7 +551,7 @@ proptest! {
         killed_after in 0..12usize,
     ) {
         let scene = Scene::parse(&lines.join("\n"));
-        // What is held differs with what was done, so only worlds without limits are compared.
+        // What is held depends on what was done, so only worlds without limits are compared.
         let mut scene = scene;
         scene.policy.limits = Scene::parse("").policy.limits;
         let planned = scene.plan();
@@ -603,8 +605,7 @@ fn shuffled_line(line: &str, choose: &mut impl FnMut(usize) -> usize) -> String 
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// R7, decided without the code under test: why this account may not be in a plan.
-/// R19: whether Exchange cleanly says that the object id of an account does not exist.
+/// R19: whether Exchange answered "not found" for the object id of an account.
 fn is_gone(planned: &Planned, ix: AccountIx) -> bool {
     let answers = &planned.world.answers.recipients;
     planned
@@ -613,7 +614,7 @@ fn is_gone(planned: &Planned, ix: AccountIx) -> bool {
         .is_some_and(|id| answers.get(&id.to_string()) == Some(&RecipientAnswer::NotFound))
 }
 
-/// R15: whether the filter names an account, or a mailbox that has its address.
+/// R15: whether the filter matches an account, or a mailbox with its address.
 fn is_filtered(scene: &Scene, planned: &Planned, ix: AccountIx) -> bool {
     let address = planned.world.accounts.get(ix).address();
     let filter = &scene.policy.target_filter;
@@ -625,6 +626,7 @@ fn is_filtered(scene: &Scene, planned: &Planned, ix: AccountIx) -> bool {
         })
 }
 
+/// R7, decided without the code under test: why this account must not be in a plan.
 fn protected(scene: &Scene, planned: &Planned, ix: AccountIx) -> Option<String> {
     let account = planned.world.accounts.get(ix);
     let directory = &planned.world.directory;
@@ -659,7 +661,7 @@ fn protected(scene: &Scene, planned: &Planned, ix: AccountIx) -> Option<String> 
         *primaries.entry(mailbox.primary.as_str()).or_default() += 1;
     }
     let is_other = |mailbox: &Mailbox| matches!(mailbox.kind, MailboxKind::Other(_));
-    // R19: what decides is the object id, whatever now has the address.
+    // R19: the object id decides, whatever has the address now.
     let mut mailboxes = directory.mailboxes.iter();
     let has_owner = mailboxes.any(|it| !is_other(it) && tied(it.object_id.as_ref()));
     let protected = directory.iter().find(|(_, mailbox)| {

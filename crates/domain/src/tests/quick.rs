@@ -124,7 +124,7 @@ fn r45_another_person_gets_no_functional_account_and_a_user_keeps_delegates() {
     ");
 }
 
-/// What a run leaves in memory.
+/// The memory after a run.
 fn settled(scene: &Scene, planned: &Planned) -> Memory {
     let mut memory = scene.memory.clone();
     let ledger = Ledger {
@@ -142,7 +142,7 @@ fn settled(scene: &Scene, planned: &Planned) -> Memory {
     memory
 }
 
-/// R2, R22, R25, R36: what a full run knows of delegations stays until the next full run.
+/// R2, R22, R25, R36: what a full run stored about delegations stays until the next full run.
 #[test]
 fn r45_memory_keeps_what_a_quick_run_did_not_look_at() {
     let text = "
@@ -174,13 +174,13 @@ fn r45_memory_keeps_what_a_quick_run_did_not_look_at() {
     assert_eq!(quick.ineffective, scene.memory.ineffective);
     assert_eq!(quick.held_of, scene.memory.held_of);
     assert!(quick.cut_off);
-    // More mailboxes than ever are known at once.
+    // More mailboxes than ever before become known at once.
     scene.memory.baseline.as_mut().unwrap().mailboxes = 1;
     let grown = settled(&scene, &scene.plan());
     assert_eq!(grown.baseline.map(|it| it.mailboxes), Some(2));
 }
 
-/// The same source that holds removals in a full run holds suspends in a quick one (R2).
+/// A source that holds removals in a full run holds suspends in a quick one (R2).
 #[test]
 fn r45_a_source_in_doubt_is_in_doubt_for_a_quick_run() {
     let world = "
@@ -192,7 +192,7 @@ fn r45_a_source_in_doubt_is_in_doubt_for_a_quick_run() {
     assert_snapshot!(plan_of(world), @"held Suspend: carla@ suspend [active] -> [suspended]");
 }
 
-/// What rests on permissions: delegates and members, and whether a functional account is.
+/// Whether a delta depends on permissions: delegates and members, and whether a functional account is needed.
 fn rests_on_permissions(planned: &Planned, delta: &Delta) -> bool {
     let is_named_anew = |target: &Target| match (delta.target, target) {
         (Target::Existing(owner), Target::Existing(delegate)) => {
@@ -223,14 +223,14 @@ proptest! {
         }
         let is_unknown = |note: &crate::note::Note| note.code == Code::DelegationsUnknown;
         prop_assert!(!planned.plan.notes.iter().any(is_unknown), "{}", shown(&planned));
-        // R22, R47: nothing that is remembered ends.
+        // R22, R47: nothing in the memory ends.
         prop_assert_eq!(&planned.plan.rejections, &scene.memory.rejections);
     }
 
-    /// Nobody is suspended, resumed or created by a quick run whom a full one leaves as they are.
+    /// A quick run does not suspend, resume or create users that a full run leaves unchanged.
     #[test]
     fn r45_a_quick_run_does_what_a_full_one_does_with_users(lines in world()) {
-        // Which mailbox is gone, its permissions tell.
+        // The permissions show which mailbox is gone.
         let lines: Vec<String> = lines.into_iter().filter(|line| !line.contains("grants=gone")).collect();
         let full = Scene::parse(&lines.join("\n"));
         let mut quick = full.clone();

@@ -1,4 +1,4 @@
-//! R2 to R7: what is read, what is not understood, and whom that protects.
+//! R2 to R7: what is read, what is not understood, and what that protects.
 
 use insta::assert_snapshot;
 

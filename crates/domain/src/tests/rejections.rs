@@ -27,7 +27,7 @@ const LEAVERS: &str = "
     people c@ d@ e@ f@ g@ h@ i@ j@
 ";
 
-/// A scene after another, with what that has left in the memory.
+/// A scene that follows another, with the memory of that.
 fn next(before: &Scene, text: &str) -> Scene {
     let mut scene = Scene::parse(text);
     scene.memory = before.memory.clone();
@@ -36,7 +36,7 @@ fn next(before: &Scene, text: &str) -> Scene {
     scene
 }
 
-/// Rejects what a plan holds of a class, or only what it holds of some accounts.
+/// Rejects what a plan holds of a class, or only what it holds of these accounts.
 fn reject(scene: &mut Scene, class: Class, accounts: &[&str]) -> Vec<Rejection> {
     let accounts: BTreeSet<_> = accounts.iter().map(|text| address(text)).collect();
     let held = scene.plan().plan.held;
@@ -48,7 +48,7 @@ fn reject(scene: &mut Scene, class: Class, accounts: &[&str]) -> Vec<Rejection> 
         .reject(&set.code, &approval, &accounts, None, now)
 }
 
-/// Changes, holds, and what is said of rejected changes.
+/// The changes, the held sets, and the notes about rejected changes.
 fn told(scene: &Scene) -> String {
     let planned = scene.plan();
     let notes = planned.plan.notes.iter();
@@ -89,7 +89,7 @@ fn r47_what_is_rejected_is_listed_and_what_was_held_beside_it_stays_held() {
         reason,
         "1 change, beside 1 rejected, where MAX_SUSPEND=1 allows 1 of 10 (R26)"
     );
-    // A day later it is within its limit, as it is after an approval.
+    // A day later it is within its limit, as after an approval.
     later(&mut scene);
     assert_snapshot!(told(&scene), @r"
     suspend b@; active -yes +no
@@ -182,7 +182,7 @@ fn reject_again(scene: &mut Scene) -> Vec<Rejection> {
 fn r47_a_rejection_ends_with_its_cause() {
     let mut scene = Scene::parse(LEAVERS);
     reject(&mut scene, Class::Suspend, &[]);
-    // The mailbox of A is enabled again, and then disabled once more: that is another cause.
+    // The mailbox of A is enabled and then disabled again, which is another cause.
     let back = LEAVERS.replace("mailbox a@ disabled", "mailbox a@");
     let mut scene = next(&next(&scene, LEAVERS), &back);
     assert_snapshot!(told(&scene), @"rejected: b@ suspend active → suspended");
@@ -208,7 +208,7 @@ fn r47_r11_a_night_in_which_nothing_is_known_ends_no_rejection() {
     let mut scene = Scene::parse(&text(""));
     reject(&mut scene, Class::DelegateRemoval, &[]);
     for unknown in ["?", "gone", "noself"] {
-        // Both at once: the first run after the rejection, and a later one.
+        // Both in one run: the first run after the rejection, or a later one.
         for first in [scene.clone(), next(&scene, &text(""))] {
             let after = next(&next(&first, &text(unknown)), &text(""));
             assert_eq!(told(&after), "rejected: anna@ remove delegate bert@");
@@ -300,11 +300,11 @@ fn r47_r23_a_rejected_key_is_held_again_with_a_removal_that_needs_it() {
         let removal = "held SignInKey: anna@ remove delegate [bert@] -> []";
         let key = "held SignInKey: anna@ replace the sign-in key [unknown] -> [#anna]";
         assert_eq!(told(&scene), [removal, key].join("\n"));
-        // R36: the same after the look at what was made.
+        // R36: the same in the verification.
         let mut again = scene.clone();
         again.wishes.held = Some(scene.plan().plan.marks);
         assert_eq!(told(&again), told(&scene));
-        // The code that is shown with both makes both, and ends the rejection.
+        // The code that is shown with both approves both, and ends the rejection.
         let mut approved = scene.clone();
         let held = scene.plan().plan.held;
         let changes = held.iter().flat_map(|set| &set.changes);
@@ -333,7 +333,7 @@ fn r47_r02_a_rejection_serves_after_a_rename() {
 proptest! {
     #![proptest_config(cases())]
 
-    /// What is rejected is not made, and what was held beside it is neither made nor forgotten.
+    /// A rejected change is not made. What was held with it is neither made nor forgotten.
     #[test]
     fn r47_a_rejection_makes_no_change(lines in world(), seed in any::<u64>()) {
         let mut choose = choices(seed);

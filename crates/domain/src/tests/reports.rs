@@ -1,4 +1,4 @@
-//! What a run leaves behind: counts, its outcome, one line, what is asked and what is remembered.
+//! The results of a run: counts, outcome, summary line, questions and memory.
 
 use super::notation::{NOW, Planned, Scene, address, object_id};
 use crate::{
@@ -384,7 +384,7 @@ fn r19_only_active_accounts_that_could_be_absent_are_asked_about() {
             "past@corp.example"
         ]
     );
-    // R14: without a shared mailbox in the filter nothing happens to functional accounts.
+    // R14: without a shared mailbox in the filter functional accounts are not changed.
     let filtered = format!("{world}\nsource anna@");
     assert_eq!(
         asked(&filtered),

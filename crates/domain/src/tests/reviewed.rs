@@ -21,7 +21,7 @@ fn restricted(before: &str, now: &str) -> Planned {
     scene.plan()
 }
 
-/// Its changes, and what it says of the others.
+/// Its changes, and its notes about the others.
 fn told(before: &str, now: &str) -> String {
     let planned = restricted(before, now);
     let notes = planned.plan.notes.iter();
@@ -185,7 +185,7 @@ fn r34_the_rest_of_a_run_is_the_same_review() {
         people carl@
         mailbox bert@
     ";
-    // An earlier invocation has renamed one and created the other.
+    // An earlier invocation has renamed one account and created the other.
     let now = "
         written u1
         mailbox anna@ name=Anna alias=a@
@@ -215,7 +215,7 @@ fn r34_the_rest_of_a_run_is_the_same_review() {
     assert_eq!(notes, [], "what the run made itself is not missed");
 }
 
-/// What an action asks for, one value each, by the account.
+/// The values that an action asks for, by account.
 fn values(action: &Action, names: &BTreeMap<String, String>) -> BTreeSet<String> {
     let account = match &action.id {
         Some(id) => id.to_string(),

@@ -1,4 +1,4 @@
-//! R13 to R15 and R39: whom a run may touch.
+//! R13 to R15 and R39: which accounts a run may change.
 
 use insta::assert_snapshot;
 
@@ -282,7 +282,7 @@ fn r39_what_the_run_has_written_to_stays_in_its_scope() {
     assert_snapshot!(changes_of(&format!("written u1\n{world}")), @"update bert@; name -bert +New");
 }
 
-/// What is known of a tenant with a plain group `Staff` of these names, and of what they are.
+/// The answers of a tenant with a plain group `Staff` of these names, and with these recipients.
 fn staff(names: &[&str], known: Vec<(&str, RecipientAnswer)>) -> Answers {
     let mut answers = Answers::default();
     let row = |name: &&str| RecipientRecord {
@@ -330,7 +330,7 @@ fn r14_members_of_a_plain_group_are_looked_up_by_name() {
     ];
     let asked = source_filter(&["Staff"], &answers);
     assert_eq!(asked, SourceFilter::Missing(questions.into()));
-    // The plain group holds itself, and the other one a mailbox.
+    // The plain group contains itself, the other group contains a mailbox.
     let RecipientAnswer::Found(bert) = called("Bert", "UserMailbox", Some("bert")) else {
         unreachable!("it is found");
     };
@@ -418,7 +418,7 @@ fn r14_a_member_of_a_kind_never_heard_of_is_read_as_a_group() {
             SourceFilter::Failed(_)
         ));
     }
-    // A person of such a kind is none.
+    // A person of such a kind is not a group.
     let person = called("Hal", "FutureMailUser", Some("hal"));
     let answers = staff(&["Hal"], vec![("Hal", person)]);
     assert!(matches!(

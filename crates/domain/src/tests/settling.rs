@@ -1,4 +1,4 @@
-//! What falls out of a plan because something else does (R12, R23, R25, R32), and what its steps are.
+//! What is left out of a plan because something else is (R12, R23, R25, R32), and the resulting steps.
 
 use insta::assert_snapshot;
 
@@ -381,7 +381,7 @@ fn r22_only_what_was_sent_is_compared_with_what_zivver_shows() {
         ..Asked::default()
     };
     assert_eq!(kept(0, &name), [("anna name New".to_owned(), false)]);
-    // Planned, and not sent.
+    // Planned, but not sent.
     assert_eq!(kept(1, &Asked::default()), []);
     let stop = Asked {
         active: Some(false),

@@ -1,4 +1,4 @@
-//! A plan in a few lines: actions, numbered steps, held sets, notes.
+//! A plan as text, in a few lines: actions, numbered steps, held sets, notes.
 
 use std::fmt::Write as _;
 
@@ -152,7 +152,7 @@ fn line(step: &Step, accounts: &Accounts, directory: &Directory) -> String {
     text + &terms(step)
 }
 
-/// On what a step depends.
+/// What a step depends on.
 fn terms(step: &Step) -> String {
     let numbers = |all: &[StepIx]| {
         let texts: Vec<String> = all.iter().map(|step| step.0.to_string()).collect();
@@ -173,7 +173,7 @@ fn terms(step: &Step) -> String {
     text
 }
 
-/// What every object id of these worlds starts with.
+/// The common prefix of the object ids in these worlds.
 const PREFIX: &str = "00000000-0000-4000-8000-";
 
 /// `x@corp.example` as `x@`, object ids as words.

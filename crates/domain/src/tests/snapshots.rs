@@ -1,4 +1,4 @@
-//! R42: what the snapshots of a series say about since when something is there.
+//! R42: what a series of snapshots says about since when something exists.
 
 use insta::assert_snapshot;
 
@@ -36,7 +36,7 @@ fn series(scenes: &[&str]) -> Vec<Snapshot> {
     all
 }
 
-/// `anna@ 1` for each that has access to a mailbox, with `via` its groups.
+/// `anna@ 1` for each person with access to a mailbox, with the groups after `via`.
 fn grants(snapshot: &Snapshot, mailbox: &str) -> Vec<String> {
     let mailbox = snapshot.mailbox(None, &address(mailbox)).or_else(|| {
         let mut all = snapshot.mailboxes.iter();

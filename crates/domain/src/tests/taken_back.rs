@@ -1,4 +1,4 @@
-//! R37 in its corners: several invocations, what came up since, keys, delegates, and what is then held.
+//! R37 in special cases: several invocations, changes since the run, keys, delegates, and what is held afterwards.
 
 use insta::assert_snapshot;
 
@@ -23,7 +23,7 @@ fn run_in_parts(parts: &[&str]) -> Undo {
     all
 }
 
-/// What may not be done again after an undo.
+/// What must not be done again after an undo.
 fn barred(memory: &Scene, id: &str) -> Vec<String> {
     let changes = &memory.memory.undone[&ScimId::new(id)].changes;
     let short = |text: &String| text.replace("@corp.example", "@");
@@ -38,7 +38,7 @@ fn r37_what_came_and_went_in_one_run_is_no_change() {
     let both = run_in_parts(&[gone, come]);
     assert_snapshot!(taken_back(&both, without).0, @"");
     assert_snapshot!(taken_back(&both, gone).0, @"");
-    // Refused, or its end unknown, and done by the next invocation.
+    // Refused or without an answer, and then made by the next invocation.
     let twice = run_in_parts(&[come, come]);
     assert_snapshot!(taken_back(&twice, gone).0, @r"
     update anna@; aliases -a@
@@ -152,7 +152,7 @@ fn r37_delegates_go_back_as_far_as_they_can() {
         account carl@
         mailbox dora@
         account dora@";
-    // bert came back by hand, carl is gone, dora is missed.
+    // bert was added again by hand, carl is gone, dora is missing.
     let after = "mailbox anna@
         account anna@ delegates=bert@
         mailbox bert@
@@ -208,7 +208,7 @@ fn r37_members_of_a_functional_account_decide_whether_it_is_active() {
     update info@; delegates -anna@
     0. info@: members [bert@]
     ");
-    // Nothing of its members was changed by the run, so it is not emptied.
+    // The run changed none of its members, so it is not emptied.
     let named = |name: &str| {
         format!("{people} name=New grants=anna@\nfunctional info@ name={name} members=anna")
     };

@@ -1,4 +1,5 @@
-//! R4, R9, R10 and R12 for trustees of kinds that are not synchronised, dead entries, and addresses that were not read.
+//! R4, R9, R10 and R12 for trustees of kinds that are not synchronised, for dead entries, and for addresses that were
+//! not read.
 
 use std::fmt::Write as _;
 
@@ -212,7 +213,7 @@ fn r12_the_account_of_such_a_person_is_found_by_any_address_and_by_object_id() {
 
 #[test]
 fn r12_an_account_that_is_certainly_anothers_is_not_kept() {
-    // The leaver is gone, and his address is a mail user's now.
+    // The leaver is gone, and a mail user has the address now.
     let gone = "
         found h0@ MailUser id=new mail=h0@
         gone #old
@@ -225,7 +226,7 @@ fn r12_an_account_that_is_certainly_anothers_is_not_kept() {
     update desk@; delegates -h0@
     suspend h0@; active -yes +no
     ");
-    // Another mailbox has the account.
+    // Another mailbox owns the account.
     let owned = "
         found h0@ MailUser id=h0 mail=h0@
         mailbox ben@
@@ -500,7 +501,7 @@ fn r9_a_name_that_another_mailbox_shows_is_asked_for() {
             assert_eq!(desk.join("\n"), expected, "{answer} {other}");
         }
     }
-    // Its own display name is no other's.
+    // Its own display name does not count as that of another mailbox.
     let own = "
         mailbox ben@ called=Sales name=Sales
         account ben@ name=Sales
@@ -519,7 +520,7 @@ fn r9_the_own_address_of_a_mailbox_is_a_group_where_one_has_that_name() {
         group desk@corp.example id=grp members=anna@
     ";
     assert_eq!(changes_of(world), "");
-    // A group that only has the address of its UPN is none.
+    // A group that only has the address of its UPN does not count.
     let addressed = "
         people anna@
         shared desk@ upn=x@ grants=x@
@@ -569,7 +570,7 @@ fn r11_every_reason_names_what_to_do() {
         ]
         .iter()
         .any(|remedy| text.contains(remedy));
-        // A name without answer was not looked up in this test.
+        // A name without an answer was not looked up in this test.
         assert!(has_remedy, "{grants}: {text}");
     }
 }
@@ -654,7 +655,7 @@ fn r4_r17_no_second_account_is_created_while_the_addresses_are_unread() {
             functional info@ members=old"
         )
     };
-    // With its addresses the account would be renamed, or reported.
+    // If its addresses had been read, the account would be renamed, or reported.
     let read = changes_of(&world(""));
     assert!(
         read.starts_with("update info@; delegates +ben@\nheld Identity: old@"),

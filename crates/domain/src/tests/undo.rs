@@ -1,4 +1,4 @@
-//! R37: the reverse of a run, and what is held after it.
+//! R37: the reverse of a run, and what is held afterwards.
 
 use super::{
     notation::{Planned, Scene, keys_written, object_id},
@@ -13,7 +13,7 @@ use crate::{
     undo::{Deed, DelegateChanges, Undo},
 };
 
-/// What the plan for a world did, when it was carried out. What it created has its address as id.
+/// What the plan for a world did when it was carried out. An account that it created has its address as id.
 pub(super) fn run_of(text: &str) -> Undo {
     let Planned { world, plan, .. } = Scene::parse(text).plan();
     let deed = |(action, delta): (&crate::plan::Action, &crate::delta::Delta)| {
@@ -38,12 +38,12 @@ pub(super) fn run_of(text: &str) -> Undo {
     }
 }
 
-/// The plan that takes back what a run made of `before`, in the world that is now.
+/// The plan that reverses the run over `before`, in the world `now`.
 pub(super) fn undone(before: &str, now: &str) -> (String, Scene) {
     taken_back(&run_of(before), now)
 }
 
-/// The same of any run.
+/// The same for any run.
 pub(super) fn taken_back(undo: &Undo, now: &str) -> (String, Scene) {
     let mut scene = Scene::parse(now);
     let Planned {
@@ -65,7 +65,7 @@ pub(super) fn taken_back(undo: &Undo, now: &str) -> (String, Scene) {
     (shown(&planned), scene)
 }
 
-/// The next night in the world that an undo left, with its memory.
+/// The next run in the world that an undo left, with its memory.
 pub(super) fn night(text: &str, memory: &Scene) -> String {
     let mut scene = Scene::parse(text);
     scene.memory.undone.clone_from(&memory.memory.undone);

@@ -131,7 +131,7 @@ fn r47_what_is_shown_of_a_wave_is_what_is_typed() {
 proptest! {
     #![proptest_config(cases())]
 
-    /// A wave makes nothing that the whole plan would not make, and what it makes can be made.
+    /// A wave makes only what the whole plan would make, and what it makes is possible.
     #[test]
     fn r47_a_wave_is_a_part_of_the_plan(
         lines in world(),
@@ -151,7 +151,7 @@ proptest! {
         prop_assert!(of(&part).is_subset(&of(&whole)), "{}", told());
         let count = part.plan.approved.actions().len();
         prop_assert!(first.is_none_or(|first| count <= first as usize), "{}", told());
-        // R16: where the wave leaves out who gets an account, what rests on it is not planned, nor held.
+        // R16: if the wave leaves out who gets an account, what depends on it is neither planned nor held.
         let asks = |planned: &Planned| {
             planned.plan.notes.iter().filter(|note| note.code == Code::IdentityChange).count()
         };

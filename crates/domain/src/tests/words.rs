@@ -1,5 +1,5 @@
-//! What people are told: why something changes or does not (R26, R27), to the word where the words are all
-//! that there is.
+//! The texts that explain why something changes or does not change (R26, R27), compared word by word if the text is the
+//! only result.
 
 use std::fmt::Write as _;
 

@@ -1,6 +1,6 @@
-//! A small Zivver that answers requests, as unfriendly as `docs/specs/zivver-scim.md`, "5. Write semantics and quirks" and
-//! "9. Open questions and the safe choice" say, and runs of the executor against it: several requests in flight, answered in
-//! any order.
+//! A small Zivver that answers requests, with the difficult behaviour in `docs/specs/zivver-scim.md`, "5. Write
+//! semantics and quirks" and "9. Open questions and the safe choice". The executor runs against it with several
+//! requests in flight, which are answered in any order.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -68,7 +68,7 @@ impl Zivver {
             .map(|(id, _)| id)
     }
 
-    /// Whether nobody has the address, as principal or as alias.
+    /// Whether no account has the address, as principal or as alias.
     fn is_free(&self, address: &SmtpAddress) -> bool {
         self.principals().all(|(_, taken)| taken != address) && self.alias_holder(address).is_none()
     }
@@ -204,7 +204,7 @@ impl Zivver {
         }
         let mut new = old.clone();
         if let Some(extension) = extension {
-            // A delegate that does not exist is not stored, and the answer does not say so.
+            // A delegate that does not exist is not stored, and the answer does not mention it.
             let delegates = extension.delegates.into_iter();
             new.delegates = delegates
                 .filter(|delegate| self.principals().any(|(_, taken)| taken == delegate))
@@ -257,10 +257,10 @@ fn unknown() -> Refused {
     refused_for("400 Unknown account")
 }
 
-/// What goes wrong while a plan is carried out; steps by position.
+/// The faults while a plan is carried out; steps by position.
 #[derive(Debug, Clone)]
 pub(super) struct Disturbance {
-    /// Steps that Zivver refuses whatever they ask.
+    /// Steps that Zivver refuses, whatever they ask for.
     pub refuse: BTreeSet<usize>,
     /// Steps that Zivver answers as if it had carried them out.
     pub ignore: BTreeSet<usize>,
@@ -299,8 +299,8 @@ impl CarriedOut<'_> {
     }
 }
 
-/// Carries out a plan. `choose(n)` picks one of `n` things that may happen next: every legal interleaving has a sequence of
-/// choices.
+/// Carries out a plan. `choose(n)` selects one of `n` possible next events, so every valid interleaving corresponds to
+/// a sequence of choices.
 pub(super) fn carry_out<'a>(
     planned: &'a Planned,
     disturbance: &Disturbance,

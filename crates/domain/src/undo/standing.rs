@@ -1,4 +1,4 @@
-//! What was undone and must not be done again, until its source changes.
+//! What was undone and must not be done again until its source changes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +18,7 @@ use crate::{
     world::{Policy, World},
 };
 
-/// What the source wants for an account now, so that a later run sees whether it changed.
+/// What the source wants for an account now, so that a later run can see whether it changed.
 pub fn source_state(
     world: &World,
     policy: &Policy,
@@ -49,7 +49,7 @@ fn of_mailbox(world: &World, policy: &Policy, ix: MailboxIx) -> SourceState {
     }
 }
 
-/// Whether all that decides about an account was read (R11): only then does a change that is not planned have no cause.
+/// Whether everything that decides about an account was read (R11). Only then does an unplanned change have no cause.
 pub(crate) fn knows_source(world: &World, matching: &Matching, ix: AccountIx) -> bool {
     let has_answer = |text: &str| {
         !matches!(
@@ -82,7 +82,7 @@ fn knows_mailbox(world: &World, ix: MailboxIx) -> bool {
         }
 }
 
-/// What the source wants for an address without an account; `None` where that is not known for certain.
+/// What the source wants for an address without an account; `None` if that is not certain.
 pub(crate) fn mailbox_source(
     address: &SmtpAddress,
     world: &World,
@@ -148,7 +148,7 @@ fn delegations_state(world: &World, ix: MailboxIx) -> Option<String> {
     }
 }
 
-/// What is still undone: whose source has not changed, and whose account is there.
+/// What is still undone: its source has not changed, and its account exists.
 pub fn still_undone(
     world: &World,
     policy: &Policy,
@@ -168,7 +168,7 @@ pub fn still_undone(
         .collect()
 }
 
-/// After the deltas of an undo: what they take back must not come again, what they bring back may.
+/// After an undo: the changes that it takes back must not be made again, those that it restores may.
 pub fn undone_after(
     mut undone: BTreeMap<ScimId, Undone>,
     undo: &Undo,
@@ -192,7 +192,7 @@ pub fn undone_after(
                 changes.remove(&key);
             }
             let inverse = match (change.inverse(), wanted) {
-                // The account may not have come to what the run wanted for it.
+                // The account may not have reached the address that the run wanted for it.
                 (Some(Change::Rename { from, class, .. }), Some(wanted)) => Some(Change::Rename {
                     from,
                     to: wanted.clone(),

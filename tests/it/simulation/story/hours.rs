@@ -14,7 +14,7 @@ use super::{
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Some days of ticks, most of them in fair weather, then calm.
+/// Some days of ticks, mostly without faults, then a time without any.
 pub(in super::super) fn play_hours(seed: u64, traced: bool) -> Outcome {
     on_stage(async {
         let mut story = Story::begin(seed, traced);
@@ -62,7 +62,7 @@ impl Story {
             _ => Doom::default(),
         };
         let process = Process::start(&self.outside, 0, dice);
-        // A tick that cannot read state is tried again by the host.
+        // The host retries a tick that cannot read the state.
         let Some(depth) = process.depth_of_tick().await else {
             return;
         };
@@ -72,7 +72,7 @@ impl Story {
         };
         let mut codes = Vec::new();
         if dice.chance(15) {
-            // A person approves, and may do so in a run of either kind.
+            // A person approves, possibly in a run of either kind.
             codes = std::mem::take(&mut self.offered);
             request.approve = codes.iter().map(|(code, _)| code.clone()).collect();
             request.trigger = Trigger::CommandLine;

@@ -18,7 +18,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// A shorter `Retry-After` is obeyed only once: a date has whole seconds and may be in the past when it is read.
 const WAIT_MIN: Duration = Duration::from_secs(1);
 
-/// How many windows without a refusal it takes to allow one more call: after the first refusal, and at most.
+/// How many windows without a refusal are needed to allow one more call: after the first refusal, and at most.
 const PATIENCE: u32 = 2;
 const PATIENCE_MAX: u32 = 32;
 
