@@ -120,7 +120,7 @@ give_up() {
 # The only identity of the app. If there are several, a person must choose.
 identity_of_app() {
     local found
-    found="$(ask 'read the identity of the app' 'somebody who may read the resource group' \
+    found="$(ask 'read the identity of the app' 'a user who can read the resource group' \
         functionapp identity show --resource-group "$group" --name "$app" \
         --query "[principalId, values(userAssignedIdentities || \`{}\`)[].principalId][] | [?@]" --output tsv)" ||
         give_up $? "there is no app $app in the resource group $group of this subscription"

@@ -288,7 +288,7 @@ impl Differ<'_> {
         self.note(&mailbox.primary, Code::AliasEvidence, &*text);
         if mailbox.object_id.is_none() {
             // No approval can name who gets the account (R27), and its extension could not be written (R23).
-            let text = "the mailbox has no object id, so no account can become its own";
+            let text = "the mailbox has no object id, so no account can be tied to it";
             self.note(&mailbox.primary, Code::NoObjectId, text);
             return;
         }

@@ -471,7 +471,7 @@ pub(super) fn account_standing(ix: AccountIx, world: &World, matching: &Matching
         None => "tied to no object id".to_owned(),
         Some(id) => match world.answers.recipients.get(&id.to_string()) {
             Some(RecipientAnswer::NotFound) => {
-                format!("tied to the object id {id}, which Exchange does not have any more")
+                format!("tied to the object id {id}, which no longer exists in Exchange")
             }
             _ => format!("tied to the object id {id}"),
         },

@@ -545,7 +545,7 @@ impl fmt::Display for Problem {
             Self::Unreadable(error) => f.write_str(error),
             Self::ClockIsBehind { run, started, now } => write!(
                 f,
-                "the clock stands at {}, before run {run} at {}; correct the clock of this machine, or wait",
+                "the clock shows {}, before run {run} at {}; correct the clock of this machine, or wait",
                 utc(*now),
                 utc(*started)
             ),

@@ -303,7 +303,7 @@ fn with_figures(text: &str, last: Option<&Figures>) -> String {
     }
 }
 
-const TO_DECIDE: &str = "Look at the report, and approve the sets that are right; a code serves as long as its set stays the same (R27).";
+const TO_DECIDE: &str = "Look at the report, and approve the sets that are right; a code is valid while its set does not change (R27).";
 
 const STILL_HELD: &str = "Cloud Sync: changes still wait for approval";
 

@@ -17,13 +17,13 @@ pub const ZIVVER_ALIAS_TAKEN: &str = "merge the account that has this address in
 pub const ZIVVER_ALIAS_GUEST: &str =
     "merge the guest with this address into the account in the Zivver WebApp, or with the Synctool";
 pub const ZIVVER_DOMAIN: &str =
-    "claim the alias's domain in the Zivver WebApp, or take it out of CLOUD_SYNC__CLAIMED_DOMAINS";
+    "claim the alias's domain in the Zivver WebApp, or remove it from CLOUD_SYNC__CLAIMED_DOMAINS";
 pub const ZIVVER_OUTSIDE: &str = "claim the domain in Zivver; adopt the free account and have its user log in once; or, if the \
      address is an account of the other kind, convert that in the Zivver WebApp";
 pub const ZIVVER_ACCOUNT: &str =
-    "the account was deleted meanwhile: the next run reads the accounts afresh";
+    "the account was deleted meanwhile: the next run reads the accounts again";
 pub const ZIVVER_MEMBER: &str =
-    "a member was deleted meanwhile: the next run reads the accounts afresh";
+    "a member was deleted meanwhile: the next run reads the accounts again";
 pub const ZIVVER_DIVISION: &str =
     "create the organizational unit in Zivver, or move the account to one that exists";
 pub const ZIVVER_CONFLICT: &str = "the address exists in Zivver but is not listed: look for it in the WebApp, also among guests and deleted accounts";

@@ -185,7 +185,7 @@ impl Reviewed {
                 } else if proposed.contains(&entry) {
                     "it is held now"
                 } else {
-                    "it is not planned any more as it was reviewed"
+                    "it is no longer planned as reviewed"
                 };
                 notes.push(Note::new(
                     account.address.as_str(),

@@ -111,7 +111,7 @@ impl Settling<'_> {
                 delta.reasons.retain(|reason| reason.rule != "R22");
             } else if let (Some(rename), Some(by)) = (rename, named.get(&delta.address)) {
                 let text = format!(
-                    "{} cannot become {} yet: {} still names it as a delegate by that address, which another account is to get; {TAKE_OUT}",
+                    "{} cannot become {} yet: {} still names it as a delegate by that address, which another account needs; {TAKE_OUT}",
                     delta.address,
                     rename.to,
                     self.accounts.get(*by).address()

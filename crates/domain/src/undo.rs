@@ -366,7 +366,7 @@ impl Reverser<'_> {
     fn empty(&mut self) {
         let members = self.world.accounts.delegates_of(self.ix).users;
         if members.iter().any(|member| self.stays(*member)) {
-            self.left_alone("it has a member that may not be taken out, so it is not emptied");
+            self.left_alone("it has a member that must not be removed, so it is not emptied");
             return;
         }
         self.delta.activity = Some(Activity::Empty(Class::Suspend));
@@ -489,7 +489,7 @@ impl Reverser<'_> {
                     }
                 }
                 None if *added => {}
-                None => self.left_alone("a delegate that the run took out has no account any more"),
+                None => self.left_alone("a delegate that the run removed no longer has an account"),
             }
         }
         if self.delta.kind == AccountKind::User {

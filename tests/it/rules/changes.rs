@@ -493,7 +493,7 @@ async fn r23_a_domain_that_zivver_does_not_own_is_asked_about_once() {
         .filter(|note| note.address == "old.example")
         .collect();
     assert_eq!(about.len(), 1, "{}", shown(&report));
-    insta::assert_snapshot!(about[0].text, @"Zivver does not own the domain old.example: aliases of 100 accounts are left out; claim the alias's domain in the Zivver WebApp, or take it out of CLOUD_SYNC__CLAIMED_DOMAINS");
+    insta::assert_snapshot!(about[0].text, @"Zivver does not own the domain old.example: aliases of 100 accounts are left out; claim the alias's domain in the Zivver WebApp, or remove it from CLOUD_SYNC__CLAIMED_DOMAINS");
     assert_eq!(report.failed.len(), 1, "told once: {}", shown(&report));
     let count = |outcome| {
         report

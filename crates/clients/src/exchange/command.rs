@@ -320,7 +320,7 @@ impl Service {
         if list.repeated > 0 {
             // Groups and members are not looked up one by one, so a row missing from the list would go unnoticed (R10,
             // R11).
-            let text = "a row came again on another page, so another one may be missing";
+            let text = "a row is repeated on another page, so another row may be missing";
             return Err(ExchangeError::Paging(call.failure(text)));
         }
         let rows = list.rows.into_iter().collect::<Read<Vec<R>>>();

@@ -161,7 +161,7 @@ impl Differ<'_> {
             (None, false) => String::new(),
         };
         let text = format!(
-            "the account belongs to the object id {other}, the mailbox has {own}: perhaps another person{meanwhile}"
+            "the account belongs to the object id {other}, the mailbox has {own}; it may be another person{meanwhile}"
         );
         self.note(&mailbox.primary, Code::IdentityChange, text);
         stop
@@ -409,7 +409,7 @@ impl Differ<'_> {
             return None;
         }
         if self.keeps_member(ix, &members) {
-            let text = "it has a member that may not be taken out, so it is not emptied";
+            let text = "it has a member that must not be removed, so it is not emptied";
             let leaving: Vec<&str> = members
                 .iter()
                 .filter(|member| !self.stays(**member))

@@ -268,7 +268,7 @@ impl Sending {
         }
         self.request.remove_alias(alias);
         self.problems.push(format!(
-            "the alias {alias}, which the account had, is left out so that access is taken away: {}",
+            "the alias {alias}, which the account had, is left out so that access is removed: {}",
             refused.message
         ));
         Recourse::Again
@@ -287,7 +287,7 @@ impl Sending {
         }
         self.open.clear();
         self.problems.push(format!(
-            "what goes along with an alias that the account had is not written: {}",
+            "the extension is not written because of an alias that the account had: {}",
             refused.message
         ));
         Recourse::Again

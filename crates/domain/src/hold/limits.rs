@@ -55,7 +55,7 @@ pub(super) fn refusal(
     let mut half = "";
     if class.is_destructive() && limit != Limit::Off && allowed > most {
         allowed = most;
-        half = ", and never more than half of what is there";
+        half = ", and never more than half of the existing ones";
     }
     let all = [open, approved, rejected, spent].map(u64::from);
     let all: u64 = all.into_iter().sum();

@@ -271,7 +271,7 @@ pub(super) fn protected_mailboxes(
         } else if delegations == Some(&Delegations::Gone) {
             Some((
                 Code::MailboxGone,
-                "the mailbox vanished while it was read; the next run sees clearer".into(),
+                "the mailbox vanished while it was read; the next run reads it again".into(),
             ))
         } else if directory.is_seen_twice(mailbox) {
             // Equal claims on the account that the object has, if it has one (R16).

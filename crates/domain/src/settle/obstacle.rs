@@ -140,7 +140,7 @@ impl Settling<'_> {
             .is_some_and(|it| gives_up(&it))
             && held.any(|change| change.address == *view.address())
         {
-            return "that account gives it up once what is held of it is approved (R27)".into();
+            return "approve its held changes to release the address (R27)".into();
         }
         let is_user = view.kind() == AccountKind::User;
         let is_active = self.accounts.is_active(holder);

@@ -444,10 +444,7 @@ fn r23_a_refused_alias_of_the_account_does_not_keep_access_open() {
     );
     assert_eq!(outcome(&played, 0), Some(ActionOutcome::Partly));
     let problem = &played.applied.actions[0].problems[0];
-    assert!(
-        problem.contains("so that access is taken away"),
-        "{problem}"
-    );
+    assert!(problem.contains("so that access is removed"), "{problem}");
 }
 
 #[test]

@@ -228,7 +228,7 @@ fn r40_whose_an_account_may_be() {
     new@ give to another object id is held: 2 changes, where MAX_IDENTITY_CHANGES=0 allows 0 of 6 (R26)
       new@ UserMailbox Some(false): has the address of the account new@, which belongs to the object id #other (R16)
         [] Some([])
-      new User true: has the address of the mailbox new@, but is tied to the object id #other, which Exchange does not have any more (R16)
+      new User true: has the address of the mailbox new@, but is tied to the object id #other, which no longer exists in Exchange (R16)
         [] [] None
       (1, 1, 1)
     "#);

@@ -197,14 +197,14 @@ fn r28_what_is_unhealthy() {
         (
             vec![run("a", Apply, -24)],
             vec![
-                "the clock stands at 2026-11-30T02:00:00Z, before run a at 2026-12-01T02:00:00Z; correct the clock of this machine, or wait",
+                "the clock shows 2026-11-30T02:00:00Z, before run a at 2026-12-01T02:00:00Z; correct the clock of this machine, or wait",
             ],
         ),
         // A success in the future does not count, whatever came after it.
         (
             vec![for_some("b", Preview, 1), run("a", Apply, -24)],
             vec![
-                "the clock stands at 2026-11-30T02:00:00Z, before run a at 2026-12-01T02:00:00Z; correct the clock of this machine, or wait",
+                "the clock shows 2026-11-30T02:00:00Z, before run a at 2026-12-01T02:00:00Z; correct the clock of this machine, or wait",
             ],
         ),
         (vec![run("b", Apply, 1), run("a", Apply, -24)], vec![]),

@@ -93,7 +93,7 @@ fn r19_the_account_of_a_leaver_stays_at_its_address_unless_it_is_suspended() {
     held Suspend: ada@ suspend [active] -> [suspended]
     R17 RenameBlocked ada@
     ");
-    assert_snapshot!(notes(world), @r#"RenameBlocked ada@: bram@ cannot become ada@, which is still the address of the account of "Ada", whose mailbox is gone; that account gives it up once what is held of it is approved (R27)"#);
+    assert_snapshot!(notes(world), @r#"RenameBlocked ada@: bram@ cannot become ada@, which is still the address of the account of "Ada", whose mailbox is gone; approve its held changes to release the address (R27)"#);
     // The colleague's rename is held, so the account need not give up its address.
     let world = "
         limits renames=0
@@ -169,7 +169,7 @@ fn r19_who_is_not_known_is_left_alone_and_the_text_says_that_he_can_sign_in() {
     MergeCandidate carl@: its address is now that of the mailbox carl@, and no object id says whose the account is; its owner can still sign in; merge the two accounts, or give this one another address, in the Zivver WebApp
     AbsenceUnknown dora.old@: its address is now an alias of the mailbox dora@, and whether 00000000-0000-4000-8000-0000006f6c64 is gone could not be asked: throttled; its owner can still sign in; merge the two accounts, or give this one another address, in the Zivver WebApp
     AliasTaken dora@: the alias dora.old@ is left out: it is still the address of the account of "dora.old", whose own mailbox is not in the list; merge the accounts, or give that one another address, in the Zivver WebApp
-    IdentityChange emil@: the account belongs to the object id 00000000-0000-4000-8000-006f74686572, the mailbox has 00000000-0000-4000-8000-0000656d696c: perhaps another person; its owner can still sign in
+    IdentityChange emil@: the account belongs to the object id 00000000-0000-4000-8000-006f74686572, the mailbox has 00000000-0000-4000-8000-0000656d696c; it may be another person; its owner can still sign in
     AbsenceUnknown failed@: whether 00000000-0000-4000-8000-00006661696c is gone could not be asked: throttled; its owner can still sign in
     OwnerUnknown info@: Exchange still has info@ as a MailContact, and no object id says whether the account is of it; its members can still open it
     OwnerUnknown list@: Exchange still has list@ as a MailUniversalDistributionGroup, and no object id says whether the account is of it; its owner can still sign in
@@ -273,7 +273,7 @@ fn r19_a_functional_account_whose_mailbox_is_gone_is_emptied_whatever_has_its_ad
     ");
     assert_snapshot!(notes(world), @r#"
     AliasTaken anna@: the alias desk@ is left out: it is still the address of the functional account of "desk", whose mailbox is gone; rename or convert that account in the Zivver WebApp
-    IdentityChange hall@: the account belongs to the object id 00000000-0000-4000-8000-000068616c6c, the mailbox has 00000000-0000-4000-8000-0000006e6577: perhaps another person; it is to be emptied until that is approved
+    IdentityChange hall@: the account belongs to the object id 00000000-0000-4000-8000-000068616c6c, the mailbox has 00000000-0000-4000-8000-0000006e6577; it may be another person; it is to be emptied until that is approved
     AddressTaken info@: no account can be created for info@, which is still the address of the functional account of "info", whose mailbox is gone; rename or convert that account in the Zivver WebApp
     "#);
 }
@@ -291,8 +291,8 @@ fn r16_an_account_that_is_stopped_asks_nothing_while_its_address_needs_no_accoun
         map oldd=g1
     ";
     assert_snapshot!(notes(world), @r"
-    IdentityChange anna@: the account belongs to the object id 00000000-0000-4000-8000-0000006f6c64, the mailbox has 00000000-0000-4000-8000-0000006e6577: perhaps another person; it is to be suspended
-    IdentityChange desk@: the account belongs to the object id 00000000-0000-4000-8000-00006f6c6464, the mailbox has 00000000-0000-4000-8000-00006e657764: perhaps another person; it is to be emptied until that is approved
+    IdentityChange anna@: the account belongs to the object id 00000000-0000-4000-8000-0000006f6c64, the mailbox has 00000000-0000-4000-8000-0000006e6577; it may be another person; it is to be suspended
+    IdentityChange desk@: the account belongs to the object id 00000000-0000-4000-8000-00006f6c6464, the mailbox has 00000000-0000-4000-8000-00006e657764; it may be another person; it is to be emptied until that is approved
     ");
     let later = world
         .replace("as=u1", "as=u1 off")
@@ -325,7 +325,7 @@ fn r16_r19_until_a_namesake_is_approved_the_account_of_a_leaver_is_suspended() {
     0. anna@: active [false]
     R16 IdentityChange anna@
     ");
-    assert_snapshot!(notes(world), @"IdentityChange anna@: the account belongs to the object id 00000000-0000-4000-8000-0000006f6c64, the mailbox has 00000000-0000-4000-8000-0000006e6577: perhaps another person; it is to be suspended until that is approved");
+    assert_snapshot!(notes(world), @"IdentityChange anna@: the account belongs to the object id 00000000-0000-4000-8000-0000006f6c64, the mailbox has 00000000-0000-4000-8000-0000006e6577; it may be another person; it is to be suspended until that is approved");
     // With the approval, nothing of it is suspended.
     assert_snapshot!(plan_of(&format!("approve identity\n{world}")), @r"
     update anna@; name -Old +New; objectid -#old +#new
@@ -337,7 +337,7 @@ fn r16_r19_until_a_namesake_is_approved_the_account_of_a_leaver_is_suspended() {
     held Identity: anna@ give to another object id [#old] -> [#new]
     R16 IdentityChange anna@
     ");
-    assert_snapshot!(notes(&later), @"IdentityChange anna@: the account belongs to the object id 00000000-0000-4000-8000-0000006f6c64, the mailbox has 00000000-0000-4000-8000-0000006e6577: perhaps another person");
+    assert_snapshot!(notes(&later), @"IdentityChange anna@: the account belongs to the object id 00000000-0000-4000-8000-0000006f6c64, the mailbox has 00000000-0000-4000-8000-0000006e6577; it may be another person");
 }
 
 #[test]
@@ -682,8 +682,8 @@ fn r12_r19_who_can_still_open_what_is_not_emptied_is_named() {
             functional left@ ext=left members={members}"
         )
     };
-    assert_snapshot!(notes(&world("ben,far")), @"DelegatesStay left@: it has a member that may not be taken out, so it is not emptied, and ben@ can still open it");
-    assert_snapshot!(notes(&world("far")), @"DelegatesLeftOut left@: it has a member that may not be taken out, so it is not emptied");
+    assert_snapshot!(notes(&world("ben,far")), @"DelegatesStay left@: it has a member that must not be removed, so it is not emptied, and ben@ can still open it");
+    assert_snapshot!(notes(&world("far")), @"DelegatesLeftOut left@: it has a member that must not be removed, so it is not emptied");
 }
 
 #[test]
@@ -724,7 +724,7 @@ fn r22_who_names_a_leaver_by_an_address_that_others_get_names_him_by_the_new_one
     assert_snapshot!(notes(&format!("target pia\n{granted}")), @r#"
     RenameBlocked ada@: bram@ cannot become ada@, which is still the address of the suspended account of "ada", whose mailbox is now zz.ada@, and is still among the delegates of pia@, which is protected; take it out there in the Zivver WebApp
     TargetFilter pia@: TARGET_FILTER entry "pia" matches its address
-    RenameBlocked zz.ada@: ada@ cannot become zz.ada@ yet: pia@ still names it as a delegate by that address, which another account is to get; take it out there in the Zivver WebApp
+    RenameBlocked zz.ada@: ada@ cannot become zz.ada@ yet: pia@ still names it as a delegate by that address, which another account needs; take it out there in the Zivver WebApp
     "#);
     assert_snapshot!(changes_of(&format!("limits delegates=0\n{}", world(""))), @"held DelegateRemoval: pia@ remove delegate [ada@] -> []");
     // The second run has nothing to do, even if no account gets the address.

@@ -81,7 +81,7 @@ fn r28_what_is_planned_differently_is_left_out() {
     R28 ReviewOutdated anna@
     R28 NotReviewed anna@
     R28 NotReviewed info@
-    anna@: not made: name A → Anna: it is not planned any more as it was reviewed
+    anna@: not made: name A → Anna: it is no longer planned as reviewed
     anna@: left for later, since it was not reviewed: name A → Annette
     info@: left for later, since it was not reviewed: delegate -anna@
     ");
@@ -131,7 +131,7 @@ fn r28_half_of_a_swap_of_addresses_is_not_made() {
     R28 ReviewOutdated x@
     anna@: left for later, since it was not reviewed: address anna@ → bert@
     bert@: not made: address bert@ → anna@: it needs a change that is left for later
-    x@: not made: address x@ → bert@: it is not planned any more as it was reviewed
+    x@: not made: address x@ → bert@: it is no longer planned as reviewed
     ");
 }
 
@@ -204,8 +204,8 @@ fn r34_the_rest_of_a_run_is_the_same_review() {
     1. info@: members [anna@ bert@]
     R28 ReviewOutdated bert@
     R28 ReviewOutdated x@
-    bert@: not made: name +bert: it is not planned any more as it was reviewed
-    x@: not made: address x@ → anna@: it is not planned any more as it was reviewed
+    bert@: not made: name +bert: it is no longer planned as reviewed
+    x@: not made: address x@ → anna@: it is no longer planned as reviewed
     ");
     let mut scene = Scene::parse(now);
     let before = Scene::parse(before).plan();

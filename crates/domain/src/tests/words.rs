@@ -134,7 +134,7 @@ fn r26_what_is_held_says_how_many_of_what() {
       anna@: change name Old → New
       bert@: change name bert → bert.b
     R15 filtered@: TARGET_FILTER entry "filtered@" matches its address
-    R16 new@: the account belongs to the object id #other, the mailbox has #new: perhaps another person; it is to be suspended until that is approved
+    R16 new@: the account belongs to the object id #other, the mailbox has #new; it may be another person; it is to be suspended until that is approved
     "#);
 }
 
@@ -192,7 +192,7 @@ fn r26_half_of_what_is_active_is_allowed_and_not_one_more() {
       R19 its mailbox is disabled (AccountDisabled)
     ");
     assert_snapshot!(told(&format!("limits suspend=5\n{}", people(4))), @r"
-    Suspend held: 4 changes, where MAX_SUSPEND=5 allows 3 of 6, and never more than half of what is there (R26)
+    Suspend held: 4 changes, where MAX_SUSPEND=5 allows 3 of 6, and never more than half of the existing ones (R26)
       p0@: suspend active → suspended
       p1@: suspend active → suspended
       p2@: suspend active → suspended
@@ -445,7 +445,7 @@ fn r12_why_somebody_is_no_delegate() {
     R12 info@: its only delegates are left out, so it is not emptied, and carl@ can still open it
     R32 info@: dup@ is left out as a delegate: 2 mailboxes have the primary address dup@
     R15 kind@: TARGET_FILTER entry "kind@" matches its address
-    R16 new@: the account belongs to the object id #other, the mailbox has #new: perhaps another person; it is to be suspended until that is approved
+    R16 new@: the account belongs to the object id #other, the mailbox has #new; it may be another person; it is to be suspended until that is approved
     R24 nokey@: the mailbox has no object id, so no account is created
     R21 off@: its mailbox is disabled, so no account is created
     R13 out@other.example: the domain other.example is not among CLAIMED_DOMAINS
