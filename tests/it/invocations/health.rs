@@ -204,7 +204,7 @@ async fn r28_a_tick_without_any_storage_is_remembered_by_the_process() {
     let later = bench.app_at(1, &[]);
     assert!(matches!(tick(&later).await, Answer::Success(_)));
     let told = problems(&app).await;
-    assert!(told[0].starts_with("the clock stands at "), "{told:?}");
+    assert!(told[0].starts_with("the clock shows "), "{told:?}");
 }
 
 #[tokio::test]
@@ -215,7 +215,7 @@ async fn r28_a_clock_before_the_newest_run_is_told() {
         Answer::Success(_)
     ));
     let told = problems(&bench.app()).await;
-    assert!(told[0].starts_with("the clock stands at "), "{told:?}");
+    assert!(told[0].starts_with("the clock shows "), "{told:?}");
 }
 
 #[tokio::test]
