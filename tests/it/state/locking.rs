@@ -122,7 +122,10 @@ async fn r29_of_many_exactly_one_wins(bench: Bench) {
 async fn r29_a_lock_is_renewed_and_reported(bench: Bench) {
     let lock = bench.open().await.lock(bench.lease);
     let other = bench.open().await.lock(bench.lease);
-    assert_eq!(other.status().await.unwrap(), LockStatus::Free);
+    assert_eq!(
+        other.status(Timestamp::now()).await.unwrap(),
+        LockStatus::Free
+    );
     let owner = owner("host a");
     let guard = mine(lock.acquire(&owner).await.unwrap());
     let holder = held(other.acquire(&self::owner("host b")).await.unwrap());
@@ -131,8 +134,8 @@ async fn r29_a_lock_is_renewed_and_reported(bench: Bench) {
 
     let length = SignedDuration::try_from(bench.lease.length).unwrap();
     until("the lock outlives its lease", async || {
-        match other.status().await.unwrap() {
-            LockStatus::Free => panic!("it is held"),
+        match other.status(Timestamp::now()).await.unwrap() {
+            LockStatus::Free | LockStatus::Abandoned(_) => panic!("it is held"),
             LockStatus::Held(now) => {
                 assert_eq!((&now.owner, now.since), (&owner, holder.since));
                 now.expires > holder.expires + length
@@ -148,7 +151,10 @@ async fn r29_a_lock_is_renewed_and_reported(bench: Bench) {
 
     let permit = guard.permit();
     guard.release().await.unwrap();
-    assert_eq!(other.status().await.unwrap(), LockStatus::Free);
+    assert_eq!(
+        other.status(Timestamp::now()).await.unwrap(),
+        LockStatus::Free
+    );
     assert!(matches!(
         permit.check(),
         Err(StateError::LockLost {
@@ -198,7 +204,7 @@ async fn r29_a_holder_cut_off_stops_before_another_starts(bench: Bench) {
         successor.may_write(),
         "the release of a lost lock is no business of its successor"
     );
-    let LockStatus::Held(holder) = cut_off.status().await.unwrap() else {
+    let LockStatus::Held(holder) = cut_off.status(Timestamp::now()).await.unwrap() else {
         panic!("it is held")
     };
     assert_eq!(holder.owner.host, "host b");
