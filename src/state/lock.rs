@@ -334,11 +334,12 @@ impl Lock {
             return Ok(None);
         }
         // If this process was slow, other processes may have claimed, ended and pruned this epoch in the meantime.
-        if newest(&self.objects.list(FOLDER).await?).is_none_or(|newest| newest.epoch != epoch) {
+        let newest = newest(&self.objects.list(FOLDER).await?);
+        let Some(ours) = newest.filter(|newest| newest.epoch == epoch) else {
             self.objects.delete(vec![object]).await?;
             return Ok(None);
-        }
-        Ok(Some(LockGuard::new(self.clone(), epoch, tenure)))
+        };
+        Ok(Some(LockGuard::new(self.clone(), &ours, tenure)))
     }
 }
 

@@ -12,6 +12,7 @@ use cloud_sync::state::{
     RunId, State, StateError, StateLocation,
     lock::{Acquired, Holder, Lock, LockGuard, LockStatus, Loss, Owner, Permit},
 };
+use futures::StreamExt;
 use jiff::{SignedDuration, Timestamp};
 use object_store::{ObjectStoreExt, path::Path};
 use tokio::task::JoinSet;
@@ -30,6 +31,7 @@ over_each_store!(
     r29_a_claim_that_met_itself_is_ours,
     r29_a_claim_that_comes_too_late_is_void,
     r29_a_holder_notices_successors_though_their_epochs_are_pruned,
+    r29_a_holder_notices_that_its_claim_was_deleted,
     an_unreadable_claim_is_named,
     r29_all_but_the_last_epochs_are_pruned,
 );
@@ -305,6 +307,23 @@ async fn r29_a_holder_notices_successors_though_their_epochs_are_pruned(bench: B
         ),
         "{lost:?}"
     );
+}
+
+/// Another run then begins again at the first epoch, which is that of the holder.
+async fn r29_a_holder_notices_that_its_claim_was_deleted(bench: Bench) {
+    let lock = bench.open().await.lock(bench.lease);
+    let guard = mine(lock.acquire(&owner("host a")).await.unwrap());
+    // A blob store knows times in seconds.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let mut objects = bench.store.list(Some(&Path::from("lock")));
+    while let Some(object) = objects.next().await {
+        let deleted = bench.store.delete(&object.unwrap().location).await;
+        assert!(deleted.is_ok() || matches!(deleted, Err(object_store::Error::NotFound { .. })));
+    }
+    drop(objects);
+    let other = mine(lock.acquire(&owner("host b")).await.unwrap());
+    until("it is told", async || !guard.may_write()).await;
+    drop(other);
 }
 
 async fn an_unreadable_claim_is_named(bench: Bench) {
