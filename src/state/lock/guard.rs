@@ -123,5 +123,6 @@ async fn renew_once(lock: &Lock, claim: (u64, i64), n: u64) -> Result<bool, Stat
             .delete(vec![name(epoch, &format!("{RENEWAL}{old:08}"))])
             .await?;
     }
-    Ok(created == Created::Ours && newest.is_some_and(|newest| (newest.epoch, newest.claimed_ms) == claim))
+    Ok(created == Created::Ours
+        && newest.is_some_and(|newest| (newest.epoch, newest.claimed_ms) == claim))
 }
