@@ -101,7 +101,7 @@ pub(super) enum Command {
         #[arg(long, value_name = "RUN")]
         run: Option<String>,
     },
-    /// Show the history of an account: what each run changed, and why
+    /// Show the history of an account: what each run changed, who started it, and why
     ///
     /// Needs no settings but those of the state.
     History {
@@ -232,7 +232,7 @@ pub(super) enum RunsCommand {
         /// The id of the earlier run, or the beginning of it
         #[arg(value_name = "RUN")]
         before: String,
-        /// The later run: its id, the beginning of it, or last
+        /// The later run: its id, the beginning of it, or last for the newest full run
         #[arg(value_name = "RUN", default_value = "last")]
         after: String,
     },

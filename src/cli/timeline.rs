@@ -21,18 +21,19 @@ use crate::{
     render::timeline,
 };
 
-/// R40: explains the address from the last snapshot; `None` if no run has stored one.
+/// R40: explains the address from the last snapshot; `None` if there is none that can be read.
 pub(super) async fn explain(
     address: &SmtpAddress,
     output: Output,
 ) -> Result<Option<Status>, CliError> {
     let stored = Stored::open().await?;
-    let Some((explained, unreadable)) = stored.records().explained(address).await? else {
-        return Ok(None);
-    };
+    let (explained, unreadable) = stored.records().explained(address).await?;
     for remark in unreadable {
         output.say(&format!("{YELLOW}note{YELLOW:#} {}", inert(&remark)));
     }
+    let Some(explained) = explained else {
+        return Ok(None);
+    };
     if explained.unknown.is_some() {
         output.show(&explained, String::new)?;
         return Err(CliError::UnknownAddress {
@@ -62,8 +63,8 @@ pub(super) async fn history(
 pub(super) async fn diff(before: &str, after: &str, output: Output) -> Result<Status, CliError> {
     let stored = Stored::open().await?;
     let records = stored.records();
-    let before = records.find(before, Last::Any).await?;
-    let after = records.find(after, Last::Any).await?;
+    let before = records.find(before, Last::Snapshot).await?;
+    let after = records.find(after, Last::Snapshot).await?;
     let before = records.snapshot_of(&before).await?;
     let after = records.snapshot_of(&after).await?;
     let differences = differences(&before, &after);
@@ -108,10 +109,10 @@ fn write(out: &mut String, history: &History) -> fmt::Result {
         if event.run != above {
             writeln!(
                 out,
-                "\n{BOLD}{}{BOLD:#}  {}, {}  {DIM}{}{DIM:#}",
+                "\n{BOLD}{}{BOLD:#}  {}, by {}  {DIM}{}{DIM:#}",
                 words::local(&event.started),
                 words::mode(event.mode),
-                words::trigger(event.trigger),
+                inert(&words::started_by(event.trigger, event.started_by.as_ref())),
                 inert(&event.run)
             )?;
             above = &event.run;

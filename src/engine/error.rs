@@ -99,12 +99,12 @@ pub enum RunError {
         count: usize,
     },
     /// R42
-    #[error(
-        "no run has stored a snapshot yet: a run for all accounts stores one, such as `cloud-sync preview` (R42)"
-    )]
-    NoSnapshot,
+    #[error("{}", no_snapshot(.0))]
+    NoSnapshot(Vec<String>),
     /// R42
-    #[error("run {0} has no snapshot: only a run for all accounts that ended stores one (R42)")]
+    #[error(
+        "run {0} has no snapshot: only a full run for all accounts that ended stores one, and no quick run (R42, R45)"
+    )]
     NoSnapshotOf(RunId),
     /// R34
     #[error("a person has stopped the run")]
@@ -156,7 +156,7 @@ impl RunError {
             | Self::UnknownAccounts(_)
             | Self::UnknownRun(_)
             | Self::NoRun(_)
-            | Self::NoSnapshot
+            | Self::NoSnapshot(_)
             | Self::NoSnapshotOf(_)
             | Self::NoRecord { .. }
             | Self::AmbiguousRun { .. }
@@ -182,9 +182,25 @@ fn target(error: &ReadError) -> String {
     }
 }
 
+/// `unreadable` has a line for each snapshot that there is.
+fn no_snapshot(unreadable: &[String]) -> String {
+    let remedy = "a full run for all accounts stores one, such as `cloud-sync preview` (R42)";
+    if unreadable.is_empty() {
+        format!("no run has stored a snapshot yet: {remedy}")
+    } else {
+        format!(
+            "no snapshot can be read: {}; {remedy}",
+            unreadable.join("; ")
+        )
+    }
+}
+
 fn no_run(last: Last) -> &'static str {
     match last {
         Last::Any => "there is no run yet; `cloud-sync preview` starts one",
+        Last::Snapshot => {
+            "no full run for all accounts has ended yet; `cloud-sync preview` starts one (R42)"
+        }
         Last::Open => "no run is queued or running: there is nothing to stop",
         Last::Change => "no apply has changed anything yet, so there is nothing to undo",
     }

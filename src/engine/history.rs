@@ -62,6 +62,8 @@ pub enum Last {
     Any,
     /// The newest apply that changed something, or may have: only such runs can be undone.
     Change,
+    /// The newest run that may have a snapshot (R42).
+    Snapshot,
     /// The newest run that has not ended; an apply comes before a preview.
     Open,
 }
@@ -89,6 +91,7 @@ impl Records<'_> {
             let mut runs = self.past(usize::MAX).await?.runs;
             runs.retain(|past| match last {
                 Last::Any => true,
+                Last::Snapshot => past.run.facts().saw_everybody(),
                 // Whether it changed something is only known after the next apply.
                 Last::Change => {
                     let is_unsettled = past.phase == Phase::Open && past.run.mode == Mode::Apply;

@@ -100,7 +100,7 @@ impl Records<'_> {
     pub async fn review(&self, filter: &Filter, since: Option<i64>) -> Result<Review, RunError> {
         let looked = self.snapshot(is_no_decision).await?;
         let Some((_, now)) = looked.found else {
-            return Err(RunError::NoSnapshot);
+            return Err(RunError::NoSnapshot(looked.unreadable));
         };
         let mut remarks = looked.unreadable;
         let then = match since {
@@ -124,19 +124,18 @@ impl Records<'_> {
         })
     }
 
-    /// R40: the explanation from the newest snapshot, and which snapshots were skipped; `None` before the first
-    /// snapshot.
+    /// R40: the explanation from the newest snapshot, if there is one, and which snapshots were skipped.
     pub async fn explained(
         &self,
         address: &SmtpAddress,
-    ) -> Result<Option<(Explanation, Vec<String>)>, RunError> {
+    ) -> Result<(Option<Explanation>, Vec<String>), RunError> {
         let looked = self.snapshot(is_no_decision).await?;
         let Some((run, snapshot)) = looked.found else {
-            return Ok(None);
+            return Ok((None, looked.unreadable));
         };
         let report = self.report(&run).await?;
         let explained = explained(address, &snapshot, &report);
-        Ok(Some((explained, looked.unreadable)))
+        Ok((Some(explained), looked.unreadable))
     }
 
     /// R42: what the newest `limit` runs did to one account.
@@ -164,7 +163,7 @@ impl Records<'_> {
                 Ok(Some(report)) => collector.add(&report, past.run.facts().saw_everybody()),
                 Ok(None) => {}
                 Err(error) => {
-                    remarks.push(format!("the report of run {} is skipped: {error}", past.id))
+                    remarks.push(format!("the report of run {} is skipped: {error}", past.id));
                 }
             }
         }

@@ -89,7 +89,7 @@ async fn before(engine: &Engine, address: &SmtpAddress, error: &RunError) -> Opt
         return None;
     }
     let records = engine.records().await.ok()?;
-    let (explanation, _) = records.explained(address).await.ok()??;
+    let explanation = records.explained(address).await.ok()?.0?;
     tracing::warn!("explained from the last snapshot: {error}");
     Some(explanation)
 }

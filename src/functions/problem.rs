@@ -40,7 +40,7 @@ pub enum ProblemKind {
     ApprovalStale,
     /// R28: the run has no plan that can be applied.
     NoPlan,
-    /// R42: no run has stored a snapshot yet.
+    /// R42: no run has stored a snapshot yet, or none can be read.
     NoSnapshot,
     /// R34: the run has already ended.
     HasEnded,
@@ -136,7 +136,7 @@ impl ProblemKind {
             Self::LockHeld => ("lock-held", "Another run holds the lock"),
             Self::ApprovalStale => ("approval-stale", "The approval no longer fits"),
             Self::NoPlan => ("no-plan", "The run has no plan to apply"),
-            Self::NoSnapshot => ("no-snapshot", "No run has stored a snapshot yet"),
+            Self::NoSnapshot => ("no-snapshot", "There is no readable snapshot"),
             Self::HasEnded => ("has-ended", "The run has ended"),
             Self::TooLarge => ("too-large", "The body is too large"),
             Self::Internal => ("internal", "The program failed"),
@@ -205,10 +205,10 @@ impl From<&RunError> for Problem {
             | RunError::NotRejected(_) => ProblemKind::ApprovalStale,
             RunError::ApprovalInPreview => ProblemKind::ApprovalInPreview,
             RunError::UnknownRun(_)
-            | RunError::NoRun(Last::Any | Last::Change)
+            | RunError::NoRun(Last::Any | Last::Change | Last::Snapshot)
             | RunError::AmbiguousRun { .. } => ProblemKind::UnknownRun,
             RunError::NoPlan(..) => ProblemKind::NoPlan,
-            RunError::NoSnapshot | RunError::NoSnapshotOf(_) => ProblemKind::NoSnapshot,
+            RunError::NoSnapshot(_) | RunError::NoSnapshotOf(_) => ProblemKind::NoSnapshot,
             RunError::HasEnded(_) | RunError::NoRun(Last::Open) => ProblemKind::HasEnded,
             RunError::UnknownAccounts(_) => ProblemKind::UnknownAccount,
             RunError::Source(_)

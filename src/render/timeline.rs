@@ -69,19 +69,20 @@ fn arrow(before: &str, after: &str) -> String {
     }
 }
 
-/// Since when the present state of a side is known.
+/// Since when a side looks as it does in the last snapshot, which later runs do not change.
 pub(crate) fn standing(it: &Standing, moment: fn(&str) -> String) -> String {
-    let first = moment(&it.first.to_string());
-    let changed = moment(&it.changed.to_string());
+    let [first, changed, at] = [it.first, it.changed, it.at].map(|it| moment(&it.to_string()));
     let first = if it.or_earlier {
         format!("first seen by the first snapshot, {first}")
     } else {
         format!("first seen {first}")
     };
     if it.first == it.changed {
-        format!("{first}, the same since")
+        format!("{first}, no change seen up to the full run of {at}")
+    } else if it.changed == it.at {
+        format!("{first}, last change seen by the full run of {changed}")
     } else {
-        format!("{first}, as it is since {changed}")
+        format!("{first}, last change seen by the full run of {changed}, none up to that of {at}")
     }
 }
 

@@ -147,7 +147,7 @@ async fn r43_an_auditor_searches_who_can_open_what() {
     let (tenant, organisation) = tenant::generate(7, 400);
     let site = Site::open(tenant, organisation, &[("ZIVVER_RATE", "unlimited")]).await;
     browser.go(&site.at("/access?format=html")).await;
-    browser.says("No run has stored a snapshot yet").await;
+    browser.says("There is no readable snapshot").await;
     let preview = site.run(json!({"wait": 120})).await;
 
     browser.go(&site.at("")).await;

@@ -154,6 +154,7 @@ fn happened(history: &History, links: Links<'_>) -> Markup {
                             None => (time(&event.started)),
                         }
                         " " (links.text(&timeline::headline(event)))
+                        " " span.soft.small { "by " (words::started_by(event.trigger, event.started_by.as_ref())) }
                         @for detail in timeline::details(event) { p.why { (links.text(&detail)) } }
                     }
                 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::{Snapshot, access::Moment, explained::of_address};
 use crate::{
     action::{Action, ActionKind, ActionOutcome, ActionReport, AttributeChange},
+    actor::Actor,
     address::SmtpAddress,
     delta::Reason,
     held::HeldSet,
@@ -20,7 +21,7 @@ use crate::{
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct History {
     pub address: String,
-    /// Since when both sides are as they are.
+    /// Since when both sides look as they do in the last snapshot.
     pub standing: Vec<Standing>,
     /// Sorted from new to old.
     pub events: Vec<Event>,
@@ -41,8 +42,10 @@ pub struct Standing {
     pub first: Moment,
     /// It existed when the first snapshot was made, and may be older.
     pub or_earlier: bool,
-    /// When it last changed.
+    /// The first snapshot that shows it as it is.
     pub changed: Moment,
+    /// The last snapshot. What runs did since is among the events.
+    pub at: Moment,
 }
 
 /// An action, a held change or a note of a run.
@@ -52,6 +55,9 @@ pub struct Event {
     pub started: String,
     pub mode: Mode,
     pub trigger: Trigger,
+    /// R41
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_by: Option<Actor>,
     pub address: String,
     pub what: Happened,
     pub reasons: Vec<Reason>,
@@ -157,6 +163,7 @@ impl Collector {
             started: report.started.clone(),
             mode: report.mode,
             trigger: report.trigger,
+            started_by: report.started_by.clone(),
             address: address.to_owned(),
             what,
             reasons,
@@ -261,6 +268,7 @@ fn standing(address: &SmtpAddress, snapshot: &Snapshot) -> Vec<Standing> {
         first: Moment(first),
         or_earlier: first <= began,
         changed: Moment(changed),
+        at: Moment(snapshot.head.at),
     };
     let mailboxes = mailboxes
         .into_iter()
