@@ -36,8 +36,9 @@ pub(super) async fn show(args: AccessArgs, output: Output) -> Result<Status, Cli
     let stored = Stored::open().await?;
     let since = args.since.map(|since| since.0);
     let review = stored.records().review(&filter, since).await?;
+    let nothing = access::nothing(filter.names_somebody(), args.changed);
     let page = match format {
-        None => page(&review, by),
+        None => page(&review, by, nothing),
         Some(AccessFormat::Json) => output::json(&review)?,
         Some(AccessFormat::Csv) => access::table(
             &review,
@@ -64,13 +65,13 @@ pub(super) async fn show(args: AccessArgs, output: Output) -> Result<Status, Cli
     Ok(Status::InSync)
 }
 
-fn page(review: &Review, by: By) -> String {
+fn page(review: &Review, by: By, nothing: &str) -> String {
     let mut out = String::new();
-    write(&mut out, review, by).expect("writing to a string does not fail");
+    write(&mut out, review, by, nothing).expect("writing to a string does not fail");
     out
 }
 
-fn write(out: &mut String, review: &Review, by: By) -> fmt::Result {
+fn write(out: &mut String, review: &Review, by: By, nothing: &str) -> fmt::Result {
     writeln!(
         out,
         "{BOLD}Access review{BOLD:#} as of {}, run {}, tenant {}",
@@ -92,7 +93,7 @@ fn write(out: &mut String, review: &Review, by: By) -> fmt::Result {
         writeln!(out, "{YELLOW}note{YELLOW:#} {}", inert(remark))?;
     }
     if review.rows.is_empty() {
-        writeln!(out, "\nNothing fits the question.")?;
+        writeln!(out, "\n{nothing}")?;
     }
     let mut above: Option<&Named> = None;
     for row in &review.rows {
@@ -128,9 +129,16 @@ fn write_row(out: &mut String, row: &Row, other: &Named) -> fmt::Result {
         Name(other),
         inert(&how)
     )?;
-    let since = granted(row).map(|it| &it.since).or(in_zivver_since(row));
-    if let Some(since) = since {
-        write!(out, "  {DIM}since {}{DIM:#}", since_words(since))?;
+    match (granted(row), in_zivver_since(row)) {
+        (Some(granted), _) => {
+            let since = since_words(&granted.since);
+            write!(out, "  {DIM}since {since}{DIM:#}")?;
+        }
+        (None, Some(since)) => {
+            let (zivver, since) = (access::zivver(row), since_words(since));
+            write!(out, "  {DIM}in Zivver {zivver}, since {since}{DIM:#}")?;
+        }
+        (None, None) => {}
     }
     let why = remark(row);
     if !why.is_empty() {

@@ -5,7 +5,7 @@ use super::{
     words,
 };
 use domain::snapshot::access::{
-    Changed, Coverage, Granted, InExchange, InZivver, Named, Review, Row, Since,
+    Changed, Coverage, Delegated, Granted, InExchange, InZivver, Named, Review, Row, Since,
 };
 
 /// `directly`, or `via SG Care › SG Night`.
@@ -22,7 +22,7 @@ pub fn granted(row: &Row) -> Option<&Granted> {
     match &row.exchange {
         InExchange::Granted(granted) => Some(granted),
         InExchange::Unknown { last, .. } => last.as_ref(),
-        InExchange::NotGranted | InExchange::NotRead | InExchange::NoMailbox => None,
+        InExchange::NotGranted | InExchange::NoMailbox => None,
     }
 }
 
@@ -35,41 +35,51 @@ pub fn exchange(row: &Row) -> String {
         InExchange::Unknown {
             last: Some(last), ..
         } => format!("unknown, last known {}", path(&last.through)),
-        InExchange::NotRead => "not asked: not synchronised".to_owned(),
         InExchange::NoMailbox => "no mailbox".to_owned(),
     }
 }
 
 /// What Zivver answered.
 pub fn zivver(row: &Row) -> &'static str {
-    match row.zivver {
-        InZivver::Delegate { .. } => "yes",
+    let suspended = |it: &Delegated| it.is_suspended;
+    match &row.zivver {
+        InZivver::Delegate(it) if suspended(it) => "yes, but suspended",
+        InZivver::Delegate(_) => "yes",
         InZivver::NoDelegate => "no",
+        InZivver::Unknown { last: None, .. } => "unknown",
+        InZivver::Unknown { last: Some(_), .. } => "unknown, last known yes",
         InZivver::NoAccount => "no account",
     }
 }
 
 /// Why the two sides differ, or what is unknown; empty if they agree.
 pub fn remark(row: &Row) -> String {
+    let mut parts = Vec::new();
+    if let InExchange::Unknown { reason, .. } = &row.exchange {
+        parts.push(format!("unknown: {reason}"));
+    }
+    if let InZivver::Unknown { reason, .. } = &row.zivver {
+        parts.push(format!("unknown in Zivver: {reason}"));
+    }
     match (&row.exchange, &row.zivver) {
-        (InExchange::Unknown { reason, .. }, _) => format!("unknown: {reason} (R11)"),
         (InExchange::Granted(granted), InZivver::NoDelegate | InZivver::NoAccount) => {
-            match &granted.left_out {
+            parts.push(match &granted.left_out {
                 // A reason that ends with `)` already contains its rule.
                 Some(reason) if reason.ends_with(')') => format!("left out in Zivver: {reason}"),
                 Some(reason) => format!("left out in Zivver: {reason} (R12)"),
                 None => "not in Zivver yet".to_owned(),
-            }
+            });
         }
-        (InExchange::NotGranted, InZivver::Delegate { .. }) => "only in Zivver".to_owned(),
+        (InExchange::NotGranted, InZivver::Delegate(_)) => parts.push("only in Zivver".to_owned()),
         (
             InExchange::Granted(_)
             | InExchange::NotGranted
-            | InExchange::NotRead
+            | InExchange::Unknown { .. }
             | InExchange::NoMailbox,
             _,
-        ) => String::new(),
+        ) => {}
     }
+    parts.join("; ")
 }
 
 /// The day on which it was first seen, with `or earlier` if it may be older.
@@ -85,7 +95,8 @@ pub fn since_words(since: &Since) -> String {
 
 pub fn in_zivver_since(row: &Row) -> Option<&Since> {
     match &row.zivver {
-        InZivver::Delegate { since } => Some(since),
+        InZivver::Delegate(it) => Some(&it.since),
+        InZivver::Unknown { last, .. } => last.as_ref().map(|it| &it.since),
         InZivver::NoDelegate | InZivver::NoAccount => None,
     }
 }
@@ -105,10 +116,15 @@ pub fn changes(row: &Row) -> String {
     changes.join("; ")
 }
 
-/// `all 3120 mailboxes read; 4 unknown`
+/// `all 3,120 mailboxes read`, or `3,116 of 3,120 mailboxes read; 4 unknown who has access`
 pub fn coverage(coverage: &Coverage) -> String {
-    let mailboxes = |count: u32| words::number(count, "mailbox", "mailboxes");
-    let mut parts = vec![format!("all {} read", mailboxes(coverage.mailboxes))];
+    let mailboxes = words::number(coverage.mailboxes, "mailbox", "mailboxes");
+    let mut parts = vec![if coverage.read == coverage.mailboxes {
+        format!("all {mailboxes} read")
+    } else {
+        let read = words::thousands(coverage.read.into());
+        format!("{read} of {mailboxes} read")
+    }];
     for (count, what) in [
         (coverage.unknown, "unknown who has access"),
         (
@@ -121,15 +137,37 @@ pub fn coverage(coverage: &Coverage) -> String {
             parts.push(format!("{} {what}", words::thousands(count.into())));
         }
     }
+    if coverage.rejected_accounts > 0 {
+        let accounts = words::number(coverage.rejected_accounts, "account", "accounts");
+        parts.push(format!("{accounts} of Zivver not understood"));
+    }
     parts.join("; ")
 }
 
-/// The person of the row; `unknown` if there is none.
+/// The person of the row; without one, whether that means that nobody has access, or that it is unknown who has.
 pub fn person(row: &Row) -> Named {
     row.person.clone().unwrap_or_else(|| Named {
-        address: "unknown".to_owned(),
+        address: nobody(row).to_owned(),
         name: String::new(),
     })
+}
+
+/// What stands in place of a person.
+pub fn nobody(row: &Row) -> &'static str {
+    let is_unknown = matches!(row.exchange, InExchange::Unknown { .. })
+        || matches!(row.zivver, InZivver::Unknown { .. });
+    if is_unknown { "unknown" } else { "nobody" }
+}
+
+/// What is said if there are no rows.
+pub fn nothing(names_somebody: bool, only_changed: bool) -> &'static str {
+    match (names_somebody, only_changed) {
+        (_, true) => "Nothing of that changed.",
+        (true, false) => {
+            "Nothing fits the question: no mailbox and no person of this snapshot has that in address or name."
+        }
+        (false, false) => "No access of a person to the mailbox of another is known.",
+    }
 }
 
 const HEADER: [&str; 14] = [

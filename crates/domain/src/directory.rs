@@ -176,7 +176,17 @@ impl Directory {
         }
     }
 
-    /// R6: an address of more than one mailbox. The mailbox whose primary it is keeps it; as an alias it is contested.
+    /// R6: the primary address of more than one mailbox.
+    pub fn is_shared_primary(&self, address: &SmtpAddress) -> bool {
+        let parties = self.with_address(address).iter();
+        let primary = parties.filter(|party| match party {
+            Party::Mailbox(ix) => self.mailbox(*ix).primary == *address,
+            Party::Rejected(_) => false,
+        });
+        primary.count() > 1
+    }
+
+    /// R6: an address of more than one mailbox. As a primary it stays its owner's; as an alias it is contested.
     pub fn is_shared_address(&self, address: &SmtpAddress) -> bool {
         !self.by_address.several(address).is_empty()
     }

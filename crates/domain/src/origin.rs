@@ -13,7 +13,7 @@ use super::{
     ids::{ObjectId, ScimId},
     memory::Memory,
     offenders::was_refused,
-    snapshot::{Access, AccountEntry, MailboxEntry, Snapshot},
+    snapshot::{AccountEntry, MailboxEntry, Snapshot},
     world::World,
 };
 
@@ -319,7 +319,7 @@ impl Asked<'_> {
     }
 
     fn is_new_here(&self) -> bool {
-        let is_unread = |it: &MailboxEntry| it.access == Access::Unread;
+        let is_unread = |it: &MailboxEntry| it.access.is_unread();
         let Some(id) = self.account else {
             let mailbox = self.delta.mailbox;
             let then = mailbox.and_then(|ix| self.before.mailbox(self.world, ix));

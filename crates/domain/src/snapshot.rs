@@ -10,6 +10,7 @@ pub mod diff;
 mod earlier;
 mod explained;
 pub mod history;
+mod identity;
 
 use serde::{Deserialize, Serialize};
 
@@ -39,7 +40,8 @@ pub enum Line {
     Decision(Decision),
 }
 
-/// The run and its time. Times are epoch seconds.
+/// Which run it is of. Times are epoch seconds. `or_earlier` stands where something may be older than its time says:
+/// before that it was not known whether it was there.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
     pub run: String,
@@ -72,7 +74,10 @@ pub struct MailboxEntry {
     /// The account that belongs to it, or that it claims (R16).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub account: Option<ScimId>,
-    /// What the rules say about the mailbox, in words.
+    /// R1, R16, R17: why it is not known which account is its own, with the rule.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub account_unknown: Option<String>,
+    /// Where the mailbox stands, in words with the rule.
     pub standing: String,
     pub first: i64,
     /// When a value other than `account` and `standing` last differed from the previous snapshot.
@@ -83,25 +88,36 @@ pub struct MailboxEntry {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Access {
-    /// Not read, since the mailbox is not synchronised.
-    Unread,
-    /// R11: with the reason, and what was last known.
+    /// Not asked: with the reason and its rule, and what was last known.
+    Unread {
+        reason: String,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        last: Option<Vec<Grant>>,
+    },
+    /// R11: the same.
     Unknown {
         reason: String,
-        #[serde(skip_serializing_if = "Vec::is_empty", default)]
-        last: Vec<Grant>,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        last: Option<Vec<Grant>>,
     },
     Known(Vec<Grant>),
 }
 
 impl Access {
-    /// The present grants, or the last known ones.
-    pub fn grants(&self) -> &[Grant] {
+    /// What is known, or was last known; `None` if it never was.
+    pub fn last_known(&self) -> Option<&[Grant]> {
         match self {
-            Self::Unread => &[],
-            Self::Unknown { last, .. } => last,
-            Self::Known(grants) => grants,
+            Self::Unread { last, .. } | Self::Unknown { last, .. } => last.as_deref(),
+            Self::Known(grants) => Some(grants),
         }
+    }
+
+    pub fn grants(&self) -> &[Grant] {
+        self.last_known().unwrap_or_default()
+    }
+
+    pub fn is_unread(&self) -> bool {
+        matches!(self, Self::Unread { .. })
     }
 }
 
@@ -110,7 +126,10 @@ impl Access {
 pub struct Grant {
     /// The primary address, or the name of a person without one.
     pub who: String,
-    /// R12: `RecipientTypeDetails` of a person who is not one of the mailboxes that were read.
+    /// The object id, where the address does not tell which of the mailboxes of the snapshot it is.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub id: Option<ObjectId>,
+    /// R12: `RecipientTypeDetails` of somebody who is none of the mailboxes that were read.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub outsider: Option<String>,
     /// The groups that the right comes through, outermost first; empty for a direct grant.
@@ -119,9 +138,14 @@ pub struct Grant {
     #[serde(skip_serializing_if = "Effect::is_delegate", default)]
     pub effect: Effect,
     pub since: i64,
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub or_earlier: bool,
 }
 
-/// The effect of a grant in Zivver (R12), with the reason.
+/// R5: in place of the kind of a person of whom not even the object id is known.
+pub(crate) const NOT_UNDERSTOOD: &str = "not understood";
+
+/// What becomes of a grant in Zivver (R12), with the reason.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Effect {
@@ -164,18 +188,41 @@ pub struct AccountEntry {
     /// `ExternalAccountId`, as read.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub external_account_id: Option<String>,
-    /// Who owns it, in words.
+    /// R16: the object id that the state ties it to, if it is not that of `ExternalAccountId`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tied: Option<ObjectId>,
+    /// R16, R17: why it is not known which mailbox it belongs to, with the rule.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub mailbox_unknown: Option<String>,
+    /// Whose it is, in words with the rule.
     pub standing: String,
     pub first: i64,
     /// When a value other than `standing` last differed from the previous snapshot.
     pub changed: i64,
 }
 
+impl AccountEntry {
+    /// R16: the object id that it belongs to, by the state or by `ExternalAccountId`.
+    pub fn tied(&self) -> Option<ObjectId> {
+        let external = || {
+            self.external_account_id
+                .as_deref()
+                .and_then(ObjectId::parse)
+        };
+        self.tied.or_else(external)
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delegate {
     /// The address of the account, or the stored text if there is no such account.
     pub who: String,
+    /// The account, where the address does not tell which of the accounts of the snapshot it is.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub account: Option<ScimId>,
     pub since: i64,
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub or_earlier: bool,
 }
 
 /// A row that could not be understood (R1, R5).
@@ -186,9 +233,42 @@ pub struct Rejected {
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub addresses: Vec<SmtpAddress>,
     pub reason: String,
+    /// Of a mailbox, its object id; of an account, the one that it is or was tied to.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub object_id: Option<ObjectId>,
+    /// Of an account.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub id: Option<ScimId>,
+    /// As it was when it was last understood.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub last: Option<Box<Last>>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// What was last known of something that cannot be understood now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Last {
+    Mailbox(MailboxEntry),
+    Account(AccountEntry),
+}
+
+impl Rejected {
+    pub(crate) fn last_mailbox(&self) -> Option<&MailboxEntry> {
+        match self.last.as_deref()? {
+            Last::Mailbox(mailbox) => Some(mailbox),
+            Last::Account(_) => None,
+        }
+    }
+
+    pub(crate) fn last_account(&self) -> Option<&AccountEntry> {
+        match self.last.as_deref()? {
+            Last::Account(account) => Some(account),
+            Last::Mailbox(_) => None,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Side {
     Exchange,
@@ -270,9 +350,11 @@ impl Snapshot {
     fn lines(&self) -> impl Iterator<Item = Line> {
         let mailboxes = self.mailboxes.iter().cloned().map(Line::Mailbox);
         let accounts = self.accounts.iter().cloned().map(Line::Account);
+        let rejected = self.rejected.iter().cloned().map(Line::Rejected);
         std::iter::once(Line::Head(self.head.clone()))
             .chain(mailboxes)
             .chain(accounts)
+            .chain(rejected)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Tests of the rules with small worlds (`docs/specs/reconciliation.md`, "A. Reading" to "F. Guards"), and of
 //! properties over many worlds.
 
+mod access;
 mod all_clear;
 mod changes;
 mod delegations;

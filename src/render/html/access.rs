@@ -68,7 +68,7 @@ impl View<'_> {
                     }
                 }
                 p.soft.small {
-                    "From the snapshot of that run; nothing is asked of Exchange or Zivver. \"Or earlier\": it was there when the first snapshot was made."
+                    "From the snapshot of that run; nothing is asked of Exchange or Zivver. \"Or earlier\": it was there when the first snapshot was made, or when it could first be read."
                 }
             }
         }
@@ -134,7 +134,7 @@ impl View<'_> {
                     @if with_changes { ", " (words::thousands(review.changed as u64)) " changed" }
                 }
                 @if shown.is_empty() {
-                    p { "Nothing fits the question." }
+                    p { (self.nothing()) }
                 } @else {
                     div.scroll tabindex="0" role="region" aria-label="Rows" {
                         table {
@@ -163,6 +163,12 @@ impl View<'_> {
         }
     }
 
+    fn nothing(&self) -> &'static str {
+        let names_somebody = self.search.is_some_and(|search| !search.text.is_empty());
+        let only_changed = self.search.is_some_and(|search| search.only_changed);
+        access::nothing(names_somebody, only_changed)
+    }
+
     fn row(&self, row: &Row, above: Option<&Row>, with_changes: bool) -> Markup {
         let links = Links {
             home: self.search.map(|search| search.home),
@@ -172,7 +178,7 @@ impl View<'_> {
         let whom = if row.person.is_some() {
             named(&person, links)
         } else {
-            html! { span.soft { "unknown" } }
+            html! { span.soft { (access::nobody(row)) } }
         };
         // Only the first row of a group names it.
         let is_same = above.is_some_and(|above| match self.by {

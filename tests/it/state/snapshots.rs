@@ -56,6 +56,7 @@ fn entries(number: u64) -> [Line; 2] {
         .collect();
     let grant = |who: &String| Grant {
         who: who.clone(),
+        id: None,
         outsider: None,
         through: if is_shared {
             vec![format!("SG {}", number % 300)]
@@ -64,10 +65,13 @@ fn entries(number: u64) -> [Line; 2] {
         },
         effect: Effect::Delegate,
         since: 1_795_399_200,
+        or_earlier: false,
     };
     let delegate = |who: &String| Delegate {
         who: who.clone(),
+        account: None,
         since: 1_795_399_200,
+        or_earlier: false,
     };
     let account = ScimId::new(&id(number + 1_000_000));
     let mailbox = MailboxEntry {
@@ -82,6 +86,7 @@ fn entries(number: u64) -> [Line; 2] {
         upn: None,
         access: Access::Known(people.iter().map(grant).collect()),
         account: Some(account.clone()),
+        account_unknown: None,
         standing: format!("has the account {address}, by the mapping of object ids (R16 a)"),
         first: 1_795_399_200,
         changed: 1_795_399_200,
@@ -95,6 +100,8 @@ fn entries(number: u64) -> [Line; 2] {
         aliases: mailbox.aliases.clone(),
         delegates: people.iter().map(delegate).collect(),
         external_account_id: Some(id(number)),
+        tied: None,
+        mailbox_unknown: None,
         standing: format!("belongs to the mailbox {address} (R16)"),
         first: 1_795_399_200,
         changed: 1_795_399_200,

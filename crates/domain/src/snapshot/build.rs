@@ -1,9 +1,13 @@
 //! Makes the lines of a snapshot from both sides at the end of a run.
 
+use std::sync::Arc;
+
 use super::{
-    Access, AccountEntry, Decision, Delegate, Earlier, Effect, Grant, Head, Line, MailboxEntry,
-    Rejected, Side, What,
-    earlier::{account_key, content_of_account, content_of_mailbox, mailbox_key},
+    Access, AccountEntry, Decision, Delegate, Earlier, Effect, Grant, Head, Last, Line,
+    MailboxEntry, NOT_UNDERSTOOD, Rejected, Side, What,
+    earlier::{
+        Since, Whose, account_key, content_of_account, content_of_mailbox, mailbox_key, object_key,
+    },
 };
 use crate::{
     accounts::{AccountIx, AccountView},
@@ -15,10 +19,12 @@ use crate::{
     directory::{MailboxIx, Party},
     explain::{account_standing, mailbox_standing},
     hold::HeldSet,
-    matching::Matching,
-    note::Note,
+    ids::{ObjectId, ScimId},
+    mailbox::Mailbox,
+    matching::{AccountFate, MailboxFate, Matching},
+    note::{Code, Note},
     outsider::Outsider,
-    world::{Policy, World},
+    world::{MailboxScope, Policy, World},
 };
 
 /// The result of a run: both sides as it last read them, and its decisions.
@@ -43,6 +49,7 @@ pub fn lines<'a>(
         left,
         earlier,
         now: head.at,
+        claims: claims(left),
     };
     let domains = left.policy.claimed_domains.iter();
     let head = Head {
@@ -52,19 +59,24 @@ pub fn lines<'a>(
         ..head
     };
     let world = left.world;
-    let owners = build.owners();
-    let unowned: Vec<AccountIx> = world
-        .accounts
-        .iter()
-        .filter(|(ix, _)| owners[ix.0 as usize].is_none())
-        .map(|(ix, _)| ix)
-        .collect();
-    let mailboxes = world.directory.iter().flat_map(move |(ix, _)| {
-        let account = left.matching.claimed[ix.0 as usize];
-        let account = account.filter(|it| owners[it.0 as usize] == Some(ix));
-        let account = account.map(|it| Line::Account(build.account(it)));
-        std::iter::once(Line::Mailbox(build.mailbox(ix))).chain(account)
-    });
+    let build = Arc::new(build);
+    let unowned = {
+        let build = Arc::clone(&build);
+        let accounts = world.accounts.iter().map(|(ix, _)| ix);
+        let unowned = accounts.filter(move |ix| build.claim(*ix).is_none());
+        unowned.collect::<Vec<_>>()
+    };
+    let mailboxes = {
+        let build = Arc::clone(&build);
+        world.directory.iter().flat_map(move |(ix, _)| {
+            let account = left.matching.claimed[ix.0 as usize];
+            let is_first = |it: &AccountIx| build.claim(*it).is_some_and(|it| it.first == ix);
+            let account = account.filter(is_first);
+            let account = account.map(|it| Line::Account(build.account(it)));
+            std::iter::once(Line::Mailbox(build.mailbox(ix))).chain(account)
+        })
+    };
+    let rejected: Vec<Rejected> = build.rejected().collect();
     std::iter::once(Line::Head(head))
         .chain(mailboxes)
         .chain(
@@ -72,30 +84,127 @@ pub fn lines<'a>(
                 .into_iter()
                 .map(move |ix| Line::Account(build.account(ix))),
         )
-        .chain(rejected(world).map(Line::Rejected))
+        .chain(rejected.into_iter().map(Line::Rejected))
         .chain(decisions(left).map(Line::Decision))
 }
 
-#[derive(Clone, Copy)]
+/// Which mailboxes claim an account.
+#[derive(Debug, Clone, Copy)]
+struct Claim {
+    first: MailboxIx,
+    has_others: bool,
+}
+
+fn claims(left: &Left<'_>) -> Vec<Option<Claim>> {
+    let mut claims: Vec<Option<Claim>> = vec![None; left.world.accounts.len()];
+    for (ix, _) in left.world.directory.iter() {
+        if let Some(account) = left.matching.claimed[ix.0 as usize] {
+            let claim = &mut claims[account.0 as usize];
+            *claim = Some(Claim {
+                first: claim.map_or(ix, |it| it.first),
+                has_others: claim.is_some(),
+            });
+        }
+    }
+    claims
+}
+
+/// Which account belongs to a mailbox.
+enum Own {
+    Account,
+    None,
+    Unknown(String),
+}
+
 struct Build<'a> {
     left: &'a Left<'a>,
     earlier: &'a Earlier,
     now: i64,
+    /// By position of the account.
+    claims: Vec<Option<Claim>>,
 }
 
 impl Build<'_> {
-    /// The first mailbox that claims each account.
-    fn owners(self) -> Vec<Option<MailboxIx>> {
-        let mut owners = vec![None; self.left.world.accounts.len()];
-        for (ix, _) in self.left.world.directory.iter() {
-            if let Some(account) = self.left.matching.claimed[ix.0 as usize] {
-                owners[account.0 as usize].get_or_insert(ix);
-            }
-        }
-        owners
+    fn claim(&self, ix: AccountIx) -> Option<Claim> {
+        self.claims[ix.0 as usize]
     }
 
-    fn mailbox(self, ix: MailboxIx) -> MailboxEntry {
+    /// R16: an account that the state or `ExternalAccountId` ties to another object id is not its own.
+    fn own(&self, ix: MailboxIx) -> Own {
+        let Left {
+            world, matching, ..
+        } = *self.left;
+        let mailbox = world.directory.mailbox(ix);
+        match matching.mailbox(ix) {
+            MailboxFate::Protected(by)
+                if matches!(by.code, Code::ClaimConflict | Code::AccountRejected) =>
+            {
+                return Own::Unknown(format!("{} ({})", by.text, by.code.rule()));
+            }
+            MailboxFate::Evidence(account) => {
+                let address = world.accounts.get(*account).address();
+                return Own::Unknown(format!("it may have the account {address} (R17)"));
+            }
+            MailboxFate::Protected(_)
+            | MailboxFate::OutsideDomains
+            | MailboxFate::Matched(_)
+            | MailboxFate::NoAccount => {}
+        }
+        let Some(account) = matching.claimed[ix.0 as usize] else {
+            return self.unread_account(mailbox).map_or(Own::None, Own::Unknown);
+        };
+        let tied = matching.known_object_id(account);
+        if tied.is_some() && tied != mailbox.object_id.as_ref() {
+            return Own::None;
+        }
+        if tied.is_none() && self.claim(account).is_some_and(|it| it.has_others) {
+            let address = world.accounts.get(account).address();
+            return Own::Unknown(format!(
+                "several mailboxes claim the account {address} (R16)"
+            ));
+        }
+        Own::Account
+    }
+
+    /// R1: whether an account that cannot be understood may be that of a mailbox.
+    fn unread_account(&self, mailbox: &Mailbox) -> Option<String> {
+        let mut rejected = self.left.world.accounts.rejected().iter();
+        let row = rejected.find(|row| {
+            let mut addresses = row.addresses();
+            let is_nameless = row.address.is_none() && row.object_id.is_none();
+            is_nameless
+                || row.object_id.is_some() && row.object_id == mailbox.object_id
+                || addresses.any(|it| *it == mailbox.primary || mailbox.aliases.contains(it))
+        })?;
+        Some(format!(
+            "its account may be {}, which cannot be understood: {} (R1)",
+            row.label, row.reason
+        ))
+    }
+
+    fn whose_mailbox(&self, ix: MailboxIx) -> Whose {
+        let mailbox = self.left.world.directory.mailbox(ix);
+        Whose {
+            key: mailbox_key(mailbox.object_id.as_ref(), &mailbox.primary),
+            tied: None,
+            claimant: None,
+        }
+    }
+
+    fn whose_account(&self, ix: AccountIx) -> Whose {
+        let Left {
+            world, matching, ..
+        } = *self.left;
+        let claimant = self.claim(ix).filter(|it| !it.has_others);
+        let claimant = claimant.and_then(|it| world.directory.mailbox(it.first).object_id);
+        Whose {
+            key: account_key(world.accounts.get(ix).id()),
+            tied: matching.known_object_id(ix).copied(),
+            claimant,
+        }
+    }
+
+    fn mailbox(&self, ix: MailboxIx) -> MailboxEntry {
         let Left {
             world,
             policy,
@@ -117,6 +226,10 @@ impl Build<'_> {
                 .map(str::to_owned),
             access: self.access(ix),
             account: account.map(|it| world.accounts.get(it).id().clone()),
+            account_unknown: match self.own(ix) {
+                Own::Account | Own::None => None,
+                Own::Unknown(reason) => Some(reason),
+            },
             standing: mailbox_standing(ix, world, policy, matching),
             first: 0,
             changed: 0,
@@ -127,27 +240,49 @@ impl Build<'_> {
         entry
     }
 
-    fn access(self, ix: MailboxIx) -> Access {
-        let world = self.left.world;
-        let mailbox = world.directory.mailbox(ix);
-        let key = mailbox_key(mailbox.object_id.as_ref(), &mailbox.primary);
+    fn access(&self, ix: MailboxIx) -> Access {
+        let delegations = self.left.world.delegations.get(ix.0 as usize);
+        let last = || self.earlier.last(self.whose_mailbox(ix).key);
         let unknown = |reason: &str| Access::Unknown {
             reason: reason.to_owned(),
-            last: self.earlier.last(key),
+            last: last(),
         };
-        match world
-            .delegations
-            .get(ix.0 as usize)
-            .and_then(Option::as_ref)
-        {
-            None => Access::Unread,
+        match delegations.and_then(Option::as_ref) {
+            None => Access::Unread {
+                reason: self.why_unread(ix),
+                last: last(),
+            },
             Some(Delegations::Unknown(reason)) => unknown(reason),
             Some(Delegations::Gone) => unknown("the mailbox vanished between list and read"),
             Some(Delegations::Known(grants)) => Access::Known(self.grants(ix, grants)),
         }
     }
 
-    fn grants(self, ix: MailboxIx, grants: &Grants) -> Vec<Grant> {
+    fn why_unread(&self, ix: MailboxIx) -> String {
+        let Left {
+            world,
+            policy,
+            matching,
+            ..
+        } = *self.left;
+        match policy.scope_of(&world.directory, ix) {
+            MailboxScope::OtherKind => {
+                let kind = world.directory.mailbox(ix).kind.words();
+                format!("a {kind} is not synchronised (R3)")
+            }
+            MailboxScope::OutsideDomains => "it is outside the claimed domains (R13)".into(),
+            MailboxScope::OutsideFilter => "it is not in the source filter (R14)".into(),
+            MailboxScope::In => match matching.mailbox(ix) {
+                MailboxFate::Protected(by) => format!("{} ({})", by.text, by.code.rule()),
+                MailboxFate::OutsideDomains
+                | MailboxFate::Matched(_)
+                | MailboxFate::Evidence(_)
+                | MailboxFate::NoAccount => "it is not synchronised (R7)".into(),
+            },
+        }
+    }
+
+    fn grants(&self, ix: MailboxIx, grants: &Grants) -> Vec<Grant> {
         let Left {
             world,
             policy,
@@ -157,37 +292,58 @@ impl Build<'_> {
         let directory = &world.directory;
         let own = matching.claimed[ix.0 as usize];
         let derived = delegates_of(world, policy, matching, ix, own);
-        let owner = directory.mailbox(ix);
-        let owner = mailbox_key(owner.object_id.as_ref(), &owner.primary);
-        let since = |who: &str, person| self.earlier.since(owner, who, person).unwrap_or(self.now);
+        let owner = self.whose_mailbox(ix);
+        let since = |who: &str, id: Option<&ObjectId>, person: Option<Whose>| {
+            let person = person.or_else(|| {
+                id.map(|id| Whose {
+                    key: object_key(id),
+                    tied: None,
+                    claimant: None,
+                })
+            });
+            self.earlier
+                .since(Side::Exchange, owner, person, who, self.now)
+        };
         let mailboxes = grants.grantees.iter().map(|grantee| {
             let who = directory.label(grantee.party);
-            let person = match grantee.party {
+            let object_id = directory.object_id(grantee.party).copied();
+            let (id, person) = match grantee.party {
                 Party::Mailbox(ix) => {
-                    let mailbox = directory.mailbox(ix);
-                    Some(mailbox_key(mailbox.object_id.as_ref(), &mailbox.primary))
+                    let primary = &directory.mailbox(ix).primary;
+                    let is_only = !directory.is_shared_primary(primary);
+                    (object_id.filter(|_| !is_only), Some(self.whose_mailbox(ix)))
                 }
-                Party::Rejected(_) => None,
+                Party::Rejected(_) => (object_id, None),
             };
+            let Since { at, or_earlier } = since(who, id.as_ref(), person);
+            let is_nobody = object_id.is_none() && matches!(grantee.party, Party::Rejected(_));
             Grant {
                 who: who.to_owned(),
-                outsider: None,
+                id,
+                outsider: is_nobody.then(|| NOT_UNDERSTOOD.to_owned()),
                 through: grantee.through.to_vec(),
                 effect: effect(&derived, grantee.party, who),
-                since: since(who, person),
+                since: at,
+                or_earlier,
             }
         });
-        let outsiders = grants.outsiders.iter().map(|outsider| Grant {
-            who: outsider.label.clone(),
-            outsider: Some(outsider.kind.clone()),
-            through: outsider.through.to_vec(),
-            effect: effect_of_outsider(&derived, outsider),
-            since: since(&outsider.label, None),
+        let outsiders = grants.outsiders.iter().map(|outsider| {
+            let Since { at, or_earlier } =
+                since(&outsider.label, outsider.object_id.as_ref(), None);
+            Grant {
+                who: outsider.label.clone(),
+                id: outsider.object_id,
+                outsider: Some(outsider.kind.clone()),
+                through: outsider.through.to_vec(),
+                effect: effect_of_outsider(&derived, outsider),
+                since: at,
+                or_earlier,
+            }
         });
         mailboxes.chain(outsiders).collect()
     }
 
-    fn account(self, ix: AccountIx) -> AccountEntry {
+    fn account(&self, ix: AccountIx) -> AccountEntry {
         let world = self.left.world;
         let account = world.accounts.get(ix);
         let extension = account.extension();
@@ -198,8 +354,15 @@ impl Build<'_> {
             name: account.name().to_owned(),
             active: world.accounts.is_active(ix),
             aliases: extension.aliases.clone(),
-            delegates: self.delegates(account),
+            delegates: self.delegates(ix),
             external_account_id: extension.external_account_id.as_deref().map(str::to_owned),
+            tied: self
+                .left
+                .matching
+                .known_object_id(ix)
+                .filter(|id| world.accounts.external_object_id(ix) != Some(*id))
+                .copied(),
+            mailbox_unknown: self.mailbox_unknown(ix),
             standing: account_standing(ix, world, self.left.matching),
             first: 0,
             changed: 0,
@@ -211,41 +374,101 @@ impl Build<'_> {
         entry
     }
 
-    fn delegates(self, account: AccountView<'_>) -> Vec<Delegate> {
+    /// R16, R17: why it is not known which mailbox it belongs to.
+    fn mailbox_unknown(&self, ix: AccountIx) -> Option<String> {
+        let Left {
+            world, matching, ..
+        } = *self.left;
+        let is_unclear = match matching.account(ix) {
+            AccountFate::Evidence(_) | AccountFate::OwnedByDisabled => true,
+            AccountFate::Protected(by) if by.code == Code::ClaimConflict => true,
+            AccountFate::Foreign
+            | AccountFate::Protected(_)
+            | AccountFate::Owned(_)
+            | AccountFate::MailboxOutsideDomains(_)
+            | AccountFate::MergeCandidate(_)
+            | AccountFate::Unowned => self
+                .claim(ix)
+                .is_some_and(|it| matches!(self.own(it.first), Own::Unknown(_))),
+        };
+        is_unclear.then(|| account_standing(ix, world, matching))
+    }
+
+    fn delegates(&self, ix: AccountIx) -> Vec<Delegate> {
         let accounts = &self.left.world.accounts;
-        let owner = account_key(account.id());
-        let delegate = |who: String, person: Option<AccountIx>| {
-            let person = person.map(|ix| account_key(accounts.get(ix).id()));
-            let since = self.earlier.since(owner, &who, person);
+        let owner = self.whose_account(ix);
+        let delegate = |who: String, person: Option<Whose>| {
+            let Since { at, or_earlier } =
+                self.earlier
+                    .since(Side::Zivver, owner, person, &who, self.now);
             Delegate {
-                since: since.unwrap_or(self.now),
                 who,
+                account: None,
+                since: at,
+                or_earlier,
             }
         };
-        let mut delegates: Vec<Delegate> = match account {
+        // R1: who is in no list now may be one who was.
+        let unlisted = |id: &ScimId| Whose {
+            key: account_key(id),
+            tied: None,
+            claimant: None,
+        };
+        let mut delegates: Vec<Delegate> = match accounts.get(ix) {
             AccountView::User(user) => {
-                let delegates = user.delegates.iter();
-                delegates
-                    .map(|it| delegate(it.to_string(), accounts.user_called(it)))
-                    .collect()
+                let delegates = user.delegates.iter().map(|it| {
+                    let before = self.earlier.account_at(it);
+                    let before = before.filter(|id| accounts.with_id(id).is_none());
+                    let listed = accounts.user_called(it).map(|ix| self.whose_account(ix));
+                    delegate(it.to_string(), listed.or(before.map(unlisted)))
+                });
+                delegates.collect()
             }
             AccountView::Functional(group) => {
-                let members = group.members.iter();
-                members
-                    .map(|id| {
-                        let member = accounts.with_id(id);
-                        let who = member.map_or_else(
-                            || id.to_string(),
-                            |ix| accounts.get(ix).address().to_string(),
-                        );
-                        delegate(who, member)
-                    })
-                    .collect()
+                let members = group.members.iter().map(|id| match accounts.with_id(id) {
+                    Some(ix) => {
+                        let who = accounts.get(ix).address().to_string();
+                        delegate(who, Some(self.whose_account(ix)))
+                    }
+                    None => delegate(id.to_string(), Some(unlisted(id))),
+                });
+                members.collect()
             }
         };
         // R25: independent of the order in which Zivver lists them.
         delegates.sort_unstable_by(|a, b| a.who.cmp(&b.who));
         delegates
+    }
+
+    fn rejected(&self) -> impl Iterator<Item = Rejected> + '_ {
+        let world = self.left.world;
+        let mailboxes = world.directory.rejections.iter().map(|it| {
+            let last = it.object_id.as_ref();
+            let last = last.and_then(|id| self.earlier.last_mailbox_of(id));
+            Rejected {
+                side: Side::Exchange,
+                label: it.label.to_string(),
+                addresses: it.addresses.clone(),
+                reason: it.reason.to_string(),
+                object_id: it.object_id,
+                id: None,
+                last: last.map(|it| Box::new(Last::Mailbox(it))),
+            }
+        });
+        let accounts = world.accounts.rejected().iter().map(|it| {
+            let known = it.id.as_ref().map(|id| self.earlier.last_account_of(id));
+            let (last, tied) = known.unwrap_or_default();
+            Rejected {
+                side: Side::Zivver,
+                label: it.label.clone(),
+                addresses: it.addresses().map(SmtpAddress::clone).collect(),
+                reason: it.reason.clone(),
+                object_id: it.object_id.or(tied),
+                id: it.id.clone(),
+                last: last.map(|it| Box::new(Last::Account(it))),
+            }
+        });
+        mailboxes.chain(accounts)
     }
 }
 
@@ -266,22 +489,6 @@ fn effect_of_outsider(derived: &Derived, outsider: &Outsider) -> Effect {
         Some(reason) => Effect::Kept(reason.clone()),
         None => Effect::Pruned(format!("Exchange has it as a {}", outsider.kind)),
     }
-}
-
-fn rejected(world: &World) -> impl Iterator<Item = Rejected> + '_ {
-    let mailboxes = world.directory.rejections.iter().map(|it| Rejected {
-        side: Side::Exchange,
-        label: it.label.to_string(),
-        addresses: it.addresses.clone(),
-        reason: it.reason.to_string(),
-    });
-    let accounts = world.accounts.rejected().iter().map(|it| Rejected {
-        side: Side::Zivver,
-        label: it.label.clone(),
-        addresses: it.addresses().map(SmtpAddress::clone).collect(),
-        reason: it.reason.clone(),
-    });
-    mailboxes.chain(accounts)
 }
 
 fn decisions<'a>(left: &Left<'a>) -> impl Iterator<Item = Decision> + use<'a> {

@@ -4,8 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::{Access, AccountEntry, MailboxEntry, Side, Snapshot, access::Moment};
-use crate::{address::SmtpAddress, ids::ScimId};
+use super::{
+    Access, AccountEntry, Delegate, Grant, MailboxEntry, Side, Snapshot,
+    access::Moment,
+    identity::{Fact, Index, Key, key_of},
+};
+use crate::address::SmtpAddress;
 
 /// All differences between two runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -61,19 +65,15 @@ pub fn differences(before: &Snapshot, after: &Snapshot) -> Differences {
     let mut found = Found {
         side: Side::Exchange,
         differences: Vec::new(),
+        then: &Index::of(before, Some(after)),
+        now: &Index::of(after, Some(before)),
     };
-    let key = |it: &MailboxEntry| match it.object_id {
-        Some(id) => id.to_string(),
-        None => it.primary.to_string(),
-    };
-    compare(&before.mailboxes, &after.mailboxes, key, |one, other| {
-        found.mailbox(one, other);
-    });
+    let (then, now) = (&before.mailboxes, &after.mailboxes);
+    compare(then, now, key_of, |one, other| found.mailbox(one, other));
     found.side = Side::Zivver;
-    let key = |it: &AccountEntry| -> ScimId { it.id.clone() };
-    compare(&before.accounts, &after.accounts, key, |one, other| {
-        found.account(one, other);
-    });
+    let key = |it: &'_ AccountEntry| it.id.clone();
+    let (then, now) = (&before.accounts, &after.accounts);
+    compare(then, now, key, |one, other| found.account(one, other));
     found.differences.sort_by(|a, b| {
         let key = |it: &Difference| (it.side as u8, it.address.clone(), it.what);
         key(a).cmp(&key(b))
@@ -85,12 +85,12 @@ pub fn differences(before: &Snapshot, after: &Snapshot) -> Differences {
     }
 }
 
-/// Passes each pair with the same key to `pair`, and also what is on one side only.
-fn compare<T, K: Ord>(
-    before: &[T],
-    after: &[T],
-    key: impl Fn(&T) -> K,
-    mut pair: impl FnMut(Option<&T>, Option<&T>),
+/// Hands each pair with the same key to `pair`, and what is on one side only alone.
+fn compare<'a, T, K: Ord>(
+    before: &'a [T],
+    after: &'a [T],
+    key: impl Fn(&'a T) -> K,
+    mut pair: impl FnMut(Option<&'a T>, Option<&'a T>),
 ) {
     let mut earlier: BTreeMap<K, &T> = before.iter().map(|it| (key(it), it)).collect();
     for it in after {
@@ -101,17 +101,27 @@ fn compare<T, K: Ord>(
     }
 }
 
-struct Found {
+struct Found<'i, 'a> {
     side: Side,
     differences: Vec<Difference>,
+    then: &'i Index<'a>,
+    now: &'i Index<'a>,
 }
 
-impl Found {
-    fn mailbox(&mut self, before: Option<&MailboxEntry>, after: Option<&MailboxEntry>) {
+impl<'a> Found<'_, 'a> {
+    fn mailbox(&mut self, before: Option<&'a MailboxEntry>, after: Option<&'a MailboxEntry>) {
         let Some(any) = after.or(before) else { return };
         let address = any.primary.to_string();
         let (Some(before), Some(after)) = (before, after) else {
-            return self.existence(&address, before.is_some());
+            let absent = if before.is_some() {
+                self.now
+            } else {
+                self.then
+            };
+            if absent.why_missing(key_of(any)).is_none() {
+                self.existence(&address, before.is_some());
+            }
+            return;
         };
         self.address(&before.primary, &after.primary);
         self.one(&address, Attribute::Name, &before.name, &after.name);
@@ -126,41 +136,94 @@ impl Found {
         if !before.aliases_unknown && !after.aliases_unknown {
             self.addresses(&address, &before.aliases, &after.aliases);
         }
-        if let (Access::Known(before), Access::Known(after)) = (&before.access, &after.access) {
-            let paths = |grants: &[super::Grant]| -> BTreeSet<String> {
-                grants.iter().map(super::Grant::words).collect()
+        if let (Access::Known(before), Access::Known(grants)) = (&before.access, &after.access) {
+            let owner = key_of(after);
+            let (then, now) = (self.then, self.now);
+            let is_known = |person| {
+                let facts = [
+                    then.in_exchange(owner, person),
+                    now.in_exchange(owner, person),
+                ];
+                facts.iter().all(Fact::is_known)
             };
-            self.set(
-                &address,
-                Attribute::Delegation,
-                &paths(before),
-                &paths(after),
-            );
+            let paths = |grants: &'a [Grant], index: &Index<'a>| -> BTreeMap<_, _> {
+                let path = |it: &'a Grant| {
+                    let same = (it.through.clone(), it.outsider.clone());
+                    (index.grantee(it), (same, it.words()))
+                };
+                grants.iter().map(path).collect()
+            };
+            let (before, after) = (paths(before, then), paths(grants, now));
+            self.delegations(&address, &before, &after, is_known);
         }
     }
 
-    fn account(&mut self, before: Option<&AccountEntry>, after: Option<&AccountEntry>) {
+    fn account(&mut self, before: Option<&'a AccountEntry>, after: Option<&'a AccountEntry>) {
         let Some(any) = after.or(before) else { return };
         let address = any.address.to_string();
         let (Some(before), Some(after)) = (before, after) else {
-            return self.existence(&address, before.is_some());
+            let absent = if before.is_some() {
+                self.now
+            } else {
+                self.then
+            };
+            if absent
+                .why_missing_account(Key::Account(any.id.as_str()))
+                .is_none()
+            {
+                self.existence(&address, before.is_some());
+            }
+            return;
         };
         self.address(&before.address, &after.address);
         self.one(&address, Attribute::Name, &before.name, &after.name);
         let status = |it: &AccountEntry| if it.active { "active" } else { "inactive" };
         self.one(&address, Attribute::Status, status(before), status(after));
         self.addresses(&address, &before.aliases, &after.aliases);
-        let delegates = |it: &AccountEntry| -> BTreeSet<String> {
-            it.delegates.iter().map(|it| it.who.clone()).collect()
+        let (then, now) = (self.then, self.now);
+        let owners = (then.key_of_account(before), now.key_of_account(after));
+        let is_known = |person| {
+            let facts = [
+                then.in_zivver(owners.0, person),
+                now.in_zivver(owners.1, person),
+            ];
+            facts.iter().all(Fact::is_known)
         };
-        self.set(
-            &address,
-            Attribute::Delegation,
-            &delegates(before),
-            &delegates(after),
-        );
+        let of = |account: &'a AccountEntry, index: &Index<'a>| -> BTreeMap<_, _> {
+            let delegates = account.delegates.iter();
+            let who = |it: &'a Delegate| (index.delegate(it).0, ((), it.who.clone()));
+            delegates.map(who).collect()
+        };
+        let (before_all, after_all) = (of(before, then), of(after, now));
+        self.delegations(&address, &before_all, &after_all, is_known);
         let id = |it: &AccountEntry| it.external_account_id.clone().unwrap_or_default();
         self.one(&address, Attribute::ObjectId, &id(before), &id(after));
+    }
+
+    /// By person: what counts, and the words for it.
+    fn delegations<T: PartialEq>(
+        &mut self,
+        address: &str,
+        before: &BTreeMap<Key<'a>, (T, String)>,
+        after: &BTreeMap<Key<'a>, (T, String)>,
+        is_known: impl Fn(Key<'a>) -> bool,
+    ) {
+        let (then, now) = (self.then, self.now);
+        let is_unclear = |it| then.is_unclear(it) || now.is_unclear(it);
+        let differs = |person: &Key<'a>| {
+            let same = before.get(person).map(|it| &it.0) == after.get(person).map(|it| &it.0);
+            !same && !is_unclear(*person) && is_known(*person)
+        };
+        let of = |all: &BTreeMap<Key<'a>, (T, String)>| -> Vec<String> {
+            let all = all.iter().filter(|(person, _)| differs(person));
+            all.map(|(_, (_, words))| words.clone()).collect()
+        };
+        for gone in of(before) {
+            self.push(address, Attribute::Delegation, &gone, "");
+        }
+        for come in of(after) {
+            self.push(address, Attribute::Delegation, "", &come);
+        }
     }
 
     fn existence(&mut self, address: &str, was_there: bool) {

@@ -197,7 +197,7 @@ fn mailbox_facts(it: &MailboxEntry) -> MailboxFacts {
         },
         full_access: match &it.access {
             Access::Known(grants) => Some(grants.iter().map(Grant::words).collect()),
-            Access::Unknown { .. } | Access::Unread => None,
+            Access::Unknown { .. } | Access::Unread { .. } => None,
         },
         standing: it.standing.clone(),
     }

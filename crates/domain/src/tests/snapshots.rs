@@ -1,19 +1,27 @@
 //! R42: what a series of snapshots says about since when something exists.
 
 use insta::assert_snapshot;
+use proptest::prelude::*;
 
 use super::notation::{Planned, Scene, address};
+use crate::account::RejectedAccount;
+use crate::accounts::AccountKind;
+use crate::ids::ScimId;
+use crate::snapshot::diff::differences;
 use crate::snapshot::{
     Access, Effect, Head, Left, Line, Snapshot,
-    access::{By, Filter, Granted, InExchange, InZivver, Since, review},
+    access::{By, Delegated, Filter, Granted, InExchange, InZivver, Since, review},
     lines,
 };
 
 /// The snapshots of one world after the other, at 1, 2, 3 …
 fn series(scenes: &[&str]) -> Vec<Snapshot> {
+    series_of(scenes.iter().map(|text| Scene::parse(text)))
+}
+
+fn series_of(scenes: impl IntoIterator<Item = Scene>) -> Vec<Snapshot> {
     let mut all: Vec<Snapshot> = Vec::new();
-    for (at, text) in (1..).zip(scenes) {
-        let scene = Scene::parse(text);
+    for (at, scene) in (1..).zip(scenes) {
         let Planned {
             world,
             matching,
@@ -214,17 +222,23 @@ fn reviewed(now: &Snapshot, then: Option<&Snapshot>, filter: &[&str]) -> String 
             let reason = it.left_out.as_deref().unwrap_or("delegate");
             format!("[{}] {} {reason}", it.through.join(">"), since(&it.since))
         };
+        let delegated = |it: &Delegated| {
+            let suspended = if it.is_suspended { " suspended" } else { "" };
+            format!("{}{suspended}", since(&it.since))
+        };
         let exchange = match &row.exchange {
             InExchange::Granted(it) => granted(it),
             InExchange::Unknown { reason, last } => {
                 format!("unknown ({reason}) {:?}", last.as_ref().map(granted))
             }
             InExchange::NotGranted => "no".into(),
-            InExchange::NotRead => "not read".into(),
             InExchange::NoMailbox => "no mailbox".into(),
         };
         let zivver = match &row.zivver {
-            InZivver::Delegate { since: it } => since(it),
+            InZivver::Delegate(it) => delegated(it),
+            InZivver::Unknown { reason, last } => {
+                format!("unknown ({reason}) {:?}", last.as_ref().map(delegated))
+            }
             InZivver::NoDelegate => "no".into(),
             InZivver::NoAccount => "no account".into(),
         };
@@ -265,8 +279,8 @@ fn r43_who_can_open_what_by_which_path_on_both_sides() {
     ";
     let all = series(&[before, after]);
     assert_snapshot!(reviewed(&all[1], Some(&all[0]), &[]), @r#"
-    dark@ ?: unknown (throttled) None | no account []
-    desk@ anna@: unknown (throttled) Some("[] 1- delegate") | 1- []
+    dark@ ?: unknown (throttled (R11)) None | no account []
+    desk@ anna@: unknown (throttled (R11)) Some("[] 1- delegate") | 1- []
     info@ anna@: no | 1- [Withdrawn]
     info@ bert.new@: [Care] 1- delegate | 1- [OtherPath { before: [] }]
     info@ carl@: [] 2 delegate | 2 [Granted, DelegateAdded]
@@ -276,7 +290,7 @@ fn r43_who_can_open_what_by_which_path_on_both_sides() {
     "#);
     assert_eq!(
         reviewed(&all[1], None, &["Dark"]),
-        "dark@ ?: unknown (throttled) None | no account []"
+        "dark@ ?: unknown (throttled (R11)) None | no account []"
     );
     let coverage = review(&all[1], None, &Filter::default()).coverage;
     assert_eq!(
@@ -288,4 +302,228 @@ fn r43_who_can_open_what_by_which_path_on_both_sides() {
         ),
         (8, 5, 2, 1)
     );
+}
+
+/// The account of a leaver stays the leaver's, when somebody else has the address now.
+#[test]
+fn r16_a_new_person_at_an_address_has_nothing_of_the_leaver() {
+    let before = "
+        people anna@ bert@
+        shared info@ grants=anna@,bert@
+        functional info@ as=g members=anna,bert
+        map bert=bert
+    ";
+    let after = "
+        people anna@
+        mailbox bert@ id=berta name=Berta
+        account bert@ as=bert name=Bert off
+        shared info@ grants=anna@,bert@
+        functional info@ as=g members=anna,bert
+        map bert=bert
+    ";
+    let all = series(&[before, after]);
+    assert_snapshot!(reviewed(&all[1], Some(&all[0]), &["info"]), @r#"
+    info@ anna@: [] 1- delegate | 1- []
+    info@ bert@: no | 1- suspended [Withdrawn]
+    info@ bert@: [] 2 it is not certain whose account it has | no [Granted]
+    "#);
+    assert_eq!(grants(&all[1], "info@"), ["anna@  1", "bert@  2"]);
+}
+
+/// R16: what was approved for the new person is the new person's.
+#[test]
+fn r16_an_account_that_was_given_to_another_person_is_another_delegate() {
+    let before = "
+        people anna@ bert@
+        shared info@ grants=bert@
+        functional info@ as=g members=bert
+        map bert=bert
+    ";
+    let after = "
+        people anna@
+        mailbox bert@ id=berta name=Berta
+        account bert@ as=bert name=Berta
+        shared info@ grants=bert@
+        functional info@ as=g members=bert
+        map berta=bert
+    ";
+    let all = series(&[before, after]);
+    assert_snapshot!(reviewed(&all[1], Some(&all[0]), &["info"]), @r#"
+    info@ bert@: [] 2 delegate | 2 [Granted, DelegateAdded]
+    info@ bert@: no | no [Withdrawn, DelegateRemoved]
+    "#);
+}
+
+/// A mailbox that is gone changes nothing in Zivver.
+#[test]
+fn r43_what_is_gone_on_one_side_is_the_same_on_the_other() {
+    let before = "
+        people anna@ dora@
+        shared info@ grants=anna@
+        functional info@ as=g members=anna
+    ";
+    let after = "
+        people anna@ dora@
+        functional info@ as=g members=anna
+    ";
+    let all = series(&[before, after, before]);
+    assert_snapshot!(reviewed(&all[1], Some(&all[0]), &["info"]), @"info@ anna@: no mailbox | 1- [Withdrawn]");
+    assert_snapshot!(reviewed(&all[2], Some(&all[1]), &["info"]), @"info@ anna@: [] 3 delegate | 1- [Granted]");
+}
+
+fn reject(scene: &mut Scene, id: &str, has_address: bool) {
+    let rejected = |kind, address: &crate::address::SmtpAddress| RejectedAccount {
+        kind,
+        id: Some(ScimId::new(id)),
+        address: has_address.then(|| address.clone()),
+        name: None,
+        active: true,
+        aliases: Vec::new(),
+        object_id: None,
+        label: id.to_owned(),
+        reason: "wrong types".to_owned(),
+    };
+    let actual = &mut scene.actual;
+    let users = actual.users.iter().filter(|it| it.id.as_str() == id);
+    let users = users.map(|it| rejected(AccountKind::User, &it.address));
+    let groups = actual.groups.iter().filter(|it| it.id.as_str() == id);
+    let groups = groups.map(|it| rejected(AccountKind::Functional, &it.address));
+    let rows: Vec<RejectedAccount> = users.chain(groups).collect();
+    actual.users.retain(|it| it.id.as_str() != id);
+    actual.groups.retain(|it| it.id.as_str() != id);
+    actual.rejected.extend(rows);
+}
+
+/// R1, R5: what cannot be understood is neither gone nor changed.
+#[test]
+fn r1_what_is_not_understood_is_unknown() {
+    let world = "
+        people anna@ bert@
+        mailbox carl@ grants=anna@
+        account carl@ delegates=anna@,bert@
+        shared info@ grants=anna@,bert@
+        functional info@ as=g members=anna,bert
+        map info=g carl=carl bert=bert
+    ";
+    let odd = "
+        people anna@
+        rejected bert@
+        account bert@
+        mailbox carl@ grants=anna@
+        account carl@ delegates=anna@,bert@
+        rejected info@
+        functional info@ as=g members=anna,bert
+        map info=g carl=carl bert=bert
+    ";
+    let mut scene = Scene::parse(world);
+    for id in ["g", "carl", "bert"] {
+        reject(&mut scene, id, false);
+    }
+    let all = series_of([Scene::parse(world), scene, Scene::parse(odd)]);
+    for (at, now) in all.iter().enumerate() {
+        for then in &all[..at] {
+            let review = review(now, Some(then), &Filter::default());
+            assert_eq!(review.changed, 0, "{:#?}", review.rows);
+            assert_eq!(differences(then, now).differences, []);
+        }
+    }
+    assert_snapshot!(reviewed(&all[1], Some(&all[0]), &["info", "carl"]), @r#"
+    carl@ anna@: [] 1- delegate | unknown (the account cannot be understood: wrong types (R1)) Some("1-") []
+    carl@ bert@: no | unknown (the account cannot be understood: wrong types (R1)) Some("1-") []
+    info@ anna@: [] 1- delegate | unknown (the account cannot be understood: wrong types (R1)) Some("1-") []
+    info@ bert@: [] 1- its account in Zivver is or may be bert, which cannot be understood: wrong types | unknown (the account cannot be understood: wrong types (R1)) Some("1-") []
+    "#);
+    assert_snapshot!(reviewed(&all[2], Some(&all[1]), &["info"]), @r#"
+    info@ anna@: unknown (it cannot be understood: Exchange did not say whether its account is disabled (R5)) Some("[] 1- delegate") | 1- []
+    info@ bert@: unknown (it cannot be understood: Exchange did not say whether its account is disabled (R5)) Some("[] 1- its account in Zivver is or may be bert, which cannot be understood: wrong types") | 1- []
+    "#);
+}
+
+/// How one night sees a world in which nothing changes.
+#[derive(Debug, Clone, Copy)]
+struct Night {
+    info: &'static str,
+    anna: &'static str,
+    rejected: Option<(&'static str, bool)>,
+}
+
+fn night() -> impl Strategy<Value = Night> {
+    let info = prop_oneof![
+        2 => Just("shared info@ grants=anna@,bert@"),
+        1 => Just("shared info@ grants=?"),
+        1 => Just("rejected info@ grants=anna@,bert@"),
+        1 => Just("other info@"),
+    ];
+    let anna = prop_oneof![
+        3 => Just("mailbox anna@ grants=bert@"),
+        1 => Just("mailbox anna@ grants=?"),
+        1 => Just("rejected anna@"),
+    ];
+    let id = proptest::sample::select(vec!["g", "anna", "bert"]);
+    let rejected = proptest::option::weighted(0.4, (id, any::<bool>()));
+    (info, anna, rejected).prop_map(|(info, anna, rejected)| Night {
+        info,
+        anna,
+        rejected,
+    })
+}
+
+const CLEAR: Night = Night {
+    info: "shared info@ grants=anna@,bert@",
+    anna: "mailbox anna@ grants=bert@",
+    rejected: None,
+};
+
+fn scene(night: Night) -> Scene {
+    let Night { info, anna, .. } = night;
+    let mut scene = Scene::parse(&format!(
+        "
+        {info}
+        {anna}
+        account anna@ delegates=bert@
+        people bert@
+        functional info@ as=g members=anna,bert
+        map info=g anna=anna bert=bert
+        "
+    ));
+    if let Some((id, has_address)) = night.rejected {
+        reject(&mut scene, id, has_address);
+    }
+    scene
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// What was always there is never given a time at which it came, and keeps what was known of it.
+    #[test]
+    fn r42_the_time_of_a_delegation_survives_nights_that_do_not_know_it(
+        nights in prop::collection::vec(night(), 1..5),
+        is_clear in any::<bool>(),
+    ) {
+        let first = is_clear.then_some(CLEAR);
+        let nights = first.into_iter().chain(nights).chain([CLEAR]);
+        let all = series_of(nights.map(scene));
+        for snapshot in &all {
+            let grants = snapshot.mailboxes.iter().flat_map(|it| it.access.grants());
+            let grants = grants.map(|it| (&it.who, it.since, it.or_earlier));
+            let delegates = snapshot.accounts.iter().flat_map(|it| &it.delegates);
+            let delegates = delegates.map(|it| (&it.who, it.since, it.or_earlier));
+            for (who, since, or_earlier) in grants.chain(delegates) {
+                prop_assert!(since == 1 || or_earlier, "{who} {since}");
+                if is_clear {
+                    prop_assert_eq!(since, 1, "{}", who);
+                }
+            }
+        }
+        for (at, now) in all.iter().enumerate() {
+            for then in &all[..at] {
+                let review = review(now, Some(then), &Filter::default());
+                prop_assert_eq!(review.changed, 0, "{:#?}", review.rows);
+                let differences = differences(then, now).differences;
+                let kept = differences.iter().filter(|it| it.what == crate::snapshot::diff::Attribute::Delegation);
+                prop_assert_eq!(kept.count(), 0, "{:#?}", differences);
+            }
+        }
+    }
 }
