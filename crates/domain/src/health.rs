@@ -43,6 +43,8 @@ pub struct Run<'a> {
     pub is_hypothetical: bool,
     /// An apply whose process ended in the middle (R35).
     pub was_killed: bool,
+    /// R45: a quick run left something that is urgent to a full one.
+    pub asks_for_full: bool,
 }
 
 impl Run<'_> {
@@ -64,6 +66,16 @@ impl Run<'_> {
     /// R45: as a success, of any depth: what a quick run covers is as new as this run.
     pub fn is_fresh(&self, setting: PerformSync) -> bool {
         self.ended_well() && self.mode == setting.timer_mode()
+    }
+
+    /// R45: whether the next run of the timer is to be a full one, however young the last success is: only a full run makes what
+    /// this one has left.
+    fn needs_full(&self) -> bool {
+        let is_left = match self.depth {
+            Depth::Full => self.was_killed,
+            Depth::Quick => self.asks_for_full,
+        };
+        is_left && self.mode == Mode::Apply
     }
 
     fn ended_well(&self) -> bool {
@@ -120,6 +132,7 @@ impl<'a> From<&'a Report> for Run<'a> {
                 && !report.counts.leave_out(),
             is_hypothetical: report.is_hypothetical(),
             was_killed: false,
+            asks_for_full: report.counts.ask_for_full(),
         }
     }
 }
@@ -252,14 +265,19 @@ impl Host {
         (interval < self.full_every_s()).then_some(interval)
     }
 
-    /// R45: which kind of run a tick at `at` makes, after these runs. With a schedule that is rarer than `FULL_EVERY` each is a
+    /// R45: which kind of run a tick at `at` makes, after these runs, the newest first. With a schedule that is rarer than `FULL_EVERY` each is a
     /// full one: a person's run in between must not put off the next full run by a whole interval.
     pub fn depth_at(&self, at: i64, runs: &[Run<'_>], setting: PerformSync) -> Depth {
-        let began = last_success(runs, setting).and_then(Run::began);
+        let success = last_success(runs, setting);
+        let mut since = runs.iter().take_while(|run| Some(*run) != success);
+        let is_needed = since.any(Run::needs_full);
         // A run that is still to come says nothing: the clock is behind.
+        let began = success.and_then(Run::began);
         let age = began.map(|began| at - began).filter(|age| *age >= 0);
         match age {
-            Some(age) if age < self.full_every_s() && self.has_quick_at(at) => Depth::Quick,
+            Some(age) if !is_needed && age < self.full_every_s() && self.has_quick_at(at) => {
+                Depth::Quick
+            }
             Some(_) | None => Depth::Full,
         }
     }

@@ -26,6 +26,7 @@ use super::{
     settle::{Sides, settle},
     sign_in_keys,
     step::Step,
+    unconfirmed,
     undo::{Reversal, Undo, reverse, still_undone, undone_after},
     unlisted,
     wave::Wave,
@@ -186,6 +187,7 @@ fn propose(
     let unlisted = unlisted::withhold(&mut deltas, world, memory);
     ineffective.is_waiting |= !unlisted.is_empty();
     notes.extend(unlisted);
+    notes.extend(unconfirmed::withhold(&mut deltas, world));
     Proposal {
         deltas,
         others,

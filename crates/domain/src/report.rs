@@ -217,8 +217,13 @@ impl Counts {
     /// R28, R39: whether changes are left for a later run: they were not reviewed, or need an account that the run does not
     /// cover.
     pub fn leave_out(&self) -> bool {
-        let mut codes = Code::ALL.iter().filter(|code| code.is_left_for_later());
+        let mut codes = Code::ALL.iter().filter(|code| code.is_outside_run());
         codes.any(|code| self.skipped.contains_key(&key(*code)))
+    }
+
+    /// R45: whether the next run of the timer is to be a full one.
+    pub fn ask_for_full(&self) -> bool {
+        self.skipped.contains_key(&key(Code::ResumeLeft))
     }
 }
 
@@ -513,7 +518,7 @@ impl Report {
             Mode::Preview => self.actions.is_empty(),
             Mode::Apply => self.converged == Some(true) && self.remaining == 0,
         };
-        is_done && !self.counts.leave_out()
+        is_done && !self.counts.leave_out() && !self.counts.ask_for_full()
     }
 
     /// The outcome of a run that was not cut off and did not fail.
