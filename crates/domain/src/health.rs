@@ -68,14 +68,10 @@ impl Run<'_> {
         self.ended_well() && self.mode == setting.timer_mode()
     }
 
-    /// R45: whether the next run of the timer is to be a full one, however young the last success is: only a full run makes what
-    /// this one has left.
+    /// R45: whether only a full run makes what this one has left, so that the timer is not to wait for `FULL_EVERY`.
     fn needs_full(&self) -> bool {
-        let is_left = match self.depth {
-            Depth::Full => self.was_killed,
-            Depth::Quick => self.asks_for_full,
-        };
-        is_left && self.mode == Mode::Apply
+        let was_killed = self.was_killed && self.depth == Depth::Full;
+        (was_killed || self.asks_for_full) && self.mode == Mode::Apply
     }
 
     fn ended_well(&self) -> bool {

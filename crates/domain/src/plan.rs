@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    action::action,
+    action::actions,
     delta::{Delta, Target},
     diff::{Diff, diff},
     guard::Class,
@@ -96,13 +96,6 @@ impl ApprovedPlan {
         &self.actions
     }
 
-    /// R44: writes into each change where it comes from.
-    pub fn state_origins(&mut self, before: &Before<'_>, world: &World) {
-        for (action, delta) in self.actions.iter_mut().zip(&self.deltas) {
-            origin::state(action, delta, before, world);
-        }
-    }
-
     /// The requests, in the order in which they are to be started.
     pub fn steps(&self) -> &[Step] {
         &self.steps
@@ -115,6 +108,17 @@ impl ApprovedPlan {
 
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()
+    }
+}
+
+impl Plan {
+    /// R44: writes into each change where it comes from.
+    pub fn state_origins(&mut self, before: &Before<'_>, world: &World) {
+        let approved = &mut self.approved;
+        for (action, delta) in approved.actions.iter_mut().zip(&approved.deltas) {
+            origin::state(action, delta, before, world);
+        }
+        origin::state_held(&mut self.held, self.proposed.values(), before, world);
     }
 }
 
@@ -314,7 +318,7 @@ fn decide(
 fn ordered(deltas: Vec<Delta>, world: &World, policy: &Policy, wishes: &Wishes) -> ApprovedPlan {
     let domains = &policy.claimed_domains;
     ApprovedPlan {
-        actions: deltas.iter().map(|it| action(it, world)).collect(),
+        actions: actions(&deltas, world),
         steps: order(&deltas, &world.accounts, domains, wishes.stops_first),
         deltas,
     }

@@ -463,6 +463,7 @@ impl PlannedAction {
                 before,
                 after,
                 origins: BTreeMap::new(),
+                renamed: BTreeMap::new(),
             })
         };
         self.action.changes.iter().filter_map(lacking).collect()

@@ -1,6 +1,10 @@
 //! What a run says about itself: one model for the terminal, HTTP, state and notifications.
 
+mod by_hand;
+
 use std::collections::{BTreeMap, BTreeSet};
+
+pub use by_hand::ByHand;
 
 use serde::{Deserialize, Serialize};
 
@@ -203,7 +207,7 @@ pub struct Counts {
     /// Changes in held sets.
     pub held: u32,
     pub skipped: BTreeMap<String, u32>,
-    /// R44: changes of the plan by what caused them; empty where there is nothing to compare with.
+    /// R44: changes of the plan, held ones too, by what caused them; empty where there is nothing to compare with.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub origins: BTreeMap<Origin, u32>,
 }
@@ -457,11 +461,13 @@ impl Report {
                 ActionOutcome::Planned | ActionOutcome::Remaining => {}
             }
         }
-        counts.held = self
-            .held
-            .iter()
-            .map(|held| to_u32(held.changes.len()))
-            .sum();
+        let held = self.held.iter().flat_map(|set| &set.changes);
+        for change in held {
+            counts.held += 1;
+            if let Some(origin) = change.origin {
+                *counts.origins.entry(origin).or_default() += 1;
+            }
+        }
         for note in &self.skipped {
             *counts.skipped.entry(key(note.code)).or_default() += 1;
         }
@@ -482,20 +488,6 @@ impl Report {
     /// R46: whether it says what would be, and nothing of what is.
     pub fn is_hypothetical(&self) -> bool {
         !self.settings.is_empty()
-    }
-
-    /// R44: changes by hand in Zivver that the run is about to undo, or has undone: the action, the change, and the entry
-    /// that it is about.
-    pub fn by_hand(&self) -> impl Iterator<Item = (&Action, &AttributeChange, &str)> {
-        let changes = self.actions.iter().flat_map(|it| {
-            let changes = it.action.changes.iter();
-            changes.map(|change| (&it.action, change))
-        });
-        changes.flat_map(|(action, change)| {
-            let origins = change.origins.iter();
-            let by_hand = origins.filter(|(_, origin)| **origin == Origin::ChangedByHand);
-            by_hand.map(move |(entry, _)| (action, change, entry.as_str()))
-        })
     }
 
     /// Whether both sides were read and compared. What a run that failed before counts is not 0, but unknown (R1: a list

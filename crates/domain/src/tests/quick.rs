@@ -152,6 +152,47 @@ fn r45_nobody_gets_an_account_together_with_delegates_who_may_be_old() {
     );
 }
 
+/// The old address goes to another person, so that a report that names the delegate by it would name that person.
+#[test]
+fn r22_a_delegate_who_is_named_anew_is_shown_with_the_new_address() {
+    let planned = Scene::parse(
+        "
+        quick
+        mailbox robert@ id=r
+        account bert@ ext=r
+        mailbox bert@ id=b
+        mailbox carl@
+        account carl@ delegates=bert@
+        ",
+    )
+    .plan();
+    let actions = planned.plan.approved.actions().iter();
+    let changes = actions.flat_map(|action| &action.changes);
+    let renamed: Vec<_> = changes.flat_map(|it| &it.renamed).collect();
+    let [old, new] = ["bert@corp.example", "robert@corp.example"].map(str::to_owned);
+    assert_eq!(renamed, [(&old, &new)], "{}", shown(&planned));
+}
+
+#[test]
+fn r45_a_full_run_is_the_remedy_for_an_old_name_of_a_delegate() {
+    let world = "
+        mailbox robert@ id=r
+        account robert@ ext=r
+        mailbox bert@ id=b
+        mailbox carl@ grants=robert@
+        account carl@ delegates=bert@
+    ";
+    let planned = Scene::parse(&format!("quick\n{world}")).plan();
+    let taken = planned
+        .plan
+        .notes
+        .iter()
+        .find(|it| it.code == Code::AddressTaken);
+    let text = &taken.unwrap().text;
+    assert!(text.contains("a full run names its delegates"), "{text}");
+    assert!(shown(&Scene::parse(world).plan()).contains("create bert@"));
+}
+
 /// What a run leaves in memory.
 fn settled(scene: &Scene, planned: &Planned) -> Memory {
     let mut memory = scene.memory.clone();
