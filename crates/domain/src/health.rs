@@ -251,7 +251,7 @@ impl Host {
         Some(schedule.interval_at(at)?.as_secs())
     }
 
-    fn full_every_s(&self) -> i64 {
+    pub fn full_every_s(&self) -> i64 {
         i64::try_from(self.full_every.as_secs()).unwrap_or(i64::MAX)
     }
 
