@@ -193,7 +193,7 @@ fn write_change(out: &mut String, change: &AttributeChange, detail: DetailArgs) 
                 writeln!(
                     out,
                     "      {name:<10} {style}{sign} {}{style:#}{}",
-                    inert(value),
+                    inert(&words::entry(change, value)),
                     origin(value)
                 )?;
             }
@@ -253,13 +253,12 @@ fn write_by_hand(out: &mut String, report: &Report, detail: DetailArgs) -> fmt::
         words::number(count(all.len()), "change", "changes"),
         words::BY_HAND
     )?;
-    for (action, change, entry) in all.iter().take(limit(detail)) {
+    for it in all.iter().take(limit(detail)) {
         writeln!(
             out,
-            "  {YELLOW}!{YELLOW:#} {}  {} {}",
-            inert(action.address.as_str()),
-            words::attribute(change.attribute),
-            inert(&words::taken_back(change, entry))
+            "  {YELLOW}!{YELLOW:#} {}  {}",
+            inert(it.address().as_str()),
+            inert(&words::taken_back(it))
         )?;
     }
     write_more(out, all.len(), detail)?;
@@ -300,7 +299,7 @@ fn write_held_set(
     for change in set.changes.iter().take(limit(detail)) {
         let address = inert(change.address.as_str()).to_string();
         let pad = width.saturating_sub(text::columns(&address));
-        writeln!(
+        write!(
             out,
             "      {address}{:pad$}  {}  {}{}",
             "",
@@ -308,6 +307,11 @@ fn write_held_set(
             inert(&change.before),
             Arrow(&change.after)
         )?;
+        // R44
+        match change.origin {
+            Some(origin) => writeln!(out, "  {DIM}{}{DIM:#}", words::origin(origin))?,
+            None => writeln!(out)?,
+        }
     }
     write_more(out, set.changes.len(), detail)?;
     // R46

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{address::SmtpAddress, guard::Class};
+use super::{address::SmtpAddress, guard::Class, origin::Origin};
 
 /// All held changes of one class, with the code that approves them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +26,9 @@ pub struct HeldChange {
     pub after: String,
     /// Equal for the same change of the same account with the same before and after (R27).
     pub fingerprint: String,
+    /// R44. `None` where it is not known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub origin: Option<Origin>,
 }
 
 impl HeldChange {

@@ -10,9 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use super::held::{HeldChange, HeldSet};
 pub use base::Base;
 pub(super) use fingerprints::digest;
-pub(super) use fingerprints::is_approved;
 pub use fingerprints::{approved_changes, guarded_fingerprints};
 use fingerprints::{code, fingerprint, known_again};
+pub(super) use fingerprints::{hash_of, hashes, is_approved};
 pub use limits::guarded_changes;
 use limits::{Wanted, refusal};
 
@@ -557,5 +557,6 @@ fn held_change(class: Class, delta: &Delta, change: &Change, accounts: &Accounts
         before,
         after,
         fingerprint: fingerprint(undone, delta, change, accounts),
+        origin: None,
     }
 }

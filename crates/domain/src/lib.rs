@@ -65,6 +65,7 @@ pub mod source;
 pub mod step;
 pub mod suspended;
 pub mod trustee;
+mod unconfirmed;
 pub mod undo;
 mod unlisted;
 pub mod wave;

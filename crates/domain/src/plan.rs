@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    action::action,
+    action::actions,
     delta::{Delta, Target},
     diff::{Diff, diff},
     guard::Class,
@@ -26,6 +26,7 @@ use super::{
     settle::{Sides, settle},
     sign_in_keys,
     step::Step,
+    unconfirmed,
     undo::{Reversal, Undo, reverse, still_undone, undone_after},
     unlisted,
     wave::Wave,
@@ -95,14 +96,7 @@ impl ApprovedPlan {
         &self.actions
     }
 
-    /// R44: adds the origin to each change.
-    pub fn state_origins(&mut self, before: &Before<'_>, world: &World) {
-        for (action, delta) in self.actions.iter_mut().zip(&self.deltas) {
-            origin::state(action, delta, before, world);
-        }
-    }
-
-    /// The requests, in the order in which they start.
+    /// The requests, in the order in which they are to be started.
     pub fn steps(&self) -> &[Step] {
         &self.steps
     }
@@ -117,7 +111,18 @@ impl ApprovedPlan {
     }
 }
 
-/// What is asked for before the guard.
+impl Plan {
+    /// R44: writes into each change where it comes from.
+    pub fn state_origins(&mut self, before: &Before<'_>, world: &World) {
+        let approved = &mut self.approved;
+        for (action, delta) in approved.actions.iter_mut().zip(&approved.deltas) {
+            origin::state(action, delta, before, world);
+        }
+        origin::state_held(&mut self.held, self.proposed.values(), before, world);
+    }
+}
+
+/// What is asked for, before anything is held.
 struct Proposal {
     deltas: Vec<Delta>,
     /// R39: the deltas of accounts that the run does not cover.
@@ -186,6 +191,7 @@ fn propose(
     let unlisted = unlisted::withhold(&mut deltas, world, memory);
     ineffective.is_waiting |= !unlisted.is_empty();
     notes.extend(unlisted);
+    notes.extend(unconfirmed::withhold(&mut deltas, world));
     Proposal {
         deltas,
         others,
@@ -312,7 +318,7 @@ fn decide(
 fn ordered(deltas: Vec<Delta>, world: &World, policy: &Policy, wishes: &Wishes) -> ApprovedPlan {
     let domains = &policy.claimed_domains;
     ApprovedPlan {
-        actions: deltas.iter().map(|it| action(it, world)).collect(),
+        actions: actions(&deltas, world),
         steps: order(&deltas, &world.accounts, domains, wishes.stops_first),
         deltas,
     }

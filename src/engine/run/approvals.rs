@@ -227,28 +227,31 @@ impl Running<'_> {
         }
         // R45: a quick run does not see all changes. The approval stays valid, since a full run may plan them.
         let not_planned = match self.request.depth {
-            Depth::Full => "it is not planned any more as it was approved",
-            Depth::Quick => {
-                "a quick run does not plan it; the code still serves a full run, unless the change is not planned any more (R45)"
-            }
+            Depth::Full => (
+                Code::ApprovalOutdated,
+                "it is not planned any more as it was approved",
+            ),
+            Depth::Quick => (
+                Code::ApprovalLeft,
+                "a quick run does not plan it; the code still serves a full run, unless the change is not planned any more",
+            ),
         };
+        let outdated = |why| (Code::ApprovalOutdated, why);
         let mut notes = Vec::new();
         for approval in self.approvals.values() {
             for change in approval.changes_of(&self.request.approve_accounts) {
                 let is_held = held.contains(change.fingerprint.as_str());
                 let is_made = plan.used_approvals.contains(&change.fingerprint);
-                let why = match (approval.is_open(change), is_held) {
-                    (true, true) => "it now needs another change, which is held with it",
+                let (code, why) = match (approval.is_open(change), is_held) {
+                    (true, true) => outdated("it now needs another change, which is held with it"),
                     (true, false) if !is_made => not_planned,
-                    (false, true) => "it was made before, and a code makes each change once",
+                    (false, true) => {
+                        outdated("it was made before, and a code makes each change once")
+                    }
                     (true | false, false) => continue,
                 };
                 let text = format!("the approval does nothing for \"{}\": {why}", change.what);
-                notes.push(Note::new(
-                    change.address.as_str(),
-                    Code::ApprovalOutdated,
-                    text,
-                ));
+                notes.push(Note::new(change.address.as_str(), code, text));
             }
         }
         self.report.skipped.extend(notes);

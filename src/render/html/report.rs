@@ -292,7 +292,19 @@ pub fn held_rows(set: &HeldSet, links: Links<'_>) -> Markup {
 pub fn held_change(held: &HeldChange, links: Links<'_>) -> Markup {
     html! {
         (who(held.address.as_str(), links)) " " (held.what) " "
-        (change(links, &held.before, &held.after))
+        (change(links, &held.before, &held.after)) " " (origins::stated(held.origin))
+    }
+}
+
+/// A value that comes; of a delegate whom the same plan renames, the new address (R22).
+fn come(of: &AttributeChange, value: &str, links: Links<'_>) -> Markup {
+    html! {
+        @match of.renamed.get(value) {
+            Some(now) => {
+                (change(links, "", now)) span.soft.small { "(until then " (value) ")" } " "
+            }
+            None => (change(links, "", value)),
+        }
     }
 }
 
@@ -428,7 +440,7 @@ fn diff(changes: &[AttributeChange], links: Links<'_>) -> Markup {
                 li {
                     span.attribute { (words::attribute(it.attribute)) } " "
                     @for value in &it.before { (change(links, value, "")) (origins::of(it, value)) }
-                    @for value in &it.after { (change(links, "", value)) (origins::of(it, value)) }
+                    @for value in &it.after { (come(it, value, links)) (origins::of(it, value)) }
                 }
             }
         }

@@ -7,6 +7,7 @@ use crate::{
     delegation::Delegations,
     delta::{Delta, Target},
     matching::AccountFate,
+    mode::Depth,
     note::{Code, Note},
     source::RecipientAnswer,
 };
@@ -65,7 +66,19 @@ impl Settling<'_> {
             "is still among the delegates of {named}{}",
             self.why_named(by)
         );
-        (text, TAKE_OUT.to_owned())
+        // R45: a quick run compares no delegates.
+        let is_compared = matches!(self.matching.account(by), AccountFate::Owned(_));
+        let remedy = if self.world.depth == Depth::Quick
+            && is_compared
+            && self.accounts.is_active(by)
+        {
+            format!(
+                "a full run names its delegates by the addresses that they have now; if this stays after it, {TAKE_OUT} (R45)"
+            )
+        } else {
+            TAKE_OUT.to_owned()
+        };
+        (text, remedy)
     }
 
     /// Why an account that names a delegate is not written, if that is known. Its own note has the details.

@@ -52,6 +52,7 @@ fn held() -> HeldSet {
         before: "active".into(),
         after: "suspended".into(),
         fingerprint: "f".into(),
+        origin: None,
     };
     HeldSet {
         class: Class::Suspend,
