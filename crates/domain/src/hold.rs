@@ -86,8 +86,6 @@ pub struct Guarded {
     pub deltas: Vec<Delta>,
     pub held: Vec<HeldSet>,
     pub marks: Marks,
-    /// R26: the classes that exceed their limit, with the base of the limit.
-    pub exceeded: BTreeMap<Class, u32>,
     /// Fingerprints of approved changes that are in the plan (R27: each is applied once).
     pub used: BTreeSet<String>,
     /// R37: what is still undone, without what was approved.
@@ -148,7 +146,6 @@ pub fn guard(
             held: BTreeMap::new(),
             marks: Marks::new(),
         },
-        exceeded: BTreeMap::new(),
         used: BTreeSet::new(),
         limits_keys: policy.limits.of(Class::SignInKey) != Limit::Off,
     };
@@ -160,15 +157,10 @@ pub fn guard(
     match judge {
         Judge::Limits { base, doubt } => {
             for class in Class::ALL {
-                let base = base.of(class);
-                // Accounts that the run itself created must not bring a held change within its limit (R36).
-                let base = memory.held_of.get(&class).map_or(base, |of| base.min(*of));
-                let wanted = guarding.wanted(class, memory.spent_since_yesterday(class, now), base);
+                let spent = memory.spent_since_yesterday(class, now);
+                let wanted = guarding.wanted(class, spent, base.of(class));
                 if let Some(reason) = refusal(class, wanted, policy, doubt) {
                     guarding.hold_class(class, &reason);
-                    if doubt.about(class).is_none() {
-                        guarding.exceeded.insert(class, base);
-                    }
                 }
             }
         }
@@ -190,7 +182,6 @@ struct Guarding<'a> {
     rejected_of: BTreeMap<Class, u32>,
     units: Vec<Unit>,
     ledger: Ledger<'a>,
-    exceeded: BTreeMap<Class, u32>,
     used: BTreeSet<String>,
     limits_keys: bool,
 }
@@ -534,7 +525,6 @@ impl Guarding<'_> {
             deltas: self.deltas,
             held,
             marks: self.ledger.marks,
-            exceeded: self.exceeded,
             used: self.used,
             undone,
             rejected: self.rejected,
