@@ -199,6 +199,10 @@ pub fn of_code(code: Code) -> Explained {
             "A change that was approved is not planned any more as it was shown, or was already made.",
             "Nothing. If it is still held, approve it with the code of the last report.",
         ),
+        Code::Waits => explained(
+            "The change is approved, or within its limit, but it needs a change of another account that is held, or that a person rejected. It is not made until then.",
+            "Approve the other change too, or take its rejection back, as the finding states. To leave the account as it is for good, reject its held change, or name the account in TARGET_FILTER.",
+        ),
         Code::ReviewOutdated => explained(
             "A change of the reviewed plan is held now, is not planned any more as it was shown, or needs a change that was not reviewed. It is not made.",
             "Start a new preview and apply that.",

@@ -75,7 +75,9 @@ fn with_names(names: &[&str]) -> Report {
                 before: (*name).to_owned(),
                 after: (*name).to_owned(),
                 fingerprint: "f".into(),
+                waits: None,
             }],
+            companions: vec![],
         });
         report.differences.push(action(at, name).action);
         report.resumed_from.push((*name).to_owned());

@@ -542,6 +542,7 @@ pub(crate) fn code(code: Code) -> &'static str {
         Code::NoObjectId => "user mailbox without object id",
         Code::AddressTaken => "address that another account has",
         Code::ApprovalOutdated => "approved change that is not planned any more as it was",
+        Code::Waits => "change that needs another one, which is held or rejected",
         Code::Rejection => "change that a person has rejected",
         Code::ReviewOutdated => "reviewed change that is not made",
         Code::NotReviewed => "change left for later, since the run was restricted to others",

@@ -9,10 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use super::held::{HeldChange, HeldSet};
 pub use base::Base;
-pub(super) use fingerprints::digest;
-pub(super) use fingerprints::is_approved;
+use fingerprints::fingerprint;
 pub use fingerprints::{approved_changes, guarded_fingerprints};
-use fingerprints::{code, fingerprint, known_again};
+pub(super) use fingerprints::{code, digest, is_approved, known_again};
 pub use limits::guarded_changes;
 use limits::{Wanted, refusal};
 
@@ -61,10 +60,24 @@ pub struct Circumstances<'a> {
     pub judge: Judge<'a>,
     /// R27: fingerprints of changes that a person approved.
     pub approved: &'a BTreeSet<String>,
+    /// R27: those of them that cannot be made. They count as not approved, and their rejection has ended all the same.
+    pub unmade: &'a BTreeSet<String>,
     /// Epoch seconds.
     pub now: i64,
     /// R37: what was undone and is therefore held.
     pub undone: BTreeMap<ScimId, Undone>,
+}
+
+impl<'a> Circumstances<'a> {
+    /// The same, where these approved changes cannot be made.
+    #[must_use]
+    pub fn without(&self, unmade: &'a BTreeSet<String>) -> Self {
+        Self {
+            unmade,
+            undone: self.undone.clone(),
+            ..*self
+        }
+    }
 }
 
 /// Held changes by [`key_of`], so that they are recognised after Zivver was read again.
@@ -134,6 +147,7 @@ pub fn guard(
         deltas,
         accounts,
         approved: circumstances.approved,
+        unmade: circumstances.unmade,
         redone: BTreeSet::new(),
         begun: &memory.begun_renames,
         rejections: &rejections,
@@ -173,6 +187,7 @@ struct Guarding<'a> {
     deltas: Vec<Delta>,
     accounts: &'a Accounts,
     approved: &'a BTreeSet<String>,
+    unmade: &'a BTreeSet<String>,
     /// R37: what was undone and is approved, by [`key_of`].
     redone: BTreeSet<String>,
     begun: &'a BTreeMap<ScimId, BegunRename>,
@@ -285,9 +300,10 @@ impl Guarding<'_> {
                 let class = Some(Class::Undone);
                 known_again(class, &subject, &change, self.accounts, decided)
             };
-            let approved = known(self.approved);
+            let decided = known(self.approved);
             let rejected = known(&self.rejections.all);
-            if approved.is_empty() && !rejected.is_empty() {
+            let approved = self.makeable(decided.clone());
+            if decided.is_empty() && !rejected.is_empty() {
                 let met = rejected.into_iter().map(|it| (it, subject.target));
                 self.rejected.extend(met);
                 subject.take_out(&change);
@@ -308,6 +324,12 @@ impl Guarding<'_> {
             self.deltas[at] = subject;
         }
         is_held
+    }
+
+    /// R27: the approved fingerprints that count.
+    fn makeable(&self, mut approved: Vec<String>) -> Vec<String> {
+        approved.retain(|fingerprint| !self.unmade.contains(fingerprint));
+        approved
     }
 
     /// R47: takes out what a person has rejected. A rejected key stays if another change with a limit needs it, and is
@@ -400,6 +422,7 @@ impl Guarding<'_> {
             // An earlier invocation may have begun to repeat what was undone.
             for class in [None, Some(Class::Undone)] {
                 let approved = known_again(class, delta, &change, self.accounts, self.approved);
+                let approved = self.makeable(approved);
                 is_approved |= !approved.is_empty();
                 self.used.extend(approved);
             }
@@ -515,9 +538,10 @@ impl Guarding<'_> {
                 changes.dedup();
                 held.push(HeldSet {
                     class,
-                    code: code(&changes),
+                    code: code(changes.iter()),
                     reason: reasons.into_iter().collect::<Vec<_>>().join("; "),
                     changes,
+                    companions: Vec::new(),
                 });
             }
         }
@@ -547,5 +571,6 @@ fn held_change(class: Class, delta: &Delta, change: &Change, accounts: &Accounts
         before,
         after,
         fingerprint: fingerprint(undone, delta, change, accounts),
+        waits: None,
     }
 }

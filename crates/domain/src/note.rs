@@ -137,6 +137,8 @@ codes! {
     AddressTaken = "R24" true,
     /// An approved change that is no longer planned as it was, or was already made.
     ApprovalOutdated = "R27" false,
+    /// A change that needs another one that is held or rejected.
+    Waits = "R27" true,
     /// A change that a person has rejected.
     Rejection = "R47" false,
     /// A change of the reviewed plan that is not made.

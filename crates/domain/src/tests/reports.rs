@@ -52,12 +52,14 @@ fn held() -> HeldSet {
         before: "active".into(),
         after: "suspended".into(),
         fingerprint: "f".into(),
+        waits: None,
     };
     HeldSet {
         class: Class::Suspend,
         code: "c0de".into(),
         reason: "over its limit".into(),
         changes: vec![change.clone(), change],
+        companions: vec![],
     }
 }
 
