@@ -96,7 +96,7 @@ async fn runs(state: &State, run: &RunId) {
 /// With any content, the lock is free, held or unreadable. If it can be acquired, it can be released.
 async fn lock(state: &State, run: &RunId) {
     let lock = state.lock(Lease::of(Duration::from_secs(60)));
-    drop(told(lock.status().await));
+    drop(told(lock.status(Clock::System.now()).await));
     let owner = Owner {
         run: run.clone(),
         host: "fuzz".to_owned(),

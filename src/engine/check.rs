@@ -220,20 +220,26 @@ impl Engine {
         let looked = async {
             let state = self.state().await?;
             let lock = state.lock(self.shared.lease);
-            let status = lock.status().await?;
+            let status = lock.status(self.now()).await?;
             lock.try_writing().await?;
             Ok::<_, RunError>((state.place(), status))
         };
         let (level, text) = match looked.await {
             Ok((place, lock)) => {
-                let lock = match lock {
-                    LockStatus::Free => "no run holds the lock".to_owned(),
-                    LockStatus::Held(holder) => format!("the lock is held by {holder}"),
+                let (level, lock) = match lock {
+                    LockStatus::Free => (Level::Good, "no run holds the lock".to_owned()),
+                    LockStatus::Held(holder) => {
+                        (Level::Good, format!("the lock is held by {holder}"))
+                    }
+                    LockStatus::Abandoned(holder) => (
+                        Level::Warning,
+                        format!(
+                            "the process of {} has ended; the next apply takes over its lock",
+                            holder.owner
+                        ),
+                    ),
                 };
-                (
-                    Level::Good,
-                    format!("{place} can be read and written; {lock}"),
-                )
+                (level, format!("{place} can be read and written; {lock}"))
             }
             Err(error) => (Level::Error, error.to_string()),
         };

@@ -162,6 +162,9 @@ impl Engine {
         let lock = match self.lock_status().await {
             Ok(LockStatus::Free) => "free".to_owned(),
             Ok(LockStatus::Held(holder)) => format!("held by {holder}"),
+            Ok(LockStatus::Abandoned(holder)) => {
+                format!("left by {}, whose process has ended", holder.owner)
+            }
             Err(error) => {
                 unreadable.push(error.to_string());
                 "unknown".to_owned()

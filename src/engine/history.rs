@@ -28,10 +28,6 @@ const CANDIDATES_MAX: usize = 5;
 /// A queue message older than this no longer arrives.
 const MESSAGE_AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How long after its expiry a lock still counts as held: its times come from the clock of the store and are compared
-/// with the local clock.
-const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
-
 /// A preview that runs for longer than this counts as dead: on the command line it has no time budget. If it is still
 /// alive, it overwrites this with its own result.
 const PREVIEW_MAX: Duration = Duration::from_secs(60 * 60);
@@ -163,11 +159,15 @@ impl Records<'_> {
     /// be read, the counts stay as they are. Returns the report of such an apply.
     async fn mark_ended_process(&self, run: &mut RunSummary) -> Option<Report> {
         let id = RunId::parse(&run.id).filter(|_| run.is_writing())?;
-        let is_held = match self.state.lock(self.lease).status().await.ok()? {
-            LockStatus::Held(holder) => {
-                holder.owner.run == id && self.clock.now() < holder.expires + CLOCKS_DIFFER
-            }
-            LockStatus::Free => false,
+        let is_held = match self
+            .state
+            .lock(self.lease)
+            .status(self.clock.now())
+            .await
+            .ok()?
+        {
+            LockStatus::Held(holder) => holder.owner.run == id,
+            LockStatus::Abandoned(_) | LockStatus::Free => false,
         };
         if is_held {
             return None;
@@ -303,7 +303,12 @@ impl Engine {
     }
 
     pub async fn lock_status(&self) -> Result<LockStatus, RunError> {
-        Ok(self.state().await?.lock(self.shared.lease).status().await?)
+        Ok(self
+            .state()
+            .await?
+            .lock(self.shared.lease)
+            .status(self.now())
+            .await?)
     }
 
     pub fn time(&self) -> Timestamp {

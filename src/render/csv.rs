@@ -184,7 +184,8 @@ fn run(report: &Report) -> [(&'static str, String); 6] {
 fn verified(report: &Report) -> &'static str {
     match report.verification() {
         Verification::Preview | Verification::NotVerified => "not verified",
-        Verification::Undone => "undone",
+        Verification::Undone { is_partial: false } => "undone",
+        Verification::Undone { is_partial: true } => "partly undone",
         Verification::Covered { .. } => "not for permissions",
         Verification::AsPlanned { .. } => "yes",
         Verification::Differs => "no",

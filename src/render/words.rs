@@ -135,9 +135,16 @@ pub(crate) fn verdict(report: &Report) -> String {
             format!("Read again after applying, {}.", waiting(report))
         }
         Verification::Differs => "Read again after applying, these accounts still differ.".into(),
-        Verification::Undone => {
-            "Read again after applying, the changes are taken back where nothing changed since."
-                .into()
+        Verification::Undone { is_partial } => {
+            let taken_back = match (report.counts.applied.is_empty(), is_partial) {
+                (true, true) => "nothing was taken back",
+                (true, false) => "nothing is left to take back",
+                (false, _) => "the changes are taken back where nothing changed since",
+            };
+            format!(
+                "Read again after applying, {taken_back}{}.",
+                apart(is_partial && !report.counts.applied.is_empty())
+            )
         }
         Verification::Covered { is_partial } => {
             let apart = apart(is_partial);

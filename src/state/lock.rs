@@ -46,6 +46,9 @@ use tenure::{Moment, Tenure};
 
 pub(super) const FOLDER: &str = "lock";
 const CLAIM: &str = "claim";
+/// How long after its expiry a lock still counts as held: its times come from the clock of the store and are compared
+/// with the local clock.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
 const RENEWAL: &str = "renewal-";
 const RELEASED: &str = "released";
 /// Prefix of objects that are created only to read the clock of the store.
@@ -163,8 +166,9 @@ pub enum Acquired {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LockStatus {
     Free,
-    /// If `expires` is in the past, the holder has died, and the next run takes over.
     Held(Holder),
+    /// The process of the holder has ended, or the lease has expired. The next run takes over.
+    Abandoned(Holder),
 }
 
 /// The content of `lock/<epoch>/claim`. `nonce` distinguishes two claims of one process.
@@ -221,7 +225,7 @@ impl Lock {
             if let Some(guard) = self.claim(epoch, owner).await? {
                 return Ok(Acquired::Mine(guard));
             }
-            if let LockStatus::Held(winner) = self.status().await? {
+            if let LockStatus::Held(winner) = self.status(self.objects.now()).await? {
                 return Ok(Acquired::Held(winner));
             }
         }
@@ -247,17 +251,25 @@ impl Lock {
         }
     }
 
-    /// The current holder; does not change the lock.
-    pub async fn status(&self) -> Result<LockStatus, StateError> {
+    /// The current holder, seen at `now`; does not change the lock.
+    pub async fn status(&self, now: Timestamp) -> Result<LockStatus, StateError> {
         let Some(newest) =
             newest(&self.objects.list(FOLDER).await?).filter(|newest| !newest.released)
         else {
             return Ok(LockStatus::Free);
         };
-        let claim = self.read_claim(newest.epoch).await?;
-        Ok(claim.map_or(LockStatus::Free, |claim| {
-            LockStatus::Held(holder(claim, &newest))
-        }))
+        let Some(claim) = self.read_claim(newest.epoch).await? else {
+            return Ok(LockStatus::Free);
+        };
+        let here = Owner::of(claim.owner.run.clone(), |name| std::env::var(name).ok());
+        let has_ended = process::has_ended(&claim.owner, &here);
+        let holder = holder(claim, &newest);
+        let has_expired = now > holder.expires + CLOCKS_DIFFER;
+        Ok(if has_ended || has_expired {
+            LockStatus::Abandoned(holder)
+        } else {
+            LockStatus::Held(holder)
+        })
     }
 
     /// Fails where the store does not allow all that a run does: it writes, lists and deletes an object beside the lock.
@@ -322,11 +334,12 @@ impl Lock {
             return Ok(None);
         }
         // If this process was slow, other processes may have claimed, ended and pruned this epoch in the meantime.
-        if newest(&self.objects.list(FOLDER).await?).is_none_or(|newest| newest.epoch != epoch) {
+        let newest = newest(&self.objects.list(FOLDER).await?);
+        let Some(ours) = newest.filter(|newest| newest.epoch == epoch) else {
             self.objects.delete(vec![object]).await?;
             return Ok(None);
-        }
-        Ok(Some(LockGuard::new(self.clone(), epoch, tenure)))
+        };
+        Ok(Some(LockGuard::new(self.clone(), &ours, tenure)))
     }
 }
 

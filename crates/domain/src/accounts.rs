@@ -245,9 +245,19 @@ impl Accounts {
         &self.actual.rejected
     }
 
-    pub fn rejected_with_id(&self, id: &ScimId) -> Option<&RejectedAccount> {
+    fn rejected_with_id(&self, id: &ScimId) -> Option<&RejectedAccount> {
         let at = self.rejected_by_id.get(id)?;
         self.actual.rejected.get(*at as usize)
+    }
+
+    /// R7: the rejected account that has, or may have, an id that no understood account has. Any row without an id may
+    /// have it.
+    pub fn rejected_that_may_have(&self, id: &ScimId) -> Option<&RejectedAccount> {
+        if self.with_id(id).is_some() {
+            return None;
+        }
+        self.rejected_with_id(id)
+            .or_else(|| self.rejected().iter().find(|row| row.id.is_none()))
     }
 
     /// The rejected account that has this address as principal or alias, as far as that can be read.
@@ -256,12 +266,8 @@ impl Accounts {
         self.actual.rejected.get(*at as usize)
     }
 
-    /// R7: whether an id that no understood account has may belong to a rejected account, since a rejected row may lack
-    /// its id.
     pub fn may_be_rejected_id(&self, id: &ScimId) -> bool {
-        self.with_id(id).is_none()
-            && (self.rejected_with_id(id).is_some()
-                || self.rejected().iter().any(|row| row.id.is_none()))
+        self.rejected_that_may_have(id).is_some()
     }
 
     /// Whether Zivver has, or may have, an account with this id, understood or not.

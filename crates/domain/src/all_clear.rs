@@ -64,7 +64,10 @@ pub enum Verification {
     NotVerified,
     Differs,
     /// R37
-    Undone,
+    Undone {
+        /// Something is held, was refused, or needs attention.
+        is_partial: bool,
+    },
     /// R45: what a quick run covers. It says nothing about permissions.
     Covered {
         /// Something is held, was refused, or needs attention.
@@ -83,7 +86,9 @@ impl Report {
             (None, Mode::Preview) => Verification::Preview,
             (None, Mode::Apply) => Verification::NotVerified,
             (Some(false), _) => Verification::Differs,
-            (Some(true), _) if self.undoes.is_some() => Verification::Undone,
+            (Some(true), _) if self.undoes.is_some() => Verification::Undone {
+                is_partial: self.outcome != RunOutcome::Done,
+            },
             (Some(true), _) if self.depth == Depth::Quick => Verification::Covered {
                 is_partial: self.outcome != RunOutcome::Done,
             },

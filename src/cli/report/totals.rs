@@ -237,7 +237,7 @@ fn write_applied(out: &mut String, report: &Report) -> fmt::Result {
             words::capital(AllClear::Converged.text()),
             words::as_planned(of, is_partial)
         ),
-        Verification::Undone | Verification::Covered { .. } => {
+        Verification::Undone { .. } | Verification::Covered { .. } => {
             writeln!(out, "{}", words::verdict(report))
         }
         Verification::Differs if report.differences.is_empty() => writeln!(

@@ -443,7 +443,8 @@ fn diff(changes: &[AttributeChange], links: Links<'_>) -> Markup {
 fn verification(report: &Report, links: Links<'_>) -> Markup {
     let (tone, word) = match report.verification() {
         Verification::Preview | Verification::NotVerified => (Tone::Plain, "not verified"),
-        Verification::Undone => (Tone::Good, "undone"),
+        Verification::Undone { is_partial: false } => (Tone::Good, "undone"),
+        Verification::Undone { is_partial: true } => (Tone::Notice, "partly undone"),
         Verification::Covered { .. } => (Tone::Good, "as planned"),
         Verification::AsPlanned { .. } => (Tone::Good, AllClear::Converged.text()),
         Verification::Differs => (Tone::Notice, "not converged"),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use super::{FOLDER, Lock, Loss, RELEASED, RENEWAL, name, newest, tenure::Tenure};
+use super::{FOLDER, Lock, Loss, Newest, RELEASED, RENEWAL, name, newest, tenure::Tenure};
 use crate::state::{error::StateError, objects::Created};
 
 /// A held lock. It is renewed in the background until it is released, dropped or lost.
@@ -17,10 +17,12 @@ pub struct LockGuard {
 }
 
 impl LockGuard {
-    pub(super) fn new(lock: Lock, epoch: u64, tenure: Tenure) -> Self {
+    pub(super) fn new(lock: Lock, ours: &Newest, tenure: Tenure) -> Self {
         let tenure = Arc::new(tenure);
+        let epoch = ours.epoch;
+        let claim = (epoch, ours.claimed_ms);
         let mut renewal = JoinSet::new();
-        renewal.spawn(renew(lock.clone(), epoch, Arc::clone(&tenure)));
+        renewal.spawn(renew(lock.clone(), claim, Arc::clone(&tenure)));
         Self {
             lock,
             epoch,
@@ -84,13 +86,13 @@ impl Permit {
 
 /// Renews the lock until it is lost. Each attempt has a new name, so that an attempt with a lost answer does not block
 /// the next one.
-async fn renew(lock: Lock, epoch: u64, tenure: Arc<Tenure>) {
+async fn renew(lock: Lock, claim: (u64, i64), tenure: Arc<Tenure>) {
     let mut pause = lock.lease.renew_every;
     for n in 1_u64.. {
         tokio::time::sleep(pause).await;
         let sent = lock.now();
         let Ok(left) = tenure.holds(sent) else { return };
-        match tokio::time::timeout(left, renew_once(&lock, epoch, n)).await {
+        match tokio::time::timeout(left, renew_once(&lock, claim, n)).await {
             Ok(Ok(true)) => tenure.extend(sent, lock.now()),
             Ok(Ok(false)) => return tenure.end(Loss::TakenOver),
             Ok(Err(error)) => tracing::warn!(%error, "the lock could not be renewed, trying again"),
@@ -107,9 +109,11 @@ async fn renew(lock: Lock, epoch: u64, tenure: Arc<Tenure>) {
     }
 }
 
-/// Creates renewal `n` and checks whether the epoch is still the newest. Checking the next claim alone would not be
-/// enough: it may have been deleted together with later ones.
-async fn renew_once(lock: &Lock, epoch: u64, n: u64) -> Result<bool, StateError> {
+/// Creates renewal `n` and checks whether the claim, an epoch and a time of the store, is still the newest. Checking the
+/// next epoch alone would not be enough: it may have been deleted together with later ones, or all of them, so that
+/// another run has begun again at 1.
+async fn renew_once(lock: &Lock, claim: (u64, i64), n: u64) -> Result<bool, StateError> {
+    let (epoch, _) = claim;
     let object = name(epoch, &format!("{RENEWAL}{n:08}"));
     let bytes = lock.objects.encode(&object, "renewal", &())?;
     let created = lock.objects.create(&object, bytes).await?;
@@ -119,5 +123,6 @@ async fn renew_once(lock: &Lock, epoch: u64, n: u64) -> Result<bool, StateError>
             .delete(vec![name(epoch, &format!("{RENEWAL}{old:08}"))])
             .await?;
     }
-    Ok(created == Created::Ours && newest.is_some_and(|newest| newest.epoch == epoch))
+    Ok(created == Created::Ours
+        && newest.is_some_and(|newest| (newest.epoch, newest.claimed_ms) == claim))
 }

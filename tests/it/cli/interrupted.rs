@@ -61,3 +61,36 @@ async fn r34_ctrl_c_ends_what_is_in_flight_and_the_next_apply_starts_at_once() {
     assert_eq!((again.converged, again.error), (Some(true), None));
     assert_eq!(bench.sandbox.zivver.state().users.len(), PEOPLE);
 }
+
+/// On the same machine the end of a process is seen at once, not when its lease has expired.
+#[tokio::test(flavor = "multi_thread")]
+async fn r29_r34_a_killed_apply_is_known_to_have_ended() {
+    let bench = Bench::start(bench::small()).await;
+    let control = bench.sandbox.zivver.control();
+    control.set_latency(Duration::from_secs(5));
+    let mut apply = bench.begin(&["apply"]);
+    until("it writes", || control.counters().in_flight > 0).await;
+    let held = bench.run(&["check"]);
+    assert!(held.out.contains("the lock is held by run"), "{held:?}");
+    apply.kill().unwrap();
+    apply.wait().unwrap();
+    control.set_latency(Duration::ZERO);
+
+    let abandoned = bench.run(&["check"]);
+    assert!(
+        abandoned
+            .out
+            .contains("has ended; the next apply takes over its lock"),
+        "{abandoned:?}"
+    );
+    let runs: Vec<RunSummary> = bench.run(&["runs", "--json"]).json();
+    let error = runs[0].error.as_deref().unwrap();
+    assert!(error.starts_with("its process ended"), "{error}");
+    let stopped = bench.run(&["stop", "last"]);
+    assert!(
+        stopped
+            .out
+            .contains("has ended, and no invocation continues the run"),
+        "{stopped:?}"
+    );
+}

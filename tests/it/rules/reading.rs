@@ -331,6 +331,9 @@ async fn r01_whatever_is_odd_about_a_row_protects_what_is_tied_to_it() {
     const ZIVVER_USER: &str = "urn:ietf:params:scim:schemas:zivver:0.1:User";
     const ZIVVER_GROUP: &str = "urn:ietf:params:scim:schemas:zivver:0.1:Group";
     for (local, patch) in [
+        ("odd", json!({ "id": 12345 })),
+        ("odd", json!({ "id": null })),
+        ("odd", json!({ "id": "" })),
         ("odd", json!({ "userName": null })),
         ("odd", json!({ "userName": "" })),
         ("odd", json!({ "userName": 7 })),
@@ -339,6 +342,7 @@ async fn r01_whatever_is_odd_about_a_row_protects_what_is_tied_to_it() {
         ("odd", json!({ ZIVVER_USER: "none" })),
         ("odd", json!({ ZIVVER_USER: { "aliases": 7 } })),
         ("odd", json!({ ZIVVER_USER: { "delegates": [{}] } })),
+        ("odddesk", json!({ "id": 12345 })),
         ("odddesk", json!({ "externalId": null })),
         ("odddesk", json!({ "displayName": ["odd"] })),
         ("odddesk", json!({ "members": "nobody" })),
@@ -386,6 +390,30 @@ async fn r01_whatever_is_odd_about_a_row_protects_what_is_tied_to_it() {
             "odd" => assert!(!user(&world, "odd").active, "{told}"),
             _ => assert_eq!(group(&world, "odddesk").display_name, "New name"),
         }
+    }
+}
+
+/// Its mapping ties it to its person, although the row shows neither the id nor a present address of it.
+#[tokio::test(start_paused = true)]
+async fn r01_r07_an_account_without_a_usable_id_gets_no_second_one() {
+    for id in [json!(12345), json!(null), json!("")] {
+        let world = office().await;
+        make_odd(&world, "odd", &json!({ "id": id }));
+        world.sandbox.exchange.with_state(|tenant| {
+            readdress(tenant, "odd", "married", false);
+            let mailbox = tenant.mailbox_mut(&at("married")).unwrap();
+            mailbox
+                .email_addresses
+                .retain(|entry| entry.starts_with("SMTP:"));
+        });
+        forget(&world);
+        let report = world.apply().await;
+        assert_eq!(writes(&world), [""; 0], "{id}: {}", shown(&report));
+        assert_eq!(notes(&report, "married"), ["AccountRejected"], "{id}");
+        let organisation = &world.sandbox.zivver;
+        organisation.with_state(|organisation| organisation.switches.odd_rows.clear());
+        assert_converged(&world.apply().await);
+        user(&world, "married");
     }
 }
 

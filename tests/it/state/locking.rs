@@ -12,6 +12,7 @@ use cloud_sync::state::{
     RunId, State, StateError, StateLocation,
     lock::{Acquired, Holder, Lock, LockGuard, LockStatus, Loss, Owner, Permit},
 };
+use futures::StreamExt;
 use jiff::{SignedDuration, Timestamp};
 use object_store::{ObjectStoreExt, path::Path};
 use tokio::task::JoinSet;
@@ -30,6 +31,7 @@ over_each_store!(
     r29_a_claim_that_met_itself_is_ours,
     r29_a_claim_that_comes_too_late_is_void,
     r29_a_holder_notices_successors_though_their_epochs_are_pruned,
+    r29_a_holder_notices_that_its_claim_was_deleted,
     an_unreadable_claim_is_named,
     r29_all_but_the_last_epochs_are_pruned,
 );
@@ -122,7 +124,10 @@ async fn r29_of_many_exactly_one_wins(bench: Bench) {
 async fn r29_a_lock_is_renewed_and_reported(bench: Bench) {
     let lock = bench.open().await.lock(bench.lease);
     let other = bench.open().await.lock(bench.lease);
-    assert_eq!(other.status().await.unwrap(), LockStatus::Free);
+    assert_eq!(
+        other.status(Timestamp::now()).await.unwrap(),
+        LockStatus::Free
+    );
     let owner = owner("host a");
     let guard = mine(lock.acquire(&owner).await.unwrap());
     let holder = held(other.acquire(&self::owner("host b")).await.unwrap());
@@ -131,8 +136,8 @@ async fn r29_a_lock_is_renewed_and_reported(bench: Bench) {
 
     let length = SignedDuration::try_from(bench.lease.length).unwrap();
     until("the lock outlives its lease", async || {
-        match other.status().await.unwrap() {
-            LockStatus::Free => panic!("it is held"),
+        match other.status(Timestamp::now()).await.unwrap() {
+            LockStatus::Free | LockStatus::Abandoned(_) => panic!("it is held"),
             LockStatus::Held(now) => {
                 assert_eq!((&now.owner, now.since), (&owner, holder.since));
                 now.expires > holder.expires + length
@@ -148,7 +153,10 @@ async fn r29_a_lock_is_renewed_and_reported(bench: Bench) {
 
     let permit = guard.permit();
     guard.release().await.unwrap();
-    assert_eq!(other.status().await.unwrap(), LockStatus::Free);
+    assert_eq!(
+        other.status(Timestamp::now()).await.unwrap(),
+        LockStatus::Free
+    );
     assert!(matches!(
         permit.check(),
         Err(StateError::LockLost {
@@ -198,7 +206,7 @@ async fn r29_a_holder_cut_off_stops_before_another_starts(bench: Bench) {
         successor.may_write(),
         "the release of a lost lock is no business of its successor"
     );
-    let LockStatus::Held(holder) = cut_off.status().await.unwrap() else {
+    let LockStatus::Held(holder) = cut_off.status(Timestamp::now()).await.unwrap() else {
         panic!("it is held")
     };
     assert_eq!(holder.owner.host, "host b");
@@ -299,6 +307,23 @@ async fn r29_a_holder_notices_successors_though_their_epochs_are_pruned(bench: B
         ),
         "{lost:?}"
     );
+}
+
+/// Another run then begins again at the first epoch, which is that of the holder.
+async fn r29_a_holder_notices_that_its_claim_was_deleted(bench: Bench) {
+    let lock = bench.open().await.lock(bench.lease);
+    let guard = mine(lock.acquire(&owner("host a")).await.unwrap());
+    // A blob store knows times in seconds.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let mut objects = bench.store.list(Some(&Path::from("lock")));
+    while let Some(object) = objects.next().await {
+        let deleted = bench.store.delete(&object.unwrap().location).await;
+        assert!(deleted.is_ok() || matches!(deleted, Err(object_store::Error::NotFound { .. })));
+    }
+    drop(objects);
+    let other = mine(lock.acquire(&owner("host b")).await.unwrap());
+    until("it is told", async || !guard.may_write()).await;
+    drop(other);
 }
 
 async fn an_unreadable_claim_is_named(bench: Bench) {

@@ -38,7 +38,7 @@ impl Matcher<'_> {
             }
             let by_identity = mailbox.object_id.as_ref().and_then(|id| {
                 let mapped = self.memory.mapping.get(id);
-                let mapped = mapped.and_then(|id| self.accounts.rejected_with_id(id));
+                let mapped = mapped.and_then(|id| self.accounts.rejected_that_may_have(id));
                 mapped.or_else(|| by_object_id.get(id).copied())
             });
             let row = by_identity

@@ -47,7 +47,7 @@ pub(super) fn rejected<R: Resource>(
     };
     RejectedAccount {
         kind: R::KIND,
-        id: id.as_deref().map(ScimId::new),
+        id: string(&members, "id").as_deref().map(ScimId::new),
         active: member(&members, "active")
             .and_then(|value| serde_json::from_str::<Switch>(value.get()).ok())
             .is_none_or(|Switch(active)| active),
@@ -79,7 +79,13 @@ fn member<'a>(members: &Members<'a>, name: &str) -> Option<&'a RawValue> {
         .map(|(_, value)| *value)
 }
 
-/// A text that is not blank, or a number.
+/// A text that is not blank. A number is not an id: members name the account by another one.
+fn string(members: &Members<'_>, name: &str) -> Option<String> {
+    let text: String = serde_json::from_str(member(members, name)?.get()).ok()?;
+    (!text.trim().is_empty()).then_some(text)
+}
+
+/// For messages: a text that is not blank, or a number.
 fn text(members: &Members<'_>, name: &str) -> Option<String> {
     let text = match serde_json::from_str(member(members, name)?.get()).ok()? {
         Value::String(text) => text,
