@@ -352,14 +352,14 @@ impl State {
         self.seen
             .note(Event::Held, !run.planned.plan.held.is_empty());
         if run.planned.plan.approved.is_empty() {
-            self.nothing_to_do(run, life);
+            self.nothing_to_do(run);
         } else {
             self.lock = Some(who);
             self.instances[who] = Phase::Planned(run);
         }
     }
 
-    fn nothing_to_do(&mut self, mut run: Run, life: &Life) {
+    fn nothing_to_do(&mut self, mut run: Run) {
         let (planned, number, now) = (run.planned.clone(), id(run.number), self.now);
         run.memory.edit(|memory| {
             let ledger = planned.ledger(&number, now);
