@@ -39,18 +39,23 @@ impl Wait {
     fn is_for(&self, delta: &Delta, change: &Change, accounts: &Accounts) -> bool {
         let is_waited_for = |address: &SmtpAddress| self.address.as_ref() == Some(address);
         match change {
-            // R23: an account is not written without its key.
-            Change::Create { .. }
-            | Change::Tie { .. }
-            | Change::Rename { .. }
-            | Change::SignInKey { .. } => true,
+            Change::Create { .. } | Change::Tie { .. } => true,
+            Change::Rename { from, to, .. } => is_waited_for(from) || is_waited_for(to),
             // R22: the account of a leaver leaves its address only when it is inactive.
-            Change::Suspend { .. } | Change::Empty { .. } => delta.mailbox.is_none(),
-            Change::RemoveAlias(alias) => is_waited_for(alias),
-            Change::RemoveDelegate(ix) => is_waited_for(accounts.get(*ix).address()),
-            Change::Name { .. } | Change::Resume | Change::AddAlias(_) | Change::AddDelegate(_) => {
-                false
+            Change::Suspend { .. } | Change::Empty { .. } => {
+                delta.mailbox.is_none() && is_waited_for(&delta.address)
             }
+            Change::AddAlias(alias) | Change::RemoveAlias(alias) => is_waited_for(alias),
+            Change::AddDelegate(Target::Existing(ix)) | Change::RemoveDelegate(ix) => {
+                is_waited_for(accounts.get(*ix).address())
+            }
+            // R23: an account is not written without its key.
+            Change::SignInKey { .. } => delta.changes().iter().any(|other| {
+                !other.is_sign_in_key()
+                    && delta.is_in_extension(other)
+                    && self.is_for(delta, other, accounts)
+            }),
+            Change::Name { .. } | Change::Resume | Change::AddDelegate(Target::New(_)) => false,
         }
     }
 }
@@ -161,11 +166,14 @@ fn to_approve(held: &Decided<'_>) -> Option<String> {
 
 fn to_take_back(rejected: &Decided<'_>) -> Option<String> {
     let named = named(rejected)?;
-    let commands = rejected.iter().take(NAMED_MAX).map(|(code, change)| {
-        format!(
-            "cloud-sync reject --undo {code} --account {}",
-            change.address
-        )
+    let mut accounts: BTreeMap<&str, BTreeSet<&SmtpAddress>> = BTreeMap::new();
+    for (code, change) in rejected {
+        accounts.entry(code).or_default().insert(&change.address);
+    }
+    let commands = accounts.iter().map(|(code, accounts)| {
+        let accounts = accounts.iter().map(|it| format!(" --account {it}"));
+        let accounts: String = accounts.collect();
+        format!("cloud-sync reject --undo {code}{accounts}")
     });
     let commands: Vec<String> = commands.collect();
     Some(format!(

@@ -14,6 +14,7 @@ use crate::{
     approval::{Approval, Showing},
     guard::Class,
     held::HeldSet,
+    hold::guarded_fingerprints,
 };
 
 const NOBODY: &str =
@@ -174,7 +175,7 @@ fn r27_r12_a_functional_account_stays_held_with_its_only_delegates() {
     Create
       cara@ create the account cara
       info@ create the account info
-        waits: it waits for what was rejected: anna@ create the account anna, bert@ create the account bert; take the rejection back with cloud-sync reject --undo CODE --account anna@ and cloud-sync reject --undo CODE --account bert@ (R47)
+        waits: it waits for what was rejected: anna@ create the account anna, bert@ create the account bert; take the rejection back with cloud-sync reject --undo CODE --account anna@ --account bert@ (R47)
     Rejection anna@: rejected with the code CODE, and not made until it changes: create the account anna
     Rejection bert@: rejected with the code CODE, and not made until it changes: create the account bert
     ");
@@ -183,7 +184,7 @@ fn r27_r12_a_functional_account_stays_held_with_its_only_delegates() {
     assert_snapshot!(told(&scene.plan()).replace(&creates.code, "CODE"), @r"
     Rejection anna@: rejected with the code CODE, and not made until it changes: create the account anna
     Rejection bert@: rejected with the code CODE, and not made until it changes: create the account bert
-    Waits info@: its only delegates are left out for now, so it is not created; it waits for what was rejected: anna@ create the account anna, bert@ create the account bert; take the rejection back with cloud-sync reject --undo CODE --account anna@ and cloud-sync reject --undo CODE --account bert@ (R47)
+    Waits info@: its only delegates are left out for now, so it is not created; it waits for what was rejected: anna@ create the account anna, bert@ create the account bert; take the rejection back with cloud-sync reject --undo CODE --account anna@ --account bert@ (R47)
     DelegateLeftOut info@: anna@ is left out as a delegate: it has no account yet; it waits for what was rejected: anna@ create the account anna; take the rejection back with cloud-sync reject --undo CODE --account anna@ (R47)
     DelegateLeftOut info@: bert@ is left out as a delegate: it has no account yet; it waits for what was rejected: bert@ create the account bert; take the rejection back with cloud-sync reject --undo CODE --account bert@ (R47)
     ");
@@ -266,10 +267,14 @@ proptest! {
         let chosen = fingerprints(all.filter(|_| choose(2) == 0));
         let after = approved(&scene, chosen.clone());
         let held = fingerprints(after.plan.held.iter().flat_map(|set| &set.changes));
+        let made: BTreeSet<String> = after.plan.approved.deltas().iter()
+            .flat_map(|delta| guarded_fingerprints(delta, &after.world.accounts))
+            .chain(after.plan.used_approvals.iter().cloned())
+            .collect();
         for set in &before.plan.held {
             for change in &set.changes {
                 let it = &change.fingerprint;
-                let is_named = after.plan.used_approvals.contains(it) || after.plan.unmade.contains_key(it);
+                let is_named = made.contains(it) || after.plan.unmade.contains_key(it);
                 // R16: whoever the account belongs to is decided, so that what was to happen until then is not planned.
                 let is_decided = before.plan.held.iter().any(|set| set.class == Class::Identity
                     && set.changes.iter().any(|it| it.address == change.address));
