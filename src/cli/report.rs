@@ -19,7 +19,7 @@ use super::{
 };
 use domain::{
     delta::Reason,
-    hold::HeldSet,
+    hold::{HeldChange, HeldSet},
     mode::Mode,
     plan::{Action, ActionKind, Attribute, AttributeChange},
     report::{ActionOutcome, ActionReport, FailedAction, Report, RunOutcome},
@@ -294,9 +294,37 @@ fn write_held_set(
         words::class(set.class),
         inert(&set.reason)
     )?;
-    let addresses = set.changes.iter().map(|it| it.address.as_str());
+    write_held_changes(out, &set.changes, detail)?;
+    if !set.companions.is_empty() {
+        writeln!(
+            out,
+            "      {DIM}they need, and the code approves with them (R27):{DIM:#}"
+        )?;
+        write_held_changes(out, &set.companions, detail)?;
+    }
+    // R46
+    if set.code.is_empty() {
+        return Ok(());
+    }
+    if set.can_be_made() {
+        writeln!(
+            out,
+            "      approve with: {} {CYAN}{}{CYAN:#}  {DIM}within 24 hours, exactly these changes (R27){DIM:#}",
+            inert(command),
+            set.code
+        )?;
+    }
+    writeln!(
+        out,
+        "      or never: cloud-sync reject {}  {DIM}either for single accounts with --account ADDRESS (R47){DIM:#}",
+        set.code
+    )
+}
+
+fn write_held_changes(out: &mut String, changes: &[HeldChange], detail: DetailArgs) -> fmt::Result {
+    let addresses = changes.iter().map(|it| it.address.as_str());
     let width = addresses.map(text::columns).max().unwrap_or(0).min(44);
-    for change in set.changes.iter().take(limit(detail)) {
+    for change in changes.iter().take(limit(detail)) {
         let address = inert(change.address.as_str()).to_string();
         let pad = width.saturating_sub(text::columns(&address));
         write!(
@@ -312,20 +340,11 @@ fn write_held_set(
             Some(origin) => writeln!(out, "  {DIM}{}{DIM:#}", words::origin(origin))?,
             None => writeln!(out)?,
         }
+        if let Some(why) = &change.waits {
+            writeln!(out, "        not even if approved: {}", inert(why))?;
+        }
     }
-    write_more(out, set.changes.len(), detail)?;
-    // R46
-    if set.code.is_empty() {
-        return Ok(());
-    }
-    writeln!(
-        out,
-        "      approve with: {} {CYAN}{}{CYAN:#}  {DIM}within 24 hours, exactly these changes (R27){DIM:#}
-      or never: cloud-sync reject {}  {DIM}either for single accounts with --account ADDRESS (R47){DIM:#}",
-        inert(command),
-        set.code,
-        set.code
-    )
+    write_more(out, changes.len(), detail)
 }
 
 fn write_failed(out: &mut String, failed: &[FailedAction], detail: DetailArgs) -> fmt::Result {

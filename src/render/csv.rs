@@ -75,6 +75,10 @@ pub fn report(report: &Report, separator: Separator) -> String {
     for set in &report.held {
         let class = key(set.class);
         for change in &set.changes {
+            let reason = match &change.waits {
+                Some(why) => format!("{}; {why}", set.reason),
+                None => set.reason.clone(),
+            };
             Row {
                 record: "held",
                 address: change.address.as_str(),
@@ -86,7 +90,7 @@ pub fn report(report: &Report, separator: Separator) -> String {
                 after: &change.after,
                 code: &set.code,
                 rule: "R26",
-                text: &set.reason,
+                text: &reason,
                 ..Row::default()
             }
             .push(&mut csv);

@@ -77,7 +77,9 @@ fn with_names(names: &[&str]) -> Report {
                 after: (*name).to_owned(),
                 fingerprint: "f".into(),
                 origin: None,
+                waits: None,
             }],
+            companions: vec![],
         });
         report.differences.push(action(at, name).action);
         report.resumed_from.push((*name).to_owned());

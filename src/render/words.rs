@@ -552,6 +552,7 @@ pub(crate) fn code(code: Code) -> &'static str {
         Code::ApprovalOutdated => "approved change that is not planned any more as it was",
         Code::ApprovalLeft => "approved change that a quick run does not plan",
         Code::ResumeLeft => "user with delegates, whom only a full run resumes",
+        Code::Waits => "change that needs another one, which is held or rejected",
         Code::Rejection => "change that a person has rejected",
         Code::ReviewOutdated => "reviewed change that is not made",
         Code::NotReviewed => "change left for later, since the run was restricted to others",

@@ -15,6 +15,21 @@ pub struct HeldSet {
     /// Why they are held, in one line.
     pub reason: String,
     pub changes: Vec<HeldChange>,
+    /// R27: held changes of other sets without which some of `changes` cannot be made. The code approves them too.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub companions: Vec<HeldChange>,
+}
+
+impl HeldSet {
+    /// Everything that its code approves.
+    pub fn approves(&self) -> impl Iterator<Item = &HeldChange> {
+        self.changes.iter().chain(&self.companions)
+    }
+
+    /// Whether an approval would make any of its changes.
+    pub fn can_be_made(&self) -> bool {
+        self.changes.iter().any(|change| change.waits.is_none())
+    }
 }
 
 /// One guarded change, with before and after.
@@ -29,6 +44,9 @@ pub struct HeldChange {
     /// R44. `None` where it is not known.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub origin: Option<Origin>,
+    /// R27: why an approval would not make it, with the remedy.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub waits: Option<String>,
 }
 
 impl HeldChange {

@@ -47,6 +47,7 @@ pub mod origin;
 pub mod other_setting;
 pub mod outsider;
 pub mod plan;
+mod possible;
 pub mod probe;
 pub mod record;
 pub mod rejection;

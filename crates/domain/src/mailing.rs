@@ -107,6 +107,7 @@ mod tests {
             code: "c0de".into(),
             reason: "over its limit".into(),
             changes: vec![],
+            companions: vec![],
         });
         Report {
             outcome,

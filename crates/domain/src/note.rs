@@ -146,6 +146,8 @@ codes! {
     ApprovalLeft = "R45" false,
     /// A user with delegates, whom only a full run resumes.
     ResumeLeft = "R45" false,
+    /// A change that needs another one that is held or rejected.
+    Waits = "R27" true,
     /// A change that a person has rejected.
     Rejection = "R47" false,
     /// A change of the reviewed plan that is not made.

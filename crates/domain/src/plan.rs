@@ -9,9 +9,8 @@ use super::{
     action::actions,
     delta::{Delta, Target},
     diff::{Diff, diff},
-    guard::Class,
     hash::HashMap,
-    hold::{Base, Circumstances, Doubt, HeldSet, Judge, Marks, approved_changes, guard},
+    hold::{Base, Circumstances, Doubt, HeldSet, Judge, Marks},
     ids::{ObjectId, ScimId},
     ineffective,
     matching::{AccountFate, MailboxFate, Matching},
@@ -20,10 +19,11 @@ use super::{
     offenders::{Withheld, withhold},
     order::order,
     origin::{self, Before},
+    possible::{Given, Unmade, complete, used},
     rejection::rejections,
     reviewed::{Restricted, Reviewed},
     scope::RunScope,
-    settle::{Sides, settle},
+    settle::{Settled, Sides},
     sign_in_keys,
     step::Step,
     unconfirmed,
@@ -52,8 +52,6 @@ pub struct Plan {
     pub began: Base,
     /// What is held, so that verification recognises it.
     pub marks: Marks,
-    /// R26: the classes that exceed their limit, with the base of the limit.
-    pub exceeded: BTreeMap<Class, u32>,
     /// R22: the notes about proposed changes that Zivver did not keep before, by [`super::change::key_of`].
     pub ineffective: BTreeMap<String, Note>,
     /// R26: those of them that earlier runs counted, and that no longer count.
@@ -62,6 +60,10 @@ pub struct Plan {
     pub is_waiting: bool,
     /// R27: fingerprints of approved changes that are carried out.
     pub used_approvals: BTreeSet<String>,
+    /// R27: the approved changes that cannot be made, by fingerprint.
+    pub unmade: BTreeMap<String, Unmade>,
+    /// R47: fingerprints of approved changes that the run leaves for later.
+    pub approved_for_later: BTreeSet<String>,
     /// What was asked for before the guard, by target.
     pub proposed: BTreeMap<Target, Delta>,
     /// R33: keys of the refused changes that wait.
@@ -144,6 +146,20 @@ pub fn plan(
     matching: &Matching,
     wishes: &Wishes,
 ) -> Plan {
+    let mut plan = plan_once(world, policy, memory, matching, wishes);
+    complete(&mut plan, &wishes.approved, |approved| {
+        plan_once(world, policy, memory, matching, &wishes.with(approved))
+    });
+    plan
+}
+
+fn plan_once(
+    world: &World,
+    policy: &Policy,
+    memory: &Memory,
+    matching: &Matching,
+    wishes: &Wishes,
+) -> Plan {
     let plan = decide(
         propose(world, policy, memory, matching, wishes),
         world,
@@ -211,6 +227,22 @@ pub fn plan_undo(
     matching: &Matching,
     wishes: &Wishes,
 ) -> Plan {
+    let mut plan = plan_undo_once(undo, world, policy, memory, matching, wishes);
+    complete(&mut plan, &wishes.approved, |approved| {
+        let wishes = wishes.with(approved);
+        plan_undo_once(undo, world, policy, memory, matching, &wishes)
+    });
+    plan
+}
+
+fn plan_undo_once(
+    undo: &Undo,
+    world: &World,
+    policy: &Policy,
+    memory: &Memory,
+    matching: &Matching,
+    wishes: &Wishes,
+) -> Plan {
     let Reversal { deltas, notes } = reverse(undo, world, policy, matching);
     let deltas = sign_in_keys::of_deltas(deltas, world, policy, memory);
     let (deltas, others) = scoped(deltas, world, wishes);
@@ -258,32 +290,28 @@ fn decide(
         .unwrap_or_else(|| base.with_taken(memory, wishes.now));
     let seen = seen(world, policy);
     let doubt = doubt(&seen, memory, policy);
-    let judge = match &wishes.held {
-        None => Judge::Limits {
-            base: began,
-            doubt: &doubt,
-        },
-        Some(marks) => Judge::AsBefore(marks),
-    };
     let circumstances = Circumstances {
-        judge,
+        judge: judge(wishes, began, &doubt),
         approved: &wishes.approved,
+        unmade: &BTreeSet::new(),
         now: wishes.now,
         undone,
     };
     let proposed = deltas.iter().map(|delta| (delta.target, delta.clone()));
     let proposed: BTreeMap<Target, Delta> = proposed.collect();
-    let guarded = guard(deltas, &world.accounts, policy, memory, circumstances);
-    let (rejections, rejected) = rejections(memory, &guarded, wishes, world, policy, matching);
-    notes.extend(rejected);
-    let sides = Sides {
+    let given = Given {
         world,
+        policy,
+        memory,
         matching,
         outside: &others,
         proposed: &proposed,
-        held: &guarded.held,
     };
-    let (settled, reviewed) = settled(&guarded.deltas, &sides, wishes);
+    let (guarded, settled, unmade) = given.possible(&deltas, &circumstances);
+    let possible = used(&settled.deltas, world, &guarded.used);
+    let (rejections, rejected) = rejections(memory, &guarded, wishes, world, policy, matching);
+    notes.extend(rejected);
+    let (settled, reviewed) = restricted(&guarded.deltas, settled, &given.sides(&guarded), wishes);
     notes.extend(settled.notes);
     without_answered(&mut notes, &settled.deltas, world);
     notes.sort_unstable();
@@ -297,11 +325,12 @@ fn decide(
         base,
         began,
         marks: guarded.marks,
-        exceeded: guarded.exceeded,
         is_waiting: !waiting.is_empty() || ineffective.is_waiting,
         ineffective: ineffective.notes,
         untaken: ineffective.untaken,
+        approved_for_later: &possible - &used,
         used_approvals: used,
+        unmade,
         proposed,
         waiting,
         undone: guarded.undone,
@@ -311,6 +340,13 @@ fn decide(
         accounts_outside: outside(matching),
         leaves_out: settled.leaves_out,
         reviewed,
+    }
+}
+
+fn judge<'a>(wishes: &'a Wishes, began: Base, doubt: &'a Doubt) -> Judge<'a> {
+    match &wishes.held {
+        None => Judge::Limits { base: began, doubt },
+        Some(marks) => Judge::AsBefore(marks),
     }
 }
 
@@ -325,12 +361,12 @@ fn ordered(deltas: Vec<Delta>, world: &World, policy: &Policy, wishes: &Wishes) 
 }
 
 /// The possible part of what the guard allows, restricted to what was reviewed (R28) or belongs to the wave (R47).
-fn settled(
+fn restricted(
     allowed: &[Delta],
+    settled: Settled,
     sides: &Sides<'_>,
     wishes: &Wishes,
 ) -> (Restricted, Option<Reviewed>) {
-    let settled = settle(allowed.to_vec(), sides);
     let wave = wishes.wave.as_ref();
     let choose = |wave: &Wave| wave.choose(&settled.deltas, sides.world, &wishes.approved);
     let Some(reviewed) = wishes.reviewed.clone().or_else(|| wave.map(choose)) else {
@@ -356,12 +392,6 @@ fn without_untaken<'a>(memory: &'a Memory, untaken: &Untaken) -> Cow<'a, Memory>
     let mut memory = memory.clone();
     memory.give_back(untaken);
     Cow::Owned(memory)
-}
-
-/// R27: the approved changes that are in the deltas.
-fn used(deltas: &[Delta], world: &World, approved: &BTreeSet<String>) -> BTreeSet<String> {
-    let used = |delta| approved_changes(delta, &world.accounts, approved);
-    deltas.iter().flat_map(used).collect()
 }
 
 /// R16, R17: removes the notes that ask who owns an account if a person has approved the answer.

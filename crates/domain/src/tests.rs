@@ -3,6 +3,7 @@
 
 mod all_clear;
 mod changes;
+mod companions;
 mod delegations;
 mod execute;
 mod explained;

@@ -49,7 +49,7 @@ pub(crate) fn is_approved(
 
 /// R27, R47: those of the decided fingerprints that a change has, or had when it was shown, since its account may have
 /// been renamed with its mailbox. For an account without a mailbox only the address shows who it belongs to.
-pub(super) fn known_again(
+pub(crate) fn known_again(
     class: Option<Class>,
     delta: &Delta,
     change: &Change,
@@ -107,9 +107,9 @@ pub(crate) fn hash_of(fingerprint: &str) -> &str {
     hash.map_or(fingerprint, |(hash, _)| hash)
 }
 
-/// R27: a short name for exactly these changes.
-pub(super) fn code(changes: &[HeldChange]) -> String {
-    let mut code = digest(changes.iter().map(|change| change.fingerprint.as_str()));
+/// R27: a short hash of exactly these changes.
+pub(crate) fn code<'a>(changes: impl Iterator<Item = &'a HeldChange>) -> String {
+    let mut code = digest(changes.map(|change| change.fingerprint.as_str()));
     code.truncate(10);
     code
 }

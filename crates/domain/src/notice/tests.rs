@@ -18,6 +18,7 @@ fn run(outcome: RunOutcome, held: &[Class]) -> Report {
             code: "c0de".into(),
             reason: "over its limit".into(),
             changes: vec![],
+            companions: vec![],
         })
         .collect();
     report

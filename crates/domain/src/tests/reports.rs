@@ -53,12 +53,14 @@ fn held() -> HeldSet {
         after: "suspended".into(),
         fingerprint: "f".into(),
         origin: None,
+        waits: None,
     };
     HeldSet {
         class: Class::Suspend,
         code: "c0de".into(),
         reason: "over its limit".into(),
         changes: vec![change.clone(), change],
+        companions: vec![],
     }
 }
 
