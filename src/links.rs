@@ -16,8 +16,8 @@ pub struct Link {
     pub url: String,
 }
 
-/// Links to the dashboard, to `run`, and to the sets in `held`, which are shown on the page of the run `holder`.
-pub fn links(dashboard: &Url, run: Option<&str>, holder: &str, held: &[HeldLine]) -> Vec<Link> {
+/// Links to the dashboard, to `run`, and to the sets in `held`, each on the page of the run that shows it.
+pub fn links(dashboard: &Url, run: Option<&str>, held: &[HeldLine]) -> Vec<Link> {
     let link = |title: String, rest: String| Link {
         title,
         url: format!("{}{rest}", dashboard.as_str().trim_end_matches('/')),
@@ -25,7 +25,7 @@ pub fn links(dashboard: &Url, run: Option<&str>, holder: &str, held: &[HeldLine]
     let held = held.iter().take(HELD_MAX).map(|set| {
         let title = format!("Held: {}", words::class(set.class));
         let part = crate::render::html::report::held_anchor(&set.code);
-        link(title, format!("/runs/{holder}?format=html#{part}"))
+        link(title, format!("/runs/{}?format=html#{part}", set.run))
     });
     let run = run.map(|run| link("Report".into(), format!("/runs/{run}?format=html")));
     let mut links: Vec<Link> = held.chain(run).collect();

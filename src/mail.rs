@@ -143,7 +143,7 @@ fn letter(
 ) -> Letter {
     let pages = dashboard.map_or_else(Vec::new, |dashboard| {
         let held = Figures::of(report).held;
-        links(dashboard, Some(&report.id), &report.id, &held)
+        links(dashboard, Some(&report.id), &held)
     });
     let mut text = anstream::adapter::strip_str(&cli::terminal(report)).to_string();
     // If the report is about some accounts or about a failed run, the state of all accounts follows.

@@ -103,9 +103,8 @@ fn pages(notice: &Notice, dashboard: &Url) -> Vec<Link> {
         Event::Held => notice.figures.as_ref(),
         Event::Failed | Event::Recovered | Event::NoSuccess => None,
     };
-    let holder = figures.map_or("", |figures| &figures.run);
     let held = figures.map_or(&[][..], |figures| &figures.held);
-    links(dashboard, notice.run.as_deref(), holder, held)
+    links(dashboard, notice.run.as_deref(), held)
 }
 
 fn facts(notice: &Notice) -> Vec<Value> {

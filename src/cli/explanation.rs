@@ -85,6 +85,10 @@ fn write_decision(out: &mut String, explained: &Explanation) -> fmt::Result {
             Arrow(&change.after)
         )?;
         writeln!(out, "    {DIM}{}{DIM:#}", inert(&held.reason))?;
+        if let Some(why) = &change.waits {
+            writeln!(out, "    not even if approved: {}", inert(why))?;
+            continue;
+        }
         writeln!(
             out,
             "    cloud-sync apply --approve {CYAN}{}{CYAN:#}  {DIM}after a preview or apply has shown the whole set{DIM:#}",

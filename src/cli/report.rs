@@ -19,7 +19,7 @@ use super::{
 };
 use domain::{
     delta::Reason,
-    hold::HeldSet,
+    hold::{HeldChange, HeldSet},
     mode::Mode,
     plan::{Action, ActionKind, Attribute, AttributeChange},
     report::{ActionOutcome, ActionReport, FailedAction, Report, RunOutcome},
@@ -193,7 +193,7 @@ fn write_change(out: &mut String, change: &AttributeChange, detail: DetailArgs) 
                 writeln!(
                     out,
                     "      {name:<10} {style}{sign} {}{style:#}{}",
-                    inert(value),
+                    inert(&words::entry(change, value)),
                     origin(value)
                 )?;
             }
@@ -253,13 +253,12 @@ fn write_by_hand(out: &mut String, report: &Report, detail: DetailArgs) -> fmt::
         words::number(count(all.len()), "change", "changes"),
         words::BY_HAND
     )?;
-    for (action, change, entry) in all.iter().take(limit(detail)) {
+    for it in all.iter().take(limit(detail)) {
         writeln!(
             out,
-            "  {YELLOW}!{YELLOW:#} {}  {} {}",
-            inert(action.address.as_str()),
-            words::attribute(change.attribute),
-            inert(&words::taken_back(change, entry))
+            "  {YELLOW}!{YELLOW:#} {}  {}",
+            inert(it.address().as_str()),
+            inert(&words::taken_back(it))
         )?;
     }
     write_more(out, all.len(), detail)?;
@@ -295,12 +294,40 @@ fn write_held_set(
         words::class(set.class),
         inert(&set.reason)
     )?;
-    let addresses = set.changes.iter().map(|it| it.address.as_str());
+    write_held_changes(out, &set.changes, detail)?;
+    if !set.companions.is_empty() {
+        writeln!(
+            out,
+            "      {DIM}they need, and the code approves with them (R27):{DIM:#}"
+        )?;
+        write_held_changes(out, &set.companions, detail)?;
+    }
+    // R46
+    if set.code.is_empty() {
+        return Ok(());
+    }
+    if set.can_be_made() {
+        writeln!(
+            out,
+            "      approve with: {} {CYAN}{}{CYAN:#}  {DIM}within 24 hours, exactly these changes (R27){DIM:#}",
+            inert(command),
+            set.code
+        )?;
+    }
+    writeln!(
+        out,
+        "      or never: cloud-sync reject {}  {DIM}either for single accounts with --account ADDRESS (R47){DIM:#}",
+        set.code
+    )
+}
+
+fn write_held_changes(out: &mut String, changes: &[HeldChange], detail: DetailArgs) -> fmt::Result {
+    let addresses = changes.iter().map(|it| it.address.as_str());
     let width = addresses.map(text::columns).max().unwrap_or(0).min(44);
-    for change in set.changes.iter().take(limit(detail)) {
+    for change in changes.iter().take(limit(detail)) {
         let address = inert(change.address.as_str()).to_string();
         let pad = width.saturating_sub(text::columns(&address));
-        writeln!(
+        write!(
             out,
             "      {address}{:pad$}  {}  {}{}",
             "",
@@ -308,20 +335,16 @@ fn write_held_set(
             inert(&change.before),
             Arrow(&change.after)
         )?;
+        // R44
+        match change.origin {
+            Some(origin) => writeln!(out, "  {DIM}{}{DIM:#}", words::origin(origin))?,
+            None => writeln!(out)?,
+        }
+        if let Some(why) = &change.waits {
+            writeln!(out, "        not even if approved: {}", inert(why))?;
+        }
     }
-    write_more(out, set.changes.len(), detail)?;
-    // R46
-    if set.code.is_empty() {
-        return Ok(());
-    }
-    writeln!(
-        out,
-        "      approve with: {} {CYAN}{}{CYAN:#}  {DIM}within 24 hours, exactly these changes (R27){DIM:#}
-      or never: cloud-sync reject {}  {DIM}either for single accounts with --account ADDRESS (R47){DIM:#}",
-        inert(command),
-        set.code,
-        set.code
-    )
+    write_more(out, changes.len(), detail)
 }
 
 fn write_failed(out: &mut String, failed: &[FailedAction], detail: DetailArgs) -> fmt::Result {

@@ -33,6 +33,15 @@ impl Complete {
         Figures::of(&self.report)
     }
 
+    /// R45: the same with what only the later quick run holds, for messages.
+    pub fn figures_with_quick(&self) -> Figures {
+        let figures = self.figures();
+        match &self.quick {
+            Some(quick) => figures.with_held_of(quick),
+            None => figures,
+        }
+    }
+
     /// The held sets of the complete run, and those that only the later quick run has (R45), each with the report that
     /// shows it.
     pub fn held(&self) -> impl Iterator<Item = (&Report, &HeldSet)> {

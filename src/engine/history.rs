@@ -8,7 +8,7 @@ use super::{Engine, RunError, RunRequest, RunSummary, journal::read};
 use crate::{
     domain::{
         actor::Actor,
-        mode::Mode,
+        mode::{Depth, Mode},
         record::PlanRecord,
         report::{Counts, Report, RunOutcome, RunState},
     },
@@ -182,7 +182,13 @@ impl Records<'_> {
         if !run.is_writing() {
             return None;
         }
-        run.error = Some("its process ended; the next apply continues its work (R35)".into());
+        let next = match run.depth {
+            Depth::Full => "the next full apply",
+            Depth::Quick => "the next apply",
+        };
+        run.error = Some(format!(
+            "its process ended; {next} for all accounts continues its work (R35)"
+        ));
         let plans = self.state.plans::<PlanRecord>(&id);
         let plans = read(&plans, &self.state.journal(&id)).await.ok()?;
         let mut report = run.outline();

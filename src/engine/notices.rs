@@ -20,7 +20,7 @@ impl Engine {
     pub(super) async fn announce(&self, report: &Report, has_failed_before: bool) {
         let setting = self.settings().perform_sync;
         let last = self.complete_for_people().await;
-        let figures = last.as_ref().map(Complete::figures);
+        let figures = last.as_ref().map(Complete::figures_with_quick);
         let now = self.now().as_second();
         self.tell(|before| after_run(before, report, setting, figures.as_ref(), now))
             .await;
@@ -50,7 +50,11 @@ impl Engine {
             }
         };
         let now = self.now().as_second();
-        let (is_sent, mailed) = settings.when.mails(&before, report, now);
+        // R45: quick runs mail only what is new, so that the next full run is the next that repeats.
+        let host = &self.settings().host;
+        let is_rare = report.depth == Depth::Full && host.has_quick_at(now);
+        let next_s = is_rare.then(|| host.full_every_s());
+        let (is_sent, mailed) = settings.when.mails(&before, report, next_s, now);
         if !is_sent {
             return Ok(());
         }
@@ -78,7 +82,7 @@ impl Engine {
         match self.overdue().await {
             Ok(overdue) => {
                 let figures = self.complete_for_people().await;
-                let figures = figures.as_ref().map(Complete::figures);
+                let figures = figures.as_ref().map(Complete::figures_with_quick);
                 let now = self.now().as_second();
                 self.tell(|before| at_tick(before, overdue, figures.as_ref(), now))
                     .await;

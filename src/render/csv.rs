@@ -75,17 +75,22 @@ pub fn report(report: &Report, separator: Separator) -> String {
     for set in &report.held {
         let class = key(set.class);
         for change in &set.changes {
+            let reason = match &change.waits {
+                Some(why) => format!("{}; {why}", set.reason),
+                None => set.reason.clone(),
+            };
             Row {
                 record: "held",
                 address: change.address.as_str(),
                 kind: &class,
                 outcome: "held",
                 attribute: &change.what,
+                origin: &change.origin.map(key).unwrap_or_default(),
                 before: &change.before,
                 after: &change.after,
                 code: &set.code,
                 rule: "R26",
-                text: &set.reason,
+                text: &reason,
                 ..Row::default()
             }
             .push(&mut csv);
@@ -286,7 +291,11 @@ fn push_action(csv: &mut Table, record: &str, action: &Action, outcome: &str, pr
     let mut push = |change: Option<&AttributeChange>, before: &str, after: &str| {
         let attribute = change.map(|change| key(change.attribute));
         let entry = if after.is_empty() { before } else { after };
-        let origin = change.and_then(|change| change.origins.get(entry));
+        let origin = change.and_then(|change| {
+            let named = |it: &&String| change.renamed.get(*it).is_some_and(|now| now == entry);
+            let known = change.renamed.keys().find(named);
+            change.origins.get(known.map_or(entry, String::as_str))
+        });
         Row {
             record,
             address: action.address.as_str(),
@@ -311,7 +320,8 @@ fn push_action(csv: &mut Table, record: &str, action: &Action, outcome: &str, pr
         match change.attribute {
             Attribute::Aliases | Attribute::Delegates => {
                 change.before.iter().for_each(|address| push(address, ""));
-                change.after.iter().for_each(|address| push("", address));
+                let named = |it| change.renamed.get(it).unwrap_or(it);
+                change.after.iter().for_each(|it| push("", named(it)));
             }
             Attribute::Address
             | Attribute::Name

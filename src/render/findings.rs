@@ -199,6 +199,18 @@ pub fn of_code(code: Code) -> Explained {
             "A change that was approved is not planned any more as it was shown, or was already made.",
             "Nothing. If it is still held, approve it with the code of the last report.",
         ),
+        Code::ApprovalLeft => explained(
+            "A quick run does not plan the approved change, since it reads no permissions. If the change is still planned by a full run, it still waits there.",
+            "Start a full run with the same code.",
+        ),
+        Code::ResumeLeft => explained(
+            "The mailbox is enabled again, and its suspended account has delegates in Zivver. They could open it as soon as it is resumed, and a quick run does not read whether they still may. It stays suspended.",
+            "Nothing. The next run of the timer is a full one, which resumes the account with the delegates that Exchange has. To resume it at once, start a full run.",
+        ),
+        Code::Waits => explained(
+            "The change is approved, or within its limit, but it needs a change of another account that is held, or that a person rejected. It is not made until then.",
+            "Approve the other change too, or take its rejection back, as the finding states. To leave the account as it is for good, reject its held change, or name the account in TARGET_FILTER.",
+        ),
         Code::ReviewOutdated => explained(
             "A change of the reviewed plan is held now, is not planned any more as it was shown, or needs a change that was not reviewed. It is not made.",
             "Start a new preview and apply that.",

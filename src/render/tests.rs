@@ -41,6 +41,7 @@ fn action(at: usize, name: &str) -> ActionReport {
                 before: vec!["Old Name".into()],
                 after: vec![name.to_owned()],
                 origins: BTreeMap::new(),
+                renamed: BTreeMap::new(),
             }],
             reasons: vec![Reason::new("R22", format!("the mailbox is called {name}"))],
             fingerprint: "f".into(),
@@ -75,7 +76,10 @@ fn with_names(names: &[&str]) -> Report {
                 before: (*name).to_owned(),
                 after: (*name).to_owned(),
                 fingerprint: "f".into(),
+                origin: None,
+                waits: None,
             }],
+            companions: vec![],
         });
         report.differences.push(action(at, name).action);
         report.resumed_from.push((*name).to_owned());

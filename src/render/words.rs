@@ -18,7 +18,8 @@ use domain::{
     other_setting::OtherSetting,
     plan::{ActionKind, Attribute, AttributeChange},
     report::{
-        ActionOutcome, Counts, Others, Report, RunOutcome, RunState, ServiceRequests, Timing,
+        ActionOutcome, ByHand, Counts, Others, Report, RunOutcome, RunState, ServiceRequests,
+        Timing,
     },
     since::FindingKind,
     wave::Wave,
@@ -549,6 +550,9 @@ pub(crate) fn code(code: Code) -> &'static str {
         Code::NoObjectId => "user mailbox without object id",
         Code::AddressTaken => "address that another account has",
         Code::ApprovalOutdated => "approved change that is not planned any more as it was",
+        Code::ApprovalLeft => "approved change that a quick run does not plan",
+        Code::ResumeLeft => "user with delegates, whom only a full run resumes",
+        Code::Waits => "change that needs another one, which is held or rejected",
         Code::Rejection => "change that a person has rejected",
         Code::ReviewOutdated => "reviewed change that is not made",
         Code::NotReviewed => "change left for later, since the run was restricted to others",
@@ -604,6 +608,14 @@ pub(crate) fn origin(origin: Origin) -> &'static str {
     }
 }
 
+/// An entry of a set; of a delegate whom the same plan renames, with the new address (R22).
+pub(crate) fn entry(change: &AttributeChange, entry: &str) -> String {
+    match change.renamed.get(entry) {
+        Some(now) => format!("{now} (until then {entry})"),
+        None => entry.to_owned(),
+    }
+}
+
 /// R44: the number of planned changes for each origin; `None` if origins are unknown.
 pub(crate) fn origins(counts: &Counts) -> Option<String> {
     let counts = counts.origins.iter();
@@ -612,13 +624,19 @@ pub(crate) fn origins(counts: &Counts) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join(", "))
 }
 
-/// R44: how a run changes back a change by hand: `+ a@corp.example`, `"A" → "B"`.
-pub(crate) fn taken_back(change: &AttributeChange, entry: &str) -> String {
-    if !change.attribute.is_set() {
-        return format!("{} → {entry}", change.before.join(", "));
+/// R44: how a run changes back a change by hand: `aliases + a@corp.example`, `name A → B`.
+pub(crate) fn taken_back(by_hand: &ByHand<'_>) -> String {
+    match by_hand {
+        ByHand::Planned { change, entry, .. } => {
+            let name = attribute(change.attribute);
+            if !change.attribute.is_set() {
+                return format!("{name} {} → {entry}", change.before.join(", "));
+            }
+            let comes = change.after.iter().any(|it| it == entry);
+            format!("{name} {} {entry}", if comes { '+' } else { '-' })
+        }
+        ByHand::Held(change) => format!("{} (held)", change.in_words()),
     }
-    let comes = change.after.iter().any(|it| it == entry);
-    format!("{} {entry}", if comes { '+' } else { '-' })
 }
 
 /// R44: advice for the person who made the changes.

@@ -7,6 +7,7 @@ mod approvals;
 mod bench;
 mod budget;
 mod changes;
+mod companions;
 mod company;
 mod delegations;
 mod faces;

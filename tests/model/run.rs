@@ -256,13 +256,6 @@ impl Planned {
 pub(crate) struct Plans(Mutex<HashMap<u64, Derived<Planned>>>);
 
 impl Life {
-    fn record_plan(&self, ledger: &Ledger<'_>, memory: &mut Memory) {
-        ledger.record_plan(memory);
-        if self.broken == Broken::Marks {
-            memory.held_of.clear();
-        }
-    }
-
     fn plan(
         &self,
         organisation: Organisation,
@@ -359,18 +352,18 @@ impl State {
         self.seen
             .note(Event::Held, !run.planned.plan.held.is_empty());
         if run.planned.plan.approved.is_empty() {
-            self.nothing_to_do(run, life);
+            self.nothing_to_do(run);
         } else {
             self.lock = Some(who);
             self.instances[who] = Phase::Planned(run);
         }
     }
 
-    fn nothing_to_do(&mut self, mut run: Run, life: &Life) {
+    fn nothing_to_do(&mut self, mut run: Run) {
         let (planned, number, now) = (run.planned.clone(), id(run.number), self.now);
         run.memory.edit(|memory| {
             let ledger = planned.ledger(&number, now);
-            life.record_plan(&ledger, memory);
+            ledger.record_plan(memory);
             ledger.forget_kept(memory);
         });
         let mut report = (*run.report).clone();
@@ -458,7 +451,7 @@ impl State {
         }
         let (planned, number, now) = (run.planned.clone(), id(run.number), self.now);
         run.memory.edit(|memory| {
-            life.record_plan(&planned.ledger(&number, now), memory);
+            planned.ledger(&number, now).record_plan(memory);
             memory.in_hand = Some(InHand::new(id(run.number), 0));
         });
         // A run that froze after its last write may have saved what it read in the meantime.

@@ -103,6 +103,9 @@ pub struct AttributeChange {
     /// R44: keyed by the new value, or for a set by the entry. Empty if the origin is not known.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub origins: BTreeMap<String, Origin>,
+    /// R22: the new address of a delegate whom the same plan renames. Another account may get the old one.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub renamed: BTreeMap<String, String>,
 }
 
 impl AttributeChange {
@@ -110,6 +113,7 @@ impl AttributeChange {
         for (entry, origin) in later.origins {
             self.origins.entry(entry).or_insert(origin);
         }
+        self.renamed.extend(later.renamed);
         if !self.attribute.is_set() {
             self.after = later.after;
             self.keep_origins();
@@ -192,9 +196,31 @@ fn changes(delta: &Delta, accounts: &Accounts, directory: &Directory) -> Vec<Att
                 before,
                 after,
                 origins: BTreeMap::new(),
+                renamed: BTreeMap::new(),
             }
         });
     changes.collect()
+}
+
+/// The actions of deltas.
+pub(super) fn actions(deltas: &[Delta], world: &World) -> Vec<Action> {
+    let users = deltas
+        .iter()
+        .filter(|delta| delta.kind == AccountKind::User);
+    let renames = users.filter_map(|delta| {
+        let rename = delta.rename.as_ref()?;
+        Some((delta.address.as_str(), rename.to.to_string()))
+    });
+    let renames: BTreeMap<&str, String> = renames.collect();
+    let mut actions: Vec<Action> = deltas.iter().map(|it| action(it, world)).collect();
+    for change in actions.iter_mut().flat_map(|it| &mut it.changes) {
+        if change.attribute == Attribute::Delegates {
+            let named = change.after.iter();
+            let renamed = named.filter_map(|it| Some((it.clone(), renames.get(&**it)?.clone())));
+            change.renamed = renamed.collect();
+        }
+    }
+    actions
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

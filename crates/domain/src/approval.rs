@@ -26,6 +26,9 @@ pub struct Approval {
     /// Epoch seconds.
     pub shown: i64,
     pub changes: Vec<HeldChange>,
+    /// Fingerprints of those of them that are held in another set, and are only approved with this one.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
+    pub companions: BTreeSet<String>,
     /// Fingerprints of changes that were made or are about to be made. Each is used once.
     pub used: BTreeSet<String>,
     /// Epoch seconds of the last use.
@@ -92,7 +95,12 @@ impl Approval {
         Some(Self {
             class: held.class,
             shown: showing.at,
-            changes: held.changes.clone(),
+            changes: held.approves().cloned().collect(),
+            companions: held
+                .companions
+                .iter()
+                .map(|it| it.fingerprint.clone())
+                .collect(),
             used: BTreeSet::new(),
             held_by: held_by.cloned(),
             approved_by: None,
@@ -113,6 +121,13 @@ impl Approval {
     /// that was ahead has written.
     fn has_age(&self, now: i64, age: i64) -> bool {
         (-CLOCKS_DIFFER_S..=age).contains(&(now - self.shown))
+    }
+
+    /// R47: drops the changes that are held in another set, which are rejected with the code of that.
+    pub fn keep_own(&mut self) {
+        let companions = std::mem::take(&mut self.companions);
+        self.changes
+            .retain(|change| !companions.contains(&change.fingerprint));
     }
 
     pub fn is_open(&self, change: &HeldChange) -> bool {
@@ -170,6 +185,7 @@ mod tests {
             class: Class::Suspend,
             shown,
             changes: Vec::new(),
+            companions: BTreeSet::new(),
             used: BTreeSet::new(),
             held_by: None,
             approved_by: None,

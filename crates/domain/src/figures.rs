@@ -40,6 +40,8 @@ pub struct HeldLine {
     pub changes: usize,
     pub reason: String,
     pub code: String,
+    /// The run whose report shows it: the complete run, or a later quick one (R45).
+    pub run: String,
 }
 
 impl Figures {
@@ -66,6 +68,15 @@ impl Figures {
         }
     }
 
+    /// R45: with the sets that only a later quick run holds, which come first.
+    #[must_use]
+    pub fn with_held_of(mut self, quick: &Report) -> Self {
+        let mut held = held_lines(quick);
+        held.retain(|line| self.held.iter().all(|known| known.code != line.code));
+        held.append(&mut self.held);
+        Self { held, ..self }
+    }
+
     /// Changes in held sets.
     pub fn held_changes(&self) -> usize {
         self.held.iter().map(|set| set.changes).sum()
@@ -76,12 +87,13 @@ impl Figures {
     }
 }
 
-pub(super) fn held_lines(report: &Report) -> Vec<HeldLine> {
+fn held_lines(report: &Report) -> Vec<HeldLine> {
     let lines = report.held.iter().map(|set| HeldLine {
         class: set.class,
         changes: set.changes.len(),
         reason: set.reason.clone(),
         code: set.code.clone(),
+        run: report.id.clone(),
     });
     lines.collect()
 }

@@ -44,6 +44,8 @@ pub struct Run<'a> {
     pub is_hypothetical: bool,
     /// An apply whose process ended in the middle (R35).
     pub was_killed: bool,
+    /// R45: a quick run left something that is urgent to a full one.
+    pub asks_for_full: bool,
 }
 
 impl Run<'_> {
@@ -65,6 +67,12 @@ impl Run<'_> {
     /// R45: like a success, but of any depth. What a quick run covers is as new as this run.
     pub fn is_fresh(&self, setting: PerformSync) -> bool {
         self.ended_well() && self.mode == setting.timer_mode()
+    }
+
+    /// R45: whether only a full run makes what this one has left, so that the timer is not to wait for `FULL_EVERY`.
+    fn needs_full(&self) -> bool {
+        let was_killed = self.was_killed && self.depth == Depth::Full;
+        (was_killed || self.asks_for_full) && self.mode == Mode::Apply
     }
 
     fn ended_well(&self) -> bool {
@@ -122,6 +130,7 @@ impl<'a> From<&'a Report> for Run<'a> {
                 && !report.counts.leave_out(),
             is_hypothetical: report.is_hypothetical(),
             was_killed: false,
+            asks_for_full: report.counts.ask_for_full(),
         }
     }
 }
@@ -245,7 +254,7 @@ impl Host {
         Some(schedule.interval_at(at)?.as_secs())
     }
 
-    fn full_every_s(&self) -> i64 {
+    pub fn full_every_s(&self) -> i64 {
         i64::try_from(self.full_every.as_secs()).unwrap_or(i64::MAX)
     }
 
@@ -255,15 +264,19 @@ impl Host {
         (interval < self.full_every_s()).then_some(interval)
     }
 
-    /// R45: the depth of the run that a tick at `at` starts, after these runs. If the schedule is less frequent than
-    /// `FULL_EVERY`, every run is a full one: a run that a person starts in between must not delay the next full run by
-    /// a whole interval.
+    /// R45: which kind of run a tick at `at` makes, after these runs, the newest first. With a schedule that is rarer than `FULL_EVERY` each is a
+    /// full one: a person's run in between must not put off the next full run by a whole interval.
     pub fn depth_at(&self, at: i64, runs: &[Run<'_>], setting: PerformSync) -> Depth {
-        let began = last_success(runs, setting).and_then(Run::began);
-        // A run in the future does not count: the clock is behind.
+        let success = last_success(runs, setting);
+        let mut since = runs.iter().take_while(|run| Some(*run) != success);
+        let is_needed = since.any(Run::needs_full);
+        // A run that is still to come says nothing: the clock is behind.
+        let began = success.and_then(Run::began);
         let age = began.map(|began| at - began).filter(|age| *age >= 0);
         match age {
-            Some(age) if age < self.full_every_s() && self.has_quick_at(at) => Depth::Quick,
+            Some(age) if !is_needed && age < self.full_every_s() && self.has_quick_at(at) => {
+                Depth::Quick
+            }
             Some(_) | None => Depth::Full,
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{address::SmtpAddress, guard::Class};
+use super::{address::SmtpAddress, guard::Class, origin::Origin};
 
 /// All held changes of one class, with the code that approves them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +15,21 @@ pub struct HeldSet {
     /// Why they are held, in one line.
     pub reason: String,
     pub changes: Vec<HeldChange>,
+    /// R27: held changes of other sets without which some of `changes` cannot be made. The code approves them too.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub companions: Vec<HeldChange>,
+}
+
+impl HeldSet {
+    /// Everything that its code approves.
+    pub fn approves(&self) -> impl Iterator<Item = &HeldChange> {
+        self.changes.iter().chain(&self.companions)
+    }
+
+    /// Whether an approval would make any of its changes.
+    pub fn can_be_made(&self) -> bool {
+        self.changes.iter().any(|change| change.waits.is_none())
+    }
 }
 
 /// One guarded change, with before and after.
@@ -26,6 +41,12 @@ pub struct HeldChange {
     pub after: String,
     /// Equal for the same change of the same account with the same before and after (R27).
     pub fingerprint: String,
+    /// R44. `None` where it is not known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub origin: Option<Origin>,
+    /// R27: why an approval would not make it, with the remedy.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub waits: Option<String>,
 }
 
 impl HeldChange {

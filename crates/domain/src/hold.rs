@@ -9,10 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use super::held::{HeldChange, HeldSet};
 pub use base::Base;
-pub(super) use fingerprints::digest;
-pub(super) use fingerprints::is_approved;
+use fingerprints::fingerprint;
 pub use fingerprints::{approved_changes, guarded_fingerprints};
-use fingerprints::{code, fingerprint, known_again};
+pub(super) use fingerprints::{code, digest, hash_of, hashes, is_approved, known_again};
 pub use limits::guarded_changes;
 use limits::{Wanted, refusal};
 
@@ -61,10 +60,24 @@ pub struct Circumstances<'a> {
     pub judge: Judge<'a>,
     /// R27: fingerprints of changes that a person approved.
     pub approved: &'a BTreeSet<String>,
+    /// R27: those of them that cannot be made. They count as not approved, and their rejection has ended all the same.
+    pub unmade: &'a BTreeSet<String>,
     /// Epoch seconds.
     pub now: i64,
     /// R37: what was undone and is therefore held.
     pub undone: BTreeMap<ScimId, Undone>,
+}
+
+impl<'a> Circumstances<'a> {
+    /// The same, where these approved changes cannot be made.
+    #[must_use]
+    pub fn without(&self, unmade: &'a BTreeSet<String>) -> Self {
+        Self {
+            unmade,
+            undone: self.undone.clone(),
+            ..*self
+        }
+    }
 }
 
 /// Held changes by [`key_of`], so that they are recognised after Zivver was read again.
@@ -86,8 +99,6 @@ pub struct Guarded {
     pub deltas: Vec<Delta>,
     pub held: Vec<HeldSet>,
     pub marks: Marks,
-    /// R26: the classes that exceed their limit, with the base of the limit.
-    pub exceeded: BTreeMap<Class, u32>,
     /// Fingerprints of approved changes that are in the plan (R27: each is applied once).
     pub used: BTreeSet<String>,
     /// R37: what is still undone, without what was approved.
@@ -136,6 +147,7 @@ pub fn guard(
         deltas,
         accounts,
         approved: circumstances.approved,
+        unmade: circumstances.unmade,
         redone: BTreeSet::new(),
         begun: &memory.begun_renames,
         rejections: &rejections,
@@ -148,7 +160,6 @@ pub fn guard(
             held: BTreeMap::new(),
             marks: Marks::new(),
         },
-        exceeded: BTreeMap::new(),
         used: BTreeSet::new(),
         limits_keys: policy.limits.of(Class::SignInKey) != Limit::Off,
     };
@@ -160,15 +171,10 @@ pub fn guard(
     match judge {
         Judge::Limits { base, doubt } => {
             for class in Class::ALL {
-                let base = base.of(class);
-                // Accounts that the run itself created must not bring a held change within its limit (R36).
-                let base = memory.held_of.get(&class).map_or(base, |of| base.min(*of));
-                let wanted = guarding.wanted(class, memory.spent_since_yesterday(class, now), base);
+                let spent = memory.spent_since_yesterday(class, now);
+                let wanted = guarding.wanted(class, spent, base.of(class));
                 if let Some(reason) = refusal(class, wanted, policy, doubt) {
                     guarding.hold_class(class, &reason);
-                    if doubt.about(class).is_none() {
-                        guarding.exceeded.insert(class, base);
-                    }
                 }
             }
         }
@@ -181,6 +187,7 @@ struct Guarding<'a> {
     deltas: Vec<Delta>,
     accounts: &'a Accounts,
     approved: &'a BTreeSet<String>,
+    unmade: &'a BTreeSet<String>,
     /// R37: what was undone and is approved, by [`key_of`].
     redone: BTreeSet<String>,
     begun: &'a BTreeMap<ScimId, BegunRename>,
@@ -190,7 +197,6 @@ struct Guarding<'a> {
     rejected_of: BTreeMap<Class, u32>,
     units: Vec<Unit>,
     ledger: Ledger<'a>,
-    exceeded: BTreeMap<Class, u32>,
     used: BTreeSet<String>,
     limits_keys: bool,
 }
@@ -294,9 +300,10 @@ impl Guarding<'_> {
                 let class = Some(Class::Undone);
                 known_again(class, &subject, &change, self.accounts, decided)
             };
-            let approved = known(self.approved);
+            let decided = known(self.approved);
             let rejected = known(&self.rejections.all);
-            if approved.is_empty() && !rejected.is_empty() {
+            let approved = self.makeable(decided.clone());
+            if decided.is_empty() && !rejected.is_empty() {
                 let met = rejected.into_iter().map(|it| (it, subject.target));
                 self.rejected.extend(met);
                 subject.take_out(&change);
@@ -317,6 +324,12 @@ impl Guarding<'_> {
             self.deltas[at] = subject;
         }
         is_held
+    }
+
+    /// R27: the approved fingerprints that count.
+    fn makeable(&self, mut approved: Vec<String>) -> Vec<String> {
+        approved.retain(|fingerprint| !self.unmade.contains(fingerprint));
+        approved
     }
 
     /// R47: takes out what a person has rejected. A rejected key stays if another change with a limit needs it, and is
@@ -409,6 +422,7 @@ impl Guarding<'_> {
             // An earlier invocation may have begun to repeat what was undone.
             for class in [None, Some(Class::Undone)] {
                 let approved = known_again(class, delta, &change, self.accounts, self.approved);
+                let approved = self.makeable(approved);
                 is_approved |= !approved.is_empty();
                 self.used.extend(approved);
             }
@@ -524,9 +538,10 @@ impl Guarding<'_> {
                 changes.dedup();
                 held.push(HeldSet {
                     class,
-                    code: code(&changes),
+                    code: code(changes.iter()),
                     reason: reasons.into_iter().collect::<Vec<_>>().join("; "),
                     changes,
+                    companions: Vec::new(),
                 });
             }
         }
@@ -534,7 +549,6 @@ impl Guarding<'_> {
             deltas: self.deltas,
             held,
             marks: self.ledger.marks,
-            exceeded: self.exceeded,
             used: self.used,
             undone,
             rejected: self.rejected,
@@ -557,5 +571,7 @@ fn held_change(class: Class, delta: &Delta, change: &Change, accounts: &Accounts
         before,
         after,
         fingerprint: fingerprint(undone, delta, change, accounts),
+        origin: None,
+        waits: None,
     }
 }

@@ -11,7 +11,9 @@ use super::{
     report::{Report, RunOutcome},
 };
 
-/// The setting `MAIL_WHEN`.
+const DAY_S: i64 = 24 * 3600;
+
+/// The setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MailWhen {
     EachRun,
@@ -31,9 +33,15 @@ pub struct Mailed {
 }
 
 impl MailWhen {
-    /// Whether the report of a run that ended at `now` is mailed, and what is then remembered. The same problem is
-    /// mailed at most once a day.
-    pub fn mails(self, before: &Notified, report: &Report, now: i64) -> (bool, Option<Mailed>) {
+    /// Whether a run that ended at `now` is mailed, and what is then remembered. The same is mailed once a day: at 24 hours, or
+    /// in the run that is nearest to that, if the next run that can mail it begins `next_s` later.
+    pub fn mails(
+        self,
+        before: &Notified,
+        report: &Report,
+        next_s: Option<i64>,
+        now: i64,
+    ) -> (bool, Option<Mailed>) {
         let needs_person = match report.outcome {
             RunOutcome::Failed | RunOutcome::NeedsAttention => true,
             RunOutcome::InSync
@@ -53,8 +61,13 @@ impl MailWhen {
                     about: about(report),
                     at: now,
                 };
-                let is_repetition =
-                    |last: &Mailed| last.about == mailed.about && is_fresh(last.at, now);
+                let is_nearest =
+                    |age: i64| next_s.is_some_and(|next_s| 2 * age + next_s >= 2 * DAY_S);
+                let is_repetition = |last: &Mailed| {
+                    last.about == mailed.about
+                        && is_fresh(last.at, now)
+                        && !is_nearest(now - last.at)
+                };
                 let is_told = before.mailed.as_ref().is_some_and(is_repetition);
                 (!is_told, (!is_told).then_some(mailed))
             }
@@ -94,6 +107,7 @@ mod tests {
             code: "c0de".into(),
             reason: "over its limit".into(),
             changes: vec![],
+            companions: vec![],
         });
         Report {
             outcome,
@@ -124,13 +138,45 @@ mod tests {
         for (at, when) in all.into_iter().enumerate() {
             let mut told = Notified::default();
             for (report, expected) in &story {
-                let (mails, mailed) = when.mails(&told, report, NOW);
+                let (mails, mailed) = when.mails(&told, report, None, NOW);
                 assert_eq!(mails, expected[at], "{when:?} {:?}", report.outcome);
                 told.mailed = mailed.or(told.mailed);
             }
             let again = run(RunOutcome::Failed, &[]);
             let later = NOW + 24 * 3600;
-            assert!(MailWhen::Attention.mails(&told, &again, later).0);
+            assert!(MailWhen::Attention.mails(&told, &again, None, later).0);
+        }
+    }
+
+    /// Full runs, the only ones that repeat a mail, begin at each of these intervals (R45).
+    #[test]
+    fn r45_the_same_is_mailed_about_once_a_day_whatever_the_interval_of_full_runs() {
+        for (every_h, expected_h) in [
+            (1, 23),
+            (6, 24),
+            (12, 24),
+            (16, 16),
+            (20, 20),
+            (21, 21),
+            (24, 24),
+        ] {
+            let report = run(RunOutcome::NeedsAttention, &[Class::Suspend]);
+            let mut told = Notified::default();
+            let mut mails = Vec::new();
+            for hour in (0..=240).step_by(every_h) {
+                let now = NOW + i64::try_from(hour).unwrap() * 3600;
+                let next_s = Some(i64::try_from(every_h).unwrap() * 3600);
+                let (is_sent, mailed) = MailWhen::Attention.mails(&told, &report, next_s, now);
+                if is_sent {
+                    mails.push(hour);
+                }
+                told.mailed = mailed.or(told.mailed);
+            }
+            let first: Vec<usize> = mails.windows(2).map(|it| it[1] - it[0]).collect();
+            assert!(
+                first.iter().all(|it| *it == expected_h),
+                "{every_h}: {mails:?}"
+            );
         }
     }
 }

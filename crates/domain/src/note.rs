@@ -44,9 +44,14 @@ macro_rules! codes {
                 match self { $(Self::$code => $attention,)+ }
             }
 
-            /// R28, R39: whether it is about changes that are left for a later run.
-            pub fn is_left_for_later(self) -> bool {
+            /// R28, R39: whether it is about changes that the run is not for.
+            pub fn is_outside_run(self) -> bool {
                 matches!(self, Self::NotReviewed | Self::OutsideRun)
+            }
+
+            /// Whether it is about changes that are left for a later run.
+            pub fn is_left_for_later(self) -> bool {
+                self.is_outside_run() || matches!(self, Self::ResumeLeft | Self::ApprovalLeft)
             }
         }
     };
@@ -137,6 +142,12 @@ codes! {
     AddressTaken = "R24" true,
     /// An approved change that is no longer planned as it was, or was already made.
     ApprovalOutdated = "R27" false,
+    /// An approved change that a quick run does not plan.
+    ApprovalLeft = "R45" false,
+    /// A user with delegates, whom only a full run resumes.
+    ResumeLeft = "R45" false,
+    /// A change that needs another one that is held or rejected.
+    Waits = "R27" true,
     /// A change that a person has rejected.
     Rejection = "R47" false,
     /// A change of the reviewed plan that is not made.

@@ -1,5 +1,7 @@
 //! R44: the cause of a planned change, found by comparison with the snapshot of the last complete run (R42).
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -10,6 +12,8 @@ use super::{
     delta::{Delta, Target},
     directory::MailboxIx,
     hash::HashMap,
+    held::{HeldChange, HeldSet},
+    hold::{hash_of, hashes},
     ids::{ObjectId, ScimId},
     memory::Memory,
     offenders::was_refused,
@@ -42,10 +46,21 @@ impl Origin {
     ];
 }
 
-/// An action that a run made or planned, at the last snapshot or later.
+/// When a run did something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// The snapshot shows it.
+    AtSnapshot,
+    Since,
+    /// Since the snapshot, and against Exchange (R37).
+    SinceInUndo,
+}
+
+/// What a run did, or planned, at the last snapshot or since.
 #[derive(Debug, Clone, Copy)]
 pub struct Deed<'a> {
     pub report: &'a ActionReport,
+    pub when: When,
     /// Lists may not show it yet.
     pub is_recent: bool,
 }
@@ -59,6 +74,8 @@ pub struct Before<'a> {
     by_address: HashMap<&'a str, &'a MailboxEntry>,
     owners: HashMap<&'a ScimId, &'a MailboxEntry>,
     deeds: HashMap<(String, Attribute, String), Vec<Earlier>>,
+    /// What was held with an origin, by the hash of its fingerprint.
+    held: HashMap<String, Origin>,
 }
 
 /// The same entry of the same attribute in an earlier action.
@@ -67,13 +84,37 @@ struct Earlier {
     /// The new value; for a set, whether the entry was added.
     after: String,
     outcome: ActionOutcome,
+    when: When,
     is_recent: bool,
     origin: Option<Origin>,
+    /// Its position among all deeds.
+    at: usize,
+}
+
+impl Earlier {
+    /// Whether it may have changed the account after the snapshot.
+    fn may_have_written(&self) -> bool {
+        let is_since = match self.when {
+            When::AtSnapshot => false,
+            When::Since | When::SinceInUndo => true,
+        };
+        is_since
+            && match self.outcome {
+                ActionOutcome::Applied | ActionOutcome::Partly | ActionOutcome::Failed => true,
+                ActionOutcome::Planned | ActionOutcome::Remaining | ActionOutcome::Refused => false,
+            }
+    }
 }
 
 impl<'a> Before<'a> {
-    /// `deeds` are those of the run of the snapshot and of all later runs, from old to new.
-    pub fn of(snapshot: &'a Snapshot, memory: &'a Memory, deeds: &[Deed<'_>]) -> Self {
+    /// `deeds` are those of the run of the snapshot, and of all runs since, the newest last; `held` is what they held.
+    pub fn of<'h>(
+        snapshot: &'a Snapshot,
+        memory: &'a Memory,
+        deeds: &[Deed<'_>],
+        held: impl IntoIterator<Item = &'h HeldChange>,
+    ) -> Self {
+        let stated = |it: &HeldChange| Some((hash_of(&it.fingerprint).to_owned(), it.origin?));
         let mut before = Self {
             memory,
             accounts: snapshot.accounts.iter().map(|it| (&it.id, it)).collect(),
@@ -81,6 +122,7 @@ impl<'a> Before<'a> {
             by_address: HashMap::default(),
             owners: HashMap::default(),
             deeds: HashMap::default(),
+            held: held.into_iter().filter_map(stated).collect(),
         };
         for entry in &snapshot.mailboxes {
             before.by_address.insert(entry.primary.as_str(), entry);
@@ -91,13 +133,13 @@ impl<'a> Before<'a> {
                 before.owners.insert(id, entry);
             }
         }
-        for deed in deeds {
-            before.remember(deed);
+        for (at, deed) in deeds.iter().enumerate() {
+            before.remember(at, deed);
         }
         before
     }
 
-    fn remember(&mut self, deed: &Deed<'_>) {
+    fn remember(&mut self, at: usize, deed: &Deed<'_>) {
         let action = &deed.report.action;
         for change in &action.changes {
             let is_set = change.attribute.is_set();
@@ -113,8 +155,10 @@ impl<'a> Before<'a> {
                 let earlier = Earlier {
                     after,
                     outcome: deed.report.outcome,
+                    when: deed.when,
                     is_recent: deed.is_recent,
                     origin: change.origins.get(entry).copied(),
+                    at,
                 };
                 let key = (name_of(action), change.attribute, key);
                 self.deeds.entry(key).or_default().push(earlier);
@@ -147,16 +191,10 @@ struct Asked<'a> {
 
 /// Adds the origin to each change of an action.
 pub(super) fn state(action: &mut Action, delta: &Delta, before: &Before<'_>, world: &World) {
-    let address = |target: Target| {
-        let target = target.address(&world.accounts, &world.directory);
-        target.to_string()
-    };
     for change in delta.changes().iter().flat_map(Change::parts) {
-        let (from, to) = change.values(address);
-        let Some(entry) = to.or(from) else {
+        let Some((entry, origin)) = origin(&change, delta, before, world) else {
             continue;
         };
-        let origin = origin(&change, &entry, delta, before, world);
         let attribute = change.attribute();
         let mut changes = action.changes.iter_mut();
         if let Some(stated) = changes.find(|it| it.attribute == attribute) {
@@ -165,14 +203,47 @@ pub(super) fn state(action: &mut Action, delta: &Delta, before: &Before<'_>, wor
     }
 }
 
-/// `entry` is the new value; for a set, the added or removed entry.
+/// Writes into held changes where each comes from. `proposed` are the deltas before anything was held.
+pub(super) fn state_held<'d>(
+    held: &mut [HeldSet],
+    proposed: impl IntoIterator<Item = &'d Delta>,
+    before: &Before<'_>,
+    world: &World,
+) {
+    let changes = held.iter_mut().flat_map(|set| &mut set.changes);
+    let mut held: HashMap<String, &mut HeldChange> = changes
+        .map(|it| (hash_of(&it.fingerprint).to_owned(), it))
+        .collect();
+    for delta in proposed {
+        // R16: what happens until it is approved whose account it is.
+        for delta in std::iter::once(delta).chain(delta.unless_approved.as_deref()) {
+            for change in delta.changes() {
+                let hashes = hashes(delta, &change, &world.accounts);
+                let Some(hash) = hashes.iter().find(|it| held.contains_key(*it)) else {
+                    continue;
+                };
+                let origin = origin(&change, delta, before, world);
+                if let Some(held) = held.get_mut(hash) {
+                    held.origin = origin.map(|(_, origin)| origin);
+                }
+            }
+        }
+    }
+}
+
+/// With the value that comes; of a set, the entry that comes or goes.
 fn origin(
     change: &Change,
-    entry: &str,
     delta: &Delta,
     before: &Before<'_>,
     world: &World,
-) -> Origin {
+) -> Option<(String, Origin)> {
+    let address = |target: Target| {
+        let target = target.address(&world.accounts, &world.directory);
+        target.to_string()
+    };
+    let (from, to) = change.values(address);
+    let entry = to.or_else(|| from.clone())?;
     let account = match delta.target {
         Target::Existing(ix) => Some(world.accounts.get(ix).id()),
         Target::New(_) => None,
@@ -184,8 +255,8 @@ fn origin(
         before,
         world,
     };
-    let earlier = asked.earlier(entry);
-    let (_, after) = asked.key(entry);
+    let earlier = asked.earlier(&entry);
+    let (_, after) = asked.key(&entry);
     let same = |it: &&&Earlier| it.after == after;
     let has_failed = |it: &Earlier| match it.outcome {
         ActionOutcome::Refused | ActionOutcome::Failed | ActionOutcome::Partly => true,
@@ -196,18 +267,36 @@ fn origin(
         ActionOutcome::Planned | ActionOutcome::Remaining | ActionOutcome::Refused => false,
         ActionOutcome::Applied | ActionOutcome::Partly | ActionOutcome::Failed => it.is_recent,
     });
-    if asked.is_known_to_fail() || earlier.iter().filter(same).any(|it| has_failed(it)) {
+    let written = earlier.iter().rfind(|it| it.may_have_written());
+    // The program has made it what it is now.
+    let is_own = written.is_some_and(|it| {
+        it.outcome == ActionOutcome::Applied && asked.is_result(it, from.as_deref(), &after)
+    });
+    let is_by_hand = match written {
+        // Of what was not answered, and of an action of which a part was made, it is not known.
+        Some(it) if it.outcome != ActionOutcome::Applied => false,
+        Some(_) if asked.is_compared_by_value() => !is_own,
+        Some(_) | None => asked.is_by_hand(),
+    };
+    let has_source_changed = is_own && written.is_some_and(|it| it.when == When::Since);
+    let origin = if asked.is_known_to_fail() || earlier.iter().filter(same).any(|it| has_failed(it))
+    {
         Origin::FailedBefore
-    } else if !was_written && asked.is_by_hand() {
+    } else if !was_written && is_by_hand {
         Origin::ChangedByHand
     } else if asked.is_new_here() {
         Origin::NotManaged
-    } else if asked.has_exchange_changed() {
+    } else if asked.has_exchange_changed() || has_source_changed {
         Origin::ExchangeChanged
     } else {
         let stated = earlier.iter().rev().filter(same).find_map(|it| it.origin);
+        let stated = stated.or_else(|| {
+            let hashes = hashes(delta, change, &world.accounts);
+            hashes.iter().find_map(|it| before.held.get(it)).copied()
+        });
         stated.unwrap_or(Origin::Unchanged)
-    }
+    };
+    Some((entry, origin))
 }
 
 impl Asked<'_> {
@@ -220,16 +309,77 @@ impl Asked<'_> {
             self.account.map(ToString::to_string),
         ];
         let attribute = self.change.attribute();
-        let of = |name| self.before.deeds.get(&(name, attribute, key.clone()));
-        names
-            .into_iter()
-            .flatten()
+        let keys = self.delegate_before().into_iter().chain([key]);
+        let keys: BTreeSet<String> = keys.collect();
+        let of = |(name, key): (&String, &String)| {
+            let key = (name.clone(), attribute, key.clone());
+            self.before.deeds.get(&key)
+        };
+        let names = names.iter().flatten();
+        let mut earlier: Vec<&Earlier> = names
+            .flat_map(|name| keys.iter().map(move |key| (name, key)))
             .filter_map(of)
             .flatten()
+            .collect();
+        earlier.sort_by_key(|it| it.at);
+        earlier
+    }
+
+    /// The addresses that a delegate had at the snapshot and since, by which earlier runs named it.
+    fn delegate_before(&self) -> Vec<String> {
+        let ix = match self.change {
+            Change::AddDelegate(Target::Existing(ix)) | Change::RemoveDelegate(ix) => *ix,
+            Change::AddDelegate(Target::New(_))
+            | Change::Create { .. }
+            | Change::Tie { .. }
+            | Change::Rename { .. }
+            | Change::Name { .. }
+            | Change::Resume
+            | Change::Suspend { .. }
+            | Change::Empty { .. }
+            | Change::SignInKey { .. }
+            | Change::AddAlias(_)
+            | Change::RemoveAlias(_) => return Vec::new(),
+        };
+        let id = self.world.accounts.get(ix).id();
+        let then = self.before.accounts.get(id);
+        let renames = (id.to_string(), Attribute::Address, String::new());
+        let renames = self.before.deeds.get(&renames).into_iter().flatten();
+        then.map(|then| then.address.to_string())
+            .into_iter()
+            .chain(renames.map(|it| it.after.clone()))
             .collect()
     }
 
-    /// The key of the change, and its result.
+    /// Whether what an earlier run made is what the account has now, which is to change `from` that; of a set, `after` is
+    /// whether the entry is to come.
+    fn is_result(&self, earlier: &Earlier, from: Option<&str>, after: &str) -> bool {
+        if self.change.attribute().is_set() {
+            earlier.after != after
+        } else {
+            from == Some(&*earlier.after)
+        }
+    }
+
+    /// Whether the value of the account that is to change is known. Of a delegate who is only named anew (R22) it does not
+    /// change.
+    fn is_compared_by_value(&self) -> bool {
+        match self.change {
+            Change::Create { .. } | Change::SignInKey { .. } => false,
+            Change::AddDelegate(target) => !self.is_named(*target),
+            Change::Tie { .. }
+            | Change::Rename { .. }
+            | Change::Name { .. }
+            | Change::Resume
+            | Change::Suspend { .. }
+            | Change::Empty { .. }
+            | Change::AddAlias(_)
+            | Change::RemoveAlias(_)
+            | Change::RemoveDelegate(_) => true,
+        }
+    }
+
+    /// What the same change is known by, and what comes of it.
     fn key(&self, entry: &str) -> (String, String) {
         let comes = match self.change {
             Change::AddAlias(_) | Change::AddDelegate(_) => true,

@@ -6,12 +6,11 @@ use std::{
 };
 
 use super::{
-    action::action,
+    action::actions,
     delta::{Delta, Target},
     diff::{Diff, diff},
-    guard::Class,
     hash::HashMap,
-    hold::{Base, Circumstances, Doubt, HeldSet, Judge, Marks, approved_changes, guard},
+    hold::{Base, Circumstances, Doubt, HeldSet, Judge, Marks},
     ids::{ObjectId, ScimId},
     ineffective,
     matching::{AccountFate, MailboxFate, Matching},
@@ -20,12 +19,14 @@ use super::{
     offenders::{Withheld, withhold},
     order::order,
     origin::{self, Before},
+    possible::{Given, Unmade, complete, used},
     rejection::rejections,
     reviewed::{Restricted, Reviewed},
     scope::RunScope,
-    settle::{Sides, settle},
+    settle::{Settled, Sides},
     sign_in_keys,
     step::Step,
+    unconfirmed,
     undo::{Reversal, Undo, reverse, still_undone, undone_after},
     unlisted,
     wave::Wave,
@@ -51,8 +52,6 @@ pub struct Plan {
     pub began: Base,
     /// What is held, so that verification recognises it.
     pub marks: Marks,
-    /// R26: the classes that exceed their limit, with the base of the limit.
-    pub exceeded: BTreeMap<Class, u32>,
     /// R22: the notes about proposed changes that Zivver did not keep before, by [`super::change::key_of`].
     pub ineffective: BTreeMap<String, Note>,
     /// R26: those of them that earlier runs counted, and that no longer count.
@@ -61,6 +60,10 @@ pub struct Plan {
     pub is_waiting: bool,
     /// R27: fingerprints of approved changes that are carried out.
     pub used_approvals: BTreeSet<String>,
+    /// R27: the approved changes that cannot be made, by fingerprint.
+    pub unmade: BTreeMap<String, Unmade>,
+    /// R47: fingerprints of approved changes that the run leaves for later.
+    pub approved_for_later: BTreeSet<String>,
     /// What was asked for before the guard, by target.
     pub proposed: BTreeMap<Target, Delta>,
     /// R33: keys of the refused changes that wait.
@@ -95,14 +98,7 @@ impl ApprovedPlan {
         &self.actions
     }
 
-    /// R44: adds the origin to each change.
-    pub fn state_origins(&mut self, before: &Before<'_>, world: &World) {
-        for (action, delta) in self.actions.iter_mut().zip(&self.deltas) {
-            origin::state(action, delta, before, world);
-        }
-    }
-
-    /// The requests, in the order in which they start.
+    /// The requests, in the order in which they are to be started.
     pub fn steps(&self) -> &[Step] {
         &self.steps
     }
@@ -117,7 +113,18 @@ impl ApprovedPlan {
     }
 }
 
-/// What is asked for before the guard.
+impl Plan {
+    /// R44: writes into each change where it comes from.
+    pub fn state_origins(&mut self, before: &Before<'_>, world: &World) {
+        let approved = &mut self.approved;
+        for (action, delta) in approved.actions.iter_mut().zip(&approved.deltas) {
+            origin::state(action, delta, before, world);
+        }
+        origin::state_held(&mut self.held, self.proposed.values(), before, world);
+    }
+}
+
+/// What is asked for, before anything is held.
 struct Proposal {
     deltas: Vec<Delta>,
     /// R39: the deltas of accounts that the run does not cover.
@@ -133,6 +140,20 @@ struct Proposal {
 
 /// diff, guard, settle, order: the part of a run without I/O.
 pub fn plan(
+    world: &World,
+    policy: &Policy,
+    memory: &Memory,
+    matching: &Matching,
+    wishes: &Wishes,
+) -> Plan {
+    let mut plan = plan_once(world, policy, memory, matching, wishes);
+    complete(&mut plan, &wishes.approved, |approved| {
+        plan_once(world, policy, memory, matching, &wishes.with(approved))
+    });
+    plan
+}
+
+fn plan_once(
     world: &World,
     policy: &Policy,
     memory: &Memory,
@@ -186,6 +207,7 @@ fn propose(
     let unlisted = unlisted::withhold(&mut deltas, world, memory);
     ineffective.is_waiting |= !unlisted.is_empty();
     notes.extend(unlisted);
+    notes.extend(unconfirmed::withhold(&mut deltas, world));
     Proposal {
         deltas,
         others,
@@ -198,6 +220,22 @@ fn propose(
 
 /// R37: the plan that reverses a run. Nothing waits, since a person asks for it now.
 pub fn plan_undo(
+    undo: &Undo,
+    world: &World,
+    policy: &Policy,
+    memory: &Memory,
+    matching: &Matching,
+    wishes: &Wishes,
+) -> Plan {
+    let mut plan = plan_undo_once(undo, world, policy, memory, matching, wishes);
+    complete(&mut plan, &wishes.approved, |approved| {
+        let wishes = wishes.with(approved);
+        plan_undo_once(undo, world, policy, memory, matching, &wishes)
+    });
+    plan
+}
+
+fn plan_undo_once(
     undo: &Undo,
     world: &World,
     policy: &Policy,
@@ -252,32 +290,28 @@ fn decide(
         .unwrap_or_else(|| base.with_taken(memory, wishes.now));
     let seen = seen(world, policy);
     let doubt = doubt(&seen, memory, policy);
-    let judge = match &wishes.held {
-        None => Judge::Limits {
-            base: began,
-            doubt: &doubt,
-        },
-        Some(marks) => Judge::AsBefore(marks),
-    };
     let circumstances = Circumstances {
-        judge,
+        judge: judge(wishes, began, &doubt),
         approved: &wishes.approved,
+        unmade: &BTreeSet::new(),
         now: wishes.now,
         undone,
     };
     let proposed = deltas.iter().map(|delta| (delta.target, delta.clone()));
     let proposed: BTreeMap<Target, Delta> = proposed.collect();
-    let guarded = guard(deltas, &world.accounts, policy, memory, circumstances);
-    let (rejections, rejected) = rejections(memory, &guarded, wishes, world, policy, matching);
-    notes.extend(rejected);
-    let sides = Sides {
+    let given = Given {
         world,
+        policy,
+        memory,
         matching,
         outside: &others,
         proposed: &proposed,
-        held: &guarded.held,
     };
-    let (settled, reviewed) = settled(&guarded.deltas, &sides, wishes);
+    let (guarded, settled, unmade) = given.possible(&deltas, &circumstances);
+    let possible = used(&settled.deltas, world, &guarded.used);
+    let (rejections, rejected) = rejections(memory, &guarded, wishes, world, policy, matching);
+    notes.extend(rejected);
+    let (settled, reviewed) = restricted(&guarded.deltas, settled, &given.sides(&guarded), wishes);
     notes.extend(settled.notes);
     without_answered(&mut notes, &settled.deltas, world);
     notes.sort_unstable();
@@ -291,11 +325,12 @@ fn decide(
         base,
         began,
         marks: guarded.marks,
-        exceeded: guarded.exceeded,
         is_waiting: !waiting.is_empty() || ineffective.is_waiting,
         ineffective: ineffective.notes,
         untaken: ineffective.untaken,
+        approved_for_later: &possible - &used,
         used_approvals: used,
+        unmade,
         proposed,
         waiting,
         undone: guarded.undone,
@@ -308,23 +343,30 @@ fn decide(
     }
 }
 
+fn judge<'a>(wishes: &'a Wishes, began: Base, doubt: &'a Doubt) -> Judge<'a> {
+    match &wishes.held {
+        None => Judge::Limits { base: began, doubt },
+        Some(marks) => Judge::AsBefore(marks),
+    }
+}
+
 /// R25
 fn ordered(deltas: Vec<Delta>, world: &World, policy: &Policy, wishes: &Wishes) -> ApprovedPlan {
     let domains = &policy.claimed_domains;
     ApprovedPlan {
-        actions: deltas.iter().map(|it| action(it, world)).collect(),
+        actions: actions(&deltas, world),
         steps: order(&deltas, &world.accounts, domains, wishes.stops_first),
         deltas,
     }
 }
 
 /// The possible part of what the guard allows, restricted to what was reviewed (R28) or belongs to the wave (R47).
-fn settled(
+fn restricted(
     allowed: &[Delta],
+    settled: Settled,
     sides: &Sides<'_>,
     wishes: &Wishes,
 ) -> (Restricted, Option<Reviewed>) {
-    let settled = settle(allowed.to_vec(), sides);
     let wave = wishes.wave.as_ref();
     let choose = |wave: &Wave| wave.choose(&settled.deltas, sides.world, &wishes.approved);
     let Some(reviewed) = wishes.reviewed.clone().or_else(|| wave.map(choose)) else {
@@ -350,12 +392,6 @@ fn without_untaken<'a>(memory: &'a Memory, untaken: &Untaken) -> Cow<'a, Memory>
     let mut memory = memory.clone();
     memory.give_back(untaken);
     Cow::Owned(memory)
-}
-
-/// R27: the approved changes that are in the deltas.
-fn used(deltas: &[Delta], world: &World, approved: &BTreeSet<String>) -> BTreeSet<String> {
-    let used = |delta| approved_changes(delta, &world.accounts, approved);
-    deltas.iter().flat_map(used).collect()
 }
 
 /// R16, R17: removes the notes that ask who owns an account if a person has approved the answer.

@@ -464,6 +464,7 @@ impl PlannedAction {
                 before,
                 after,
                 origins: BTreeMap::new(),
+                renamed: BTreeMap::new(),
             })
         };
         self.action.changes.iter().filter_map(lacking).collect()

@@ -8,7 +8,7 @@ use super::{
     address::SmtpAddress,
     approval::Approval,
     delta::Target,
-    held::HeldSet,
+    held::{HeldChange, HeldSet},
     hold::{Guarded, Met},
     matching::Matching,
     memory::{Memory, Rejection, SourceState},
@@ -162,7 +162,10 @@ impl Memory {
             new.push(Rejection {
                 class: approval.class,
                 code: code.to_owned(),
-                change: change.clone(),
+                change: HeldChange {
+                    waits: None,
+                    ..change.clone()
+                },
                 at: now,
                 by: by.cloned(),
                 account: None,

@@ -1,6 +1,10 @@
 //! The report of a run: one model for the terminal, HTTP, state and notifications.
 
+mod by_hand;
+
 use std::collections::{BTreeMap, BTreeSet};
+
+pub use by_hand::ByHand;
 
 use serde::{Deserialize, Serialize};
 
@@ -204,7 +208,7 @@ pub struct Counts {
     /// Changes in held sets.
     pub held: u32,
     pub skipped: BTreeMap<String, u32>,
-    /// R44: the number of planned changes by origin; empty if there is no snapshot to compare with.
+    /// R44: changes of the plan, held ones too, by what caused them; empty where there is nothing to compare with.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub origins: BTreeMap<Origin, u32>,
 }
@@ -218,8 +222,13 @@ impl Counts {
     /// R28, R39: whether changes are left for a later run, since they were not reviewed, or need an account that the
     /// run does not cover.
     pub fn leave_out(&self) -> bool {
-        let mut codes = Code::ALL.iter().filter(|code| code.is_left_for_later());
+        let mut codes = Code::ALL.iter().filter(|code| code.is_outside_run());
         codes.any(|code| self.skipped.contains_key(&key(*code)))
+    }
+
+    /// R45: whether the next run of the timer is to be a full one.
+    pub fn ask_for_full(&self) -> bool {
+        self.skipped.contains_key(&key(Code::ResumeLeft))
     }
 }
 
@@ -453,11 +462,13 @@ impl Report {
                 ActionOutcome::Planned | ActionOutcome::Remaining => {}
             }
         }
-        counts.held = self
-            .held
-            .iter()
-            .map(|held| to_u32(held.changes.len()))
-            .sum();
+        let held = self.held.iter().flat_map(|set| &set.changes);
+        for change in held {
+            counts.held += 1;
+            if let Some(origin) = change.origin {
+                *counts.origins.entry(origin).or_default() += 1;
+            }
+        }
         for note in &self.skipped {
             *counts.skipped.entry(key(note.code)).or_default() += 1;
         }
@@ -480,22 +491,8 @@ impl Report {
         !self.settings.is_empty()
     }
 
-    /// R44: changes by hand in Zivver that the run is about to undo, or has undone: the action, the change, and the
-    /// entry that was changed.
-    pub fn by_hand(&self) -> impl Iterator<Item = (&Action, &AttributeChange, &str)> {
-        let changes = self.actions.iter().flat_map(|it| {
-            let changes = it.action.changes.iter();
-            changes.map(|change| (&it.action, change))
-        });
-        changes.flat_map(|(action, change)| {
-            let origins = change.origins.iter();
-            let by_hand = origins.filter(|(_, origin)| **origin == Origin::ChangedByHand);
-            by_hand.map(move |(entry, _)| (action, change, entry.as_str()))
-        })
-    }
-
-    /// Whether both sides were read and compared. If a run failed before that, its counts are unknown, not 0 (R1: a
-    /// list without mailboxes does not count as read).
+    /// Whether both sides were read and compared. What a run that failed before counts is not 0, but unknown (R1: a list
+    /// without mailboxes is not read).
     pub fn has_read(&self) -> bool {
         self.outcome != RunOutcome::Failed || self.source.mailboxes > 0
     }
@@ -514,7 +511,7 @@ impl Report {
             Mode::Preview => self.actions.is_empty(),
             Mode::Apply => self.converged == Some(true) && self.remaining == 0,
         };
-        is_done && !self.counts.leave_out()
+        is_done && !self.counts.leave_out() && !self.counts.ask_for_full()
     }
 
     /// The outcome of a run that was not cut off and did not fail.

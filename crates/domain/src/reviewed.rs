@@ -58,6 +58,7 @@ impl Part {
             before,
             after,
             origins: _,
+            renamed: _,
         } = change;
         match attribute {
             Attribute::Aliases | Attribute::Delegates => {

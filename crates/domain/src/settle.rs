@@ -2,16 +2,18 @@
 //! (R12, R23, R25, R32). The rest can be ordered.
 
 mod obstacle;
+mod waits;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use obstacle::Obstacle;
+pub use waits::{Taken, Wait};
 
 use super::{
     accounts::{AccountIx, AccountKind, AccountView, Accounts},
     address::SmtpAddress,
     delta::{Activity, Delta, Target},
-    hold::{HeldSet, digest},
+    hold::digest,
     matching::Matching,
     note::{Code, Note},
     world::World,
@@ -24,6 +26,8 @@ const TAKE_OUT: &str = "take it out there in the Zivver WebApp";
 pub struct Settled {
     pub deltas: Vec<Delta>,
     pub notes: Vec<Note>,
+    /// Which account stands in the way of what was left out.
+    pub waits: BTreeSet<Wait>,
 }
 
 /// The input besides the deltas.
@@ -35,8 +39,8 @@ pub struct Sides<'a> {
     pub outside: &'a BTreeMap<Target, Delta>,
     /// The deltas before the guard.
     pub proposed: &'a BTreeMap<Target, Delta>,
-    /// R26: what the guard took out of them.
-    pub held: &'a [HeldSet],
+    /// What the guard took out of them.
+    pub taken: Taken<'a>,
 }
 
 /// Repeats until nothing more is left out: a rename that is left out keeps its old address, which then blocks the next
@@ -49,6 +53,7 @@ pub fn settle(deltas: Vec<Delta>, sides: &Sides<'_>) -> Settled {
         matching: sides.matching,
         sides,
         kept_named: BTreeMap::new(),
+        waits: BTreeSet::new(),
         notes: Vec::new(),
     };
     while settling.leavers() | settling.addresses() | settling.delegates() {}
@@ -56,12 +61,17 @@ pub fn settle(deltas: Vec<Delta>, sides: &Sides<'_>) -> Settled {
     let Settling {
         mut deltas,
         mut notes,
+        waits,
         ..
     } = settling;
     deltas.retain(|delta| !delta.is_empty());
     notes.sort_unstable();
     notes.dedup();
-    Settled { deltas, notes }
+    Settled {
+        deltas,
+        notes,
+        waits,
+    }
 }
 
 struct Settling<'a> {
@@ -72,6 +82,7 @@ struct Settling<'a> {
     sides: &'a Sides<'a>,
     /// R22: addresses that their accounts keep, each with an account that names a delegate by it.
     kept_named: BTreeMap<SmtpAddress, AccountIx>,
+    waits: BTreeSet<Wait>,
     notes: Vec<Note>,
 }
 
@@ -105,6 +116,7 @@ impl Settling<'_> {
         let mut is_changed = !staying.is_empty();
         for (at, is_aside) in staying {
             let label = self.directory_label(at);
+            self.waits.extend(self.waits_to_move(at, &named));
             let delta = &mut self.deltas[at];
             let rename = delta.rename.take();
             if is_aside {
@@ -120,11 +132,14 @@ impl Settling<'_> {
             }
         }
         for delta in &mut self.deltas {
-            let before = delta.remove_aliases.len();
-            delta
-                .remove_aliases
-                .retain(|alias| !named.contains_key(alias));
-            is_changed |= delta.remove_aliases.len() < before;
+            let target = delta.target;
+            delta.remove_aliases.retain(|alias| {
+                let by = named.get(alias);
+                self.waits
+                    .extend(by.map(|by| Wait::new(target, Target::Existing(*by), Some(alias))));
+                is_changed |= by.is_some();
+                by.is_none()
+            });
         }
         self.kept_named.extend(named);
         is_changed
@@ -285,6 +300,11 @@ impl Settling<'_> {
             for target in missing {
                 self.deltas[at].add_delegates.remove(&target);
                 let Target::New(ix) = target else { continue };
+                let wait = Wait {
+                    target: self.deltas[at].target,
+                    by: target,
+                    address: None,
+                };
                 let who = &self.world.directory.mailbox(ix).primary;
                 let (code, why) = if self.sides.outside.contains_key(&target) {
                     is_outside = true;
@@ -293,8 +313,12 @@ impl Settling<'_> {
                     );
                     (Code::OutsideRun, why)
                 } else {
-                    (Code::DelegateLeftOut, "it has no account yet".to_owned())
+                    let remedy = self.sides.remedy([&wait], &BTreeSet::new());
+                    let remedy = remedy.map(|remedy| format!("; {remedy}"));
+                    let why = format!("it has no account yet{}", remedy.unwrap_or_default());
+                    (Code::DelegateLeftOut, why)
                 };
+                self.waits.insert(wait);
                 let text = format!("{who} is left out as a delegate: {why}");
                 self.notes.push(Note::new(label.clone(), code, text));
             }
@@ -312,6 +336,8 @@ impl Settling<'_> {
         if !delta.add_delegates.is_empty() || delta.is_empty_of_members() {
             return false;
         }
+        let waits = self.waits.iter().filter(|wait| wait.target == delta.target);
+        let rejected = self.sides.if_rejected(waits);
         let (code, text) = match delta.target {
             Target::New(_) => {
                 if delta.create.take().is_none() {
@@ -319,12 +345,11 @@ impl Settling<'_> {
                 }
                 delta.add_aliases.clear();
                 let text = "its only delegates are left out for now, so it is not created";
-                let code = if is_outside {
-                    Code::OutsideRun
-                } else {
-                    Code::DelegatesLeftOut
-                };
-                (code, text.to_owned())
+                match rejected {
+                    Some(remedy) => (Code::Waits, format!("{text}; {remedy}")),
+                    None if is_outside => (Code::OutsideRun, text.to_owned()),
+                    None => (Code::DelegatesLeftOut, text.to_owned()),
+                }
             }
             Target::Existing(ix) => {
                 let is_resumed = delta.activity.take() == Some(Activity::Resume);

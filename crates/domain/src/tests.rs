@@ -4,6 +4,7 @@
 mod access;
 mod all_clear;
 mod changes;
+mod companions;
 mod delegations;
 mod execute;
 mod explained;

@@ -152,7 +152,8 @@ impl Records<'_> {
         let changed = if *takes_back {
             memory.take_back_rejections(code, accounts)
         } else {
-            let approval = self.valid_approval(code, now).await?;
+            let mut approval = self.valid_approval(code, now).await?;
+            approval.keep_own();
             know_accounts(std::iter::once(&approval), accounts)?;
             memory.reject(code, &approval, accounts, by, now)
         };
@@ -207,8 +208,8 @@ impl Running<'_> {
         Ok(())
     }
 
-    /// Adds a note for each approved change that this run does not make: because it is no longer planned as it was
-    /// shown, or because it is held again.
+    /// Adds a note for each approved change that this run does not make: because it waits for another change, is no
+    /// longer planned as it was shown, or is held again. What the run leaves for later has its own note (R47).
     pub(super) fn refuse_outdated_approvals(&mut self, plan: &Plan) {
         let held: BTreeSet<&str> = plan
             .held
@@ -227,28 +228,41 @@ impl Running<'_> {
         }
         // R45: a quick run does not see all changes. The approval stays valid, since a full run may plan them.
         let not_planned = match self.request.depth {
-            Depth::Full => "it is not planned any more as it was approved",
-            Depth::Quick => {
-                "a quick run does not plan it; the code still serves a full run, unless the change is not planned any more (R45)"
-            }
+            Depth::Full => (
+                Code::ApprovalOutdated,
+                "it is not planned any more as it was approved",
+            ),
+            Depth::Quick => (
+                Code::ApprovalLeft,
+                "a quick run does not plan it; the code still serves a full run, unless the change is not planned any more",
+            ),
         };
+        let outdated = |why| (Code::ApprovalOutdated, why);
         let mut notes = Vec::new();
         for approval in self.approvals.values() {
             for change in approval.changes_of(&self.request.approve_accounts) {
                 let is_held = held.contains(change.fingerprint.as_str());
-                let is_made = plan.used_approvals.contains(&change.fingerprint);
-                let why = match (approval.is_open(change), is_held) {
-                    (true, true) => "it now needs another change, which is held with it",
+                let is_made = plan.used_approvals.contains(&change.fingerprint)
+                    || plan.approved_for_later.contains(&change.fingerprint);
+                if let Some(unmade) = plan.unmade.get(&change.fingerprint) {
+                    let text = format!(
+                        "approved and not made: {}: {}",
+                        change.in_words(),
+                        unmade.why
+                    );
+                    notes.push(Note::new(change.address.as_str(), Code::Waits, text));
+                    continue;
+                }
+                let (code, why) = match (approval.is_open(change), is_held) {
+                    (true, true) => outdated("it now needs another change, which is held with it"),
                     (true, false) if !is_made => not_planned,
-                    (false, true) => "it was made before, and a code makes each change once",
+                    (false, true) => {
+                        outdated("it was made before, and a code makes each change once")
+                    }
                     (true | false, false) => continue,
                 };
                 let text = format!("the approval does nothing for \"{}\": {why}", change.what);
-                notes.push(Note::new(
-                    change.address.as_str(),
-                    Code::ApprovalOutdated,
-                    text,
-                ));
+                notes.push(Note::new(change.address.as_str(), code, text));
             }
         }
         self.report.skipped.extend(notes);
@@ -268,6 +282,10 @@ impl Running<'_> {
                 "its changes were made before"
             } else if !self.request.accounts.is_empty() && !chosen().any(is_named) {
                 "its changes are of accounts that this run is not for"
+            } else if chosen().any(|change| plan.approved_for_later.contains(&change.fingerprint)) {
+                "its changes are left for a later run, since the run is restricted to others"
+            } else if chosen().any(|change| plan.unmade.contains_key(&change.fingerprint)) {
+                "its changes wait for others, as the findings state"
             } else if self.request.depth == Depth::Quick {
                 "none of its changes is planned by a quick run, which reads no permissions (R45)"
             } else {

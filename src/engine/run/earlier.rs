@@ -8,7 +8,7 @@ use crate::{
         hold::Base,
         ids::ScimId,
         ledger::record_interrupted,
-        mode::Mode,
+        mode::{Depth, Mode},
         record::{Deeds, Entry, PlanRecord},
         report::{Report, RunOutcome, RunState},
         reviewed::Reviewed,
@@ -150,15 +150,37 @@ impl Running<'_> {
                 continue;
             }
             let plans = self.done_by(&id).await?;
+            let takes_up = self.takes_up(&id, &run);
             let ended = if run.state == RunState::Ended {
                 self.settle_ended(&id, run, &plans, world).await?
-            } else {
+            } else if takes_up {
                 self.end_killed(&id, run, &plans, world).await?
+            } else {
+                self.report.warnings.push(format!(
+                    "run {id} was cut off, and this run does not cover all that it was for: a full run for all accounts makes \
+                     the rest (R35)"
+                ));
+                continue;
             };
             self.state.save_summary(&id, Phase::Ended, &ended).await?;
-            self.report.resumed_from.push(id.to_string());
+            if takes_up {
+                self.report.resumed_from.push(id.to_string());
+            }
         }
         Ok(has_resumed)
+    }
+
+    /// R35: whether this run makes what a killed run has left. An undo is not made by another run than an undo (R37).
+    fn takes_up(&self, id: &RunId, run: &RunSummary) -> bool {
+        let request = self.request;
+        if run.undo.is_some() || request.undo.as_ref() == Some(id) {
+            return true;
+        }
+        let is_deep_enough = request.depth == Depth::Full || run.depth == Depth::Quick;
+        let covers = request.accounts.is_empty()
+            || !run.accounts.is_empty() && run.accounts.is_subset(&request.accounts);
+        let is_whole = request.undo.is_none() && request.plan.is_none() && request.wave.is_none();
+        is_whole && is_deep_enough && covers
     }
 
     /// Completes the report of a run that ended while requests were in flight. Returns its summary.
@@ -196,6 +218,12 @@ impl Running<'_> {
             Some(run) => {
                 format!(
                     "the process ended before the run did; undo run {run} again for the rest (R37)"
+                )
+            }
+            None if self.undo.is_some() => {
+                format!(
+                    "the process ended in the middle; run {} undid it (R37)",
+                    self.id
                 )
             }
             None => format!(

@@ -6,11 +6,12 @@ use super::Running;
 use crate::{
     domain::{
         action::ActionReport,
-        delta::Target,
+        address::SmtpAddress,
+        delta::{Delta, Target},
         health::epoch,
         ids::ScimId,
         mailbox::Mailbox,
-        origin::{Before, Deed},
+        origin::{Before, Deed, When},
         plan::Plan,
         report::Report,
         snapshot::{Line, Snapshot},
@@ -31,7 +32,7 @@ impl Running<'_> {
     /// fail.
     pub(super) async fn state_origins(&mut self, plan: &mut Plan, fetched: &Fetched) {
         let is_compared = self.undo.is_none() && self.request.settings.is_empty();
-        if !is_compared || plan.approved.is_empty() {
+        if !is_compared || plan.approved.is_empty() && plan.held.is_empty() {
             return;
         }
         if let Err(error) = self.compare_with_snapshot(plan, fetched).await {
@@ -58,26 +59,33 @@ impl Running<'_> {
         }
         let earlier = self.reports_since(&run, &snapshot).await?;
         let own: Vec<ActionReport> = self.earlier.deeds.clone().followed_by(Vec::new());
-        let own = own.iter().map(|report| (report, true));
-        let deeds = earlier
-            .iter()
-            .flat_map(|(report, is_recent)| report.actions.iter().map(|it| (it, *is_recent)));
-        let deeds: Vec<Deed<'_>> = deeds
-            .chain(own)
-            .map(|(report, is_recent)| Deed { report, is_recent })
-            .collect();
-        let before = Before::of(&snapshot, &self.memory, &deeds);
-        plan.approved.state_origins(&before, world);
+        let own = own.iter().map(|report| Deed {
+            report,
+            when: When::Since,
+            is_recent: true,
+        });
+        let deeds = earlier.iter().flat_map(|(run, when, is_recent)| {
+            run.actions.iter().map(|report| Deed {
+                report,
+                when: *when,
+                is_recent: *is_recent,
+            })
+        });
+        let deeds: Vec<Deed<'_>> = deeds.chain(own).collect();
+        let held = earlier.iter().flat_map(|(run, ..)| &run.held);
+        let held = held.flat_map(|set| &set.changes);
+        let before = Before::of(&snapshot, &self.memory, &deeds, held);
+        plan.state_origins(&before, world);
         Ok(())
     }
 
-    /// The reports of the run of the snapshot and of later runs that wrote, oldest first, each with whether lists may
-    /// still lag behind it.
+    /// The reports of the run of the snapshot and of later runs that wrote, oldest first, each with when it was, and whether
+    /// lists may still lag behind it.
     async fn reports_since(
         &self,
         run: &RunId,
         snapshot: &Snapshot,
-    ) -> Result<Vec<(Report, bool)>, RunError> {
+    ) -> Result<Vec<(Report, When, bool)>, RunError> {
         let now = self.engine.now().as_second();
         let past = self.engine.past(LOOKED_AT).await?.runs;
         let later = past.into_iter().take_while(|past| past.id != *run);
@@ -96,7 +104,14 @@ impl Running<'_> {
             } else {
                 ended.unwrap_or(now)
             };
-            reports.push((report, now - at < LAG_MAX_S));
+            let when = if id == run {
+                When::AtSnapshot
+            } else if report.undoes.is_some() {
+                When::SinceInUndo
+            } else {
+                When::Since
+            };
+            reports.push((report, when, now - at < LAG_MAX_S));
         }
         Ok(reports)
     }
@@ -112,7 +127,11 @@ struct Concerned {
 impl Concerned {
     fn of(plan: &Plan, fetched: &Fetched) -> Self {
         let world = &fetched.world;
-        let deltas = plan.approved.deltas();
+        let held = plan.held.iter().flat_map(|set| &set.changes);
+        let held: BTreeSet<&SmtpAddress> = held.map(|it| &it.address).collect();
+        let is_held = |delta: &&Delta| held.contains(&delta.address);
+        let held = plan.proposed.values().filter(is_held);
+        let deltas: Vec<&Delta> = plan.approved.deltas().iter().chain(held).collect();
         let targets = deltas.iter().flat_map(|delta| {
             let removed = delta.remove_delegates.iter().copied();
             let delegates = delta.add_delegates.iter().copied();

@@ -6,7 +6,7 @@ use crate::{
     domain::{
         actor::Role,
         address::SmtpAddress,
-        hold::HeldSet,
+        hold::{HeldChange, HeldSet},
         mode::{Depth, Mode, PerformSync},
         report::{Report, RunOutcome},
     },
@@ -14,7 +14,7 @@ use crate::{
     render::{
         html::{
             Links,
-            report::{held_change, held_rows},
+            report::{COMPANION, held_change, held_rows},
         },
         words,
     },
@@ -115,7 +115,9 @@ impl Ways<'_> {
             @if report.undoes.is_none() && !named.is_empty() {
                 input type="hidden" name="accounts" value=(named.join(" "));
             }
-            @if self.may_apply() {
+            @if !set.can_be_made() {
+                p.soft.small { "None of it can be approved as long as it waits." }
+            } @else if self.may_apply() {
                 div.sure {
                     (sure("These changes are correct: apply them, and all other changes that are not held"))
                     button.danger name="do" value="approve-all" { "Approve all and apply" }
@@ -230,7 +232,15 @@ impl Ways<'_> {
 /// One checkbox for each account, since the held changes of one account belong together.
 fn selectable_rows(set: &HeldSet, base: &str) -> Markup {
     let links = Links { home: Some(base) };
-    let by_account = set.changes.chunk_by(|a, b| a.address == b.address);
+    let mut all: Vec<&HeldChange> = set.approves().collect();
+    all.sort_by_key(|change| &change.address);
+    let by_account = all.chunk_by(|a, b| a.address == b.address);
+    let row = |change: &HeldChange| {
+        html! {
+            (held_change(change, links))
+            @if set.companions.contains(change) { " " (COMPANION) }
+        }
+    };
     html! {
         ul.rows {
             @for changes in by_account {
@@ -239,10 +249,10 @@ fn selectable_rows(set: &HeldSet, base: &str) -> Markup {
                         @if at == 0 {
                             label.check {
                                 input type="checkbox" name="account" value=(change.address);
-                                " " span { (held_change(change, links)) }
+                                " " span { (row(change)) }
                             }
                         } @else {
-                            (held_change(change, links))
+                            (row(change))
                         }
                     }
                 }

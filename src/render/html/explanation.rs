@@ -176,10 +176,10 @@ fn changes(explanation: &Explanation, links: Links<'_>) -> Markup {
                     li {
                         (badge(Tone::Notice, "held")) " " (held_change(&held.change, links))
                         p.why { (links.text(&held.reason)) }
-                        p.why {
+                        @if held.change.waits.is_none() { p.why {
                             "To approve its whole set, once a run has shown it: "
                             code { "cloud-sync apply --approve " (held.code) } " (R27)"
-                        }
+                        } }
                     }
                 }
             }

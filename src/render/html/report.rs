@@ -249,7 +249,7 @@ fn held(report: &Report, links: Links<'_>, changes: impl Fn(&HeldSet) -> Markup)
                 @for set in &report.held {
                     section id=(held_anchor(&set.code)) {
                         (held_set(set, links, &changes(set)))
-                        @if !set.code.is_empty() { p.why {
+                        @if !set.code.is_empty() && set.can_be_made() { p.why {
                             "To approve exactly these changes from elsewhere, within 24 hours: "
                             code { (words::approve_command(report)) " " (set.code) }
                             " or "
@@ -284,6 +284,7 @@ pub fn held_rows(set: &HeldSet, links: Links<'_>) -> Markup {
     html! {
         ul.rows {
             @for change in &set.changes { li { (held_change(change, links)) } }
+            @for change in &set.companions { li { (held_change(change, links)) " " (COMPANION) } }
         }
     }
 }
@@ -292,9 +293,25 @@ pub fn held_rows(set: &HeldSet, links: Links<'_>) -> Markup {
 pub fn held_change(held: &HeldChange, links: Links<'_>) -> Markup {
     html! {
         (who(held.address.as_str(), links)) " " (held.what) " "
-        (change(links, &held.before, &held.after))
+        (change(links, &held.before, &held.after)) " " (origins::stated(held.origin))
+        @if let Some(why) = &held.waits { p.why { "Not even if approved: " (links.text(why)) } }
     }
 }
+
+/// A value that comes; of a delegate whom the same plan renames, the new address (R22).
+fn come(of: &AttributeChange, value: &str, links: Links<'_>) -> Markup {
+    html! {
+        @match of.renamed.get(value) {
+            Some(now) => {
+                (change(links, "", now)) span.soft.small { "(until then " (value) ")" } " "
+            }
+            None => (change(links, "", value)),
+        }
+    }
+}
+
+/// What a page says of a change that is approved with a set, and held in another one.
+pub const COMPANION: &str = "(needed by the others, and approved with them)";
 
 /// The account of a row.
 pub(super) fn who(address: &str, links: Links<'_>) -> Markup {
@@ -428,7 +445,7 @@ fn diff(changes: &[AttributeChange], links: Links<'_>) -> Markup {
                 li {
                     span.attribute { (words::attribute(it.attribute)) } " "
                     @for value in &it.before { (change(links, value, "")) (origins::of(it, value)) }
-                    @for value in &it.after { (change(links, "", value)) (origins::of(it, value)) }
+                    @for value in &it.after { (come(it, value, links)) (origins::of(it, value)) }
                 }
             }
         }

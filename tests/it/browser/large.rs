@@ -35,6 +35,7 @@ fn report() -> Report {
             before: Vec::new(),
             after: vec![after],
             origins: std::collections::BTreeMap::new(),
+            renamed: std::collections::BTreeMap::new(),
         };
         report.actions.push(ActionReport {
             left: Vec::new(),

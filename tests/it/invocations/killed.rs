@@ -69,7 +69,7 @@ async fn r35_a_killed_apply_is_told_as_such_before_the_next_has_looked_after_it(
     let id = bench
         .recorded(&apply(), RunState::Running, &hours_ago(1))
         .await;
-    let told = "its process ended; the next apply continues its work (R35)";
+    let told = "its process ended; the next full apply for all accounts continues its work (R35)";
     for error in [
         engine.history(10).await.unwrap()[0].error.clone(),
         engine.report(&id).await.unwrap().error,

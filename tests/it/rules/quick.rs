@@ -11,7 +11,12 @@ use cloud_sync::{
         report::{Report, RunOutcome, RunState},
     },
     engine::{Decision, RunRequest},
-    sandbox::{exchange::Mailbox, zivver::Group},
+    sandbox::{
+        control::{Fault, FaultKind},
+        exchange::Mailbox,
+        zivver::Group,
+    },
+    state::RunId,
 };
 
 use super::{bench::*, company::code};
@@ -139,7 +144,7 @@ async fn r45_a_quick_run_forgets_nothing_that_a_full_one_holds() {
     assert!(
         notes
             .into_iter()
-            .any(|it| it.code == Code::ApprovalOutdated && it.text.contains("R45"))
+            .any(|it| it.code == Code::ApprovalLeft && it.text.contains("a full run"))
     );
     assert_converged(&world.approve(&[&code]).await);
     assert_eq!(members(&world, "desk"), 1);
@@ -169,7 +174,94 @@ async fn r45_a_quick_run_ends_no_rejection() {
     assert_eq!(records.rejections().await.unwrap().len(), 1);
 }
 
-/// A limit applies to quick runs too. What they hold is shown in addition to what the last full run held.
+/// R35: it does not make what a killed full run has left of delegations, and does not say so.
+#[tokio::test(start_paused = true)]
+async fn r45_a_quick_run_does_not_take_up_a_killed_full_run() {
+    let world = office(&[("SYNC_SCHEDULE", "0 0 * * * *")]).await;
+    world.sandbox.exchange.with_state(|tenant| {
+        let desk = tenant.mailbox_mut(&at("desk")).unwrap();
+        desk.permissions.retain(|it| it.user != at("ben"));
+        tenant.mailbox_mut(&at("cid")).unwrap().account_disabled = Some(true);
+    });
+    forget(&world);
+    let zivver = world.sandbox.zivver.control();
+    for method in ["PUT", "PATCH"] {
+        zivver.inject(Fault::always(FaultKind::HangBefore).method(method));
+    }
+    let world = killed_after(world, 1).await;
+    let mut history = world.engine.history(10).await.unwrap();
+    history.retain(|run| run.state == RunState::Running);
+    let killed = history.remove(0);
+    let id = RunId::parse(&killed.id).unwrap();
+    assert_eq!(members(&world, "desk"), 2);
+
+    let short = run_quickly(&world).await;
+    assert_eq!(short.resumed_from, [""; 0], "{}", shown(&short));
+    assert!(!user(&world, "cid").active);
+    assert!(
+        short.warnings.iter().any(|it| it.contains(&killed.id)),
+        "{:?}",
+        short.warnings
+    );
+    let open = world.engine.summary(&id).await.unwrap().unwrap();
+    assert_eq!(open.state, RunState::Running);
+    // A tick continues it.
+    let request = RunRequest {
+        id: Some(id),
+        ..RunRequest::new(Mode::Apply, Trigger::Timer)
+    };
+    let rest = world.run_for(&request).await.unwrap();
+    assert_converged(&rest);
+    assert_eq!(members(&world, "desk"), 1);
+}
+
+/// What delegates a suspended account has was not compared while it was suspended (R22).
+#[tokio::test(start_paused = true)]
+async fn r45_a_quick_run_resumes_nobody_whose_delegates_could_open_the_account() {
+    let mut tenant = people(&["ann", "ben", "cid"]);
+    tenant
+        .mailboxes
+        .push(Mailbox::user(&at("eve")).opened_by(&at("ann")));
+    let world = World::still_with(tenant, organisation(), &[("MAX_SUSPEND", "100%")]).await;
+    assert_converged(&world.apply().await);
+    assert_eq!(user(&world, "eve").delegates, [at("ann")]);
+    let disable = |is_disabled: bool| {
+        world.sandbox.exchange.with_state(|tenant| {
+            for local in ["eve", "cid"] {
+                let mailbox = tenant.mailbox_mut(&at(local)).unwrap();
+                mailbox.account_disabled = Some(is_disabled);
+                mailbox.permissions.clear();
+            }
+        });
+    };
+    disable(true);
+    assert_converged(&world.apply().await);
+    disable(false);
+    let report = run_quickly(&world).await;
+    assert!(user(&world, "cid").active);
+    assert!(!user(&world, "eve").active, "{}", shown(&report));
+    let found: Vec<_> = report
+        .skipped
+        .iter()
+        .map(|it| (it.code, it.address.clone()))
+        .collect();
+    assert_eq!(found, [(Code::ResumeLeft, at("eve"))]);
+    assert_eq!(
+        report.outcome,
+        RunOutcome::ChangesPending,
+        "{}",
+        shown(&report)
+    );
+    assert_eq!(report.converged, Some(true));
+    assert!(Run::from(&report).asks_for_full);
+    let full = world.apply().await;
+    assert_eq!(full.outcome, RunOutcome::InSync, "{}", shown(&full));
+    let eve = user(&world, "eve");
+    assert!(eve.active && eve.delegates.is_empty());
+    assert_eq!(run_quickly(&world).await.outcome, RunOutcome::Done);
+}
+
+/// A limit holds for quick runs, and what they hold is shown beside what the last full run left.
 #[tokio::test(start_paused = true)]
 async fn r45_a_quick_run_is_guarded_and_its_codes_serve() {
     let world = office(&[("MAX_SUSPEND", "1")]).await;

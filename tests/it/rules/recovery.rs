@@ -7,6 +7,7 @@ use cloud_sync::{
         guard::Class,
         mode::{Mode, Trigger},
         report::Report,
+        report::RunState,
     },
     engine::RunRequest,
     sandbox::{
@@ -97,13 +98,26 @@ async fn r27_a_damaged_approval_is_written_anew_and_ends_no_run() {
 async fn r28_a_killed_run_is_remembered_after_another_has_taken_up_its_work() {
     let (world, _) = office(&[]).await;
     let world = killed(world).await;
+    // A run for one account does not take it up.
     let scoped = world.scoped(Mode::Apply, &[&at("ben")]).await;
-    assert_eq!(scoped.resumed_from.len(), 1, "{}", shown(&scoped));
-    let run = format!("run {}: the process ended", scoped.resumed_from[0]);
+    assert_eq!(scoped.resumed_from, [""; 0], "{}", shown(&scoped));
+    let mut history = world.engine.history(10).await.unwrap();
+    history.retain(|run| run.state == RunState::Running);
+    let run = history.remove(0).id;
+    assert!(warns(&scoped, &run), "{:?}", scoped.warnings);
+    let tells = |problems: &[String]| problems.iter().any(|it| it.contains(&run));
     let problems = world.engine.health().await.unwrap().problems;
-    let tells = |problems: &[String]| problems.iter().any(|it| it.starts_with(&run));
     assert!(tells(&problems), "{problems:?}");
-    assert_converged(&world.apply().await);
+    // One that took it up and failed did not do its work either.
+    world.sandbox.exchange.with_state(|tenant| {
+        tenant.mailbox_mut(&at("ben")).unwrap().display_name = "Other".into();
+    });
+    let world = killed(world).await;
+    let problems = world.engine.health().await.unwrap().problems;
+    assert!(tells(&problems), "{problems:?}");
+    let whole = world.apply().await;
+    assert_converged(&whole);
+    assert!(!whole.resumed_from.is_empty(), "{}", shown(&whole));
     let problems = world.engine.health().await.unwrap().problems;
     assert!(!tells(&problems), "{problems:?}");
 }

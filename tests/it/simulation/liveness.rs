@@ -719,11 +719,13 @@ impl Told<'_> {
             ..
         } = wrong;
         let tried = self.tried.contains(&intent.account);
+        // R45: only a full run holds that an account with delegates goes to another person.
+        let is_left = |code: &str| self.report.depth == Depth::Quick && code == "identity_change";
         let counts = |code: &str| match weight {
             _ if IN_VAIN.contains(&code) => tried,
             Weight::Light => !IDLE.contains(&code),
-            Weight::Certain => OF_LEAVERS.contains(&code),
-            // R11: a mailbox that vanished during the read is protected for this run.
+            Weight::Certain => OF_LEAVERS.contains(&code) || is_left(code),
+            // R11: a mailbox that vanished while it was read is protected for this run.
             Weight::Free => code == "mailbox_gone",
         };
         self.holds(intent) || self.names_any(names, counts)

@@ -49,7 +49,7 @@ pub(crate) fn is_approved(
 
 /// R27, R47: those of the decided fingerprints that a change has, or had when it was shown, since its account may have
 /// been renamed with its mailbox. For an account without a mailbox only the address shows who it belongs to.
-pub(super) fn known_again(
+pub(crate) fn known_again(
     class: Option<Class>,
     delta: &Delta,
     change: &Change,
@@ -60,7 +60,7 @@ pub(super) fn known_again(
         return Vec::new();
     }
     let now = fingerprint(class, delta, change, accounts);
-    let (hash, _) = now.split_once(' ').unwrap_or_default();
+    let hash = hash_of(&now);
     let alike = decided
         .range(hash.to_owned()..)
         .take_while(|it| it.starts_with(hash));
@@ -94,9 +94,22 @@ pub(super) fn fingerprint(
     format!("{hash} {}", delta.address)
 }
 
+/// The hashes in the fingerprints that a change can be held with: its account may have another address by then.
+pub(crate) fn hashes(delta: &Delta, change: &Change, accounts: &Accounts) -> [String; 2] {
+    [None, Some(Class::Undone)].map(|class| {
+        let fingerprint = fingerprint(class, delta, change, accounts);
+        hash_of(&fingerprint).to_owned()
+    })
+}
+
+pub(crate) fn hash_of(fingerprint: &str) -> &str {
+    let hash = fingerprint.split_once(' ');
+    hash.map_or(fingerprint, |(hash, _)| hash)
+}
+
 /// R27: a short hash of exactly these changes.
-pub(super) fn code(changes: &[HeldChange]) -> String {
-    let mut code = digest(changes.iter().map(|change| change.fingerprint.as_str()));
+pub(crate) fn code<'a>(changes: impl Iterator<Item = &'a HeldChange>) -> String {
+    let mut code = digest(changes.map(|change| change.fingerprint.as_str()));
     code.truncate(10);
     code
 }

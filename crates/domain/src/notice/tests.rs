@@ -18,6 +18,7 @@ fn run(outcome: RunOutcome, held: &[Class]) -> Report {
             code: "c0de".into(),
             reason: "over its limit".into(),
             changes: vec![],
+            companions: vec![],
         })
         .collect();
     report
@@ -91,6 +92,32 @@ fn titles(story: impl Fn(i64) -> Option<Report>, last: Option<&Figures>) -> Vec<
         titles.extend(notice.map(|it| (hour, it.title["Cloud Sync: ".len()..].to_owned())));
     }
     titles
+}
+
+/// R45: the message leads to the run that shows the set.
+#[test]
+fn r45_a_message_about_a_quick_run_has_the_codes_of_what_it_holds() {
+    let full = run(RunOutcome::NeedsAttention, &[Class::DelegateRemoval]);
+    let mut quick = run(
+        RunOutcome::NeedsAttention,
+        &[Class::DelegateRemoval, Class::Suspend],
+    );
+    quick.id = "quick".into();
+    quick.depth = Depth::Quick;
+    quick.held[1].code = "new".into();
+    let figures = Figures::of(&full).with_held_of(&quick);
+    let before = Notified {
+        held: [Class::DelegateRemoval].into(),
+        ..Notified::default()
+    };
+    let told = after_run(&before, &quick, PerformSync::Always, Some(&figures), 0);
+    let held = told.1.unwrap().figures.unwrap().held;
+    let held: Vec<_> = held
+        .iter()
+        .map(|it| (it.class, &*it.code, &*it.run))
+        .collect();
+    let known = (Class::DelegateRemoval, &*full.held[0].code, &*full.id);
+    assert_eq!(held, [(Class::Suspend, "new", "quick"), known]);
 }
 
 #[test]

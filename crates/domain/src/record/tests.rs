@@ -145,6 +145,7 @@ fn removal_of_ben(id: &str, world: &World) -> PlannedAction {
         before: vec![address("ben").to_string()],
         after: Vec::new(),
         origins: BTreeMap::new(),
+        renamed: BTreeMap::new(),
     }];
     planned.before = Some(before(world, account));
     planned.action.id = Some(id);

@@ -1,12 +1,15 @@
 //! Which account blocks an address, and what can be done about it (R23, R32).
 
-use super::{Settling, TAKE_OUT, gives_up};
+use std::collections::BTreeSet;
+
+use super::{Settling, TAKE_OUT, Wait, gives_up};
 use crate::{
     accounts::{AccountIx, AccountKind},
     address::SmtpAddress,
     delegation::Delegations,
     delta::{Delta, Target},
     matching::AccountFate,
+    mode::Depth,
     note::{Code, Note},
     source::RecipientAnswer,
 };
@@ -22,10 +25,15 @@ pub(super) enum Obstacle {
 
 impl Settling<'_> {
     pub(super) fn leave_out(&mut self, at: usize, address: &SmtpAddress, obstacle: Obstacle) {
-        let (taken, remedy) = match obstacle {
-            Obstacle::Holder(holder) => self.taken(address, holder),
-            Obstacle::Namer(by) => self.named_still(by),
+        let by = match obstacle {
+            Obstacle::Holder(holder) | Obstacle::Namer(holder) => Target::Existing(holder),
         };
+        let wait = Wait::new(self.deltas[at].target, by, Some(address));
+        let (taken, remedy) = match obstacle {
+            Obstacle::Holder(holder) => self.taken(address, holder, &wait),
+            Obstacle::Namer(by) => self.named_still(by, &wait),
+        };
+        self.waits.insert(wait);
         // Its own old address, while the rename is held: no person needs to act.
         let is_own = match obstacle {
             Obstacle::Holder(holder) => {
@@ -59,13 +67,27 @@ impl Settling<'_> {
         }
     }
 
-    fn named_still(&self, by: AccountIx) -> (String, String) {
+    fn named_still(&self, by: AccountIx, wait: &Wait) -> (String, String) {
         let named = self.accounts.get(by).address();
         let text = format!(
             "is still among the delegates of {named}{}",
             self.why_named(by)
         );
-        (text, TAKE_OUT.to_owned())
+        let wait = Wait::new(wait.target, Target::Existing(by), wait.address.as_ref());
+        let remedy = self.sides.remedy([&wait], &BTreeSet::new());
+        // R45: a quick run compares no delegates.
+        let is_compared = matches!(self.matching.account(by), AccountFate::Owned(_));
+        let by_hand = if self.world.depth == Depth::Quick
+            && is_compared
+            && self.accounts.is_active(by)
+        {
+            format!(
+                "a full run names its delegates by the addresses that they have now; if this stays after it, {TAKE_OUT} (R45)"
+            )
+        } else {
+            TAKE_OUT.to_owned()
+        };
+        (text, remedy.unwrap_or(by_hand))
     }
 
     /// Why an account that names a delegate is not written, if that is known. Its own note has the details.
@@ -88,14 +110,14 @@ impl Settling<'_> {
     }
 
     /// Who owns the account at an address, where its mailbox is now, and what can be done about it.
-    fn taken(&self, address: &SmtpAddress, holder: AccountIx) -> (String, String) {
+    fn taken(&self, address: &SmtpAddress, holder: AccountIx, wait: &Wait) -> (String, String) {
         let view = self.accounts.get(holder);
         let account = match view.kind() {
             AccountKind::User if self.accounts.is_active(holder) => "account",
             AccountKind::User => "suspended account",
             AccountKind::Functional => "functional account",
         };
-        let remedy = self.remedy(address, holder);
+        let remedy = self.remedy(address, holder, wait);
         let relation = if view.address() == address {
             "address"
         } else {
@@ -114,14 +136,14 @@ impl Settling<'_> {
         let text = format!("is still the {relation} of the {account}{name}{at}, {whereabouts}");
         match self.kept_named.get(address) {
             Some(by) => {
-                let (named, remedy) = self.named_still(*by);
+                let (named, remedy) = self.named_still(*by, wait);
                 (format!("{text}, and {named}"), remedy)
             }
             None => (text, remedy),
         }
     }
 
-    fn remedy(&self, address: &SmtpAddress, holder: AccountIx) -> String {
+    fn remedy(&self, address: &SmtpAddress, holder: AccountIx, wait: &Wait) -> String {
         let view = self.accounts.get(holder);
         let is_principal = view.address() == address;
         let target = Target::Existing(holder);
@@ -132,15 +154,11 @@ impl Settling<'_> {
                 self.label(delta)
             );
         }
-        let mut held = self.sides.held.iter().flat_map(|set| &set.changes);
-        if self
-            .sides
-            .proposed
-            .get(&target)
-            .is_some_and(|it| gives_up(&it))
-            && held.any(|change| change.address == *view.address())
+        let proposed = self.sides.proposed.get(&target);
+        if proposed.is_some_and(|it| gives_up(&it))
+            && let Some(remedy) = self.sides.remedy([wait], &BTreeSet::new())
         {
-            return "approve its held changes to release the address (R27)".into();
+            return remedy;
         }
         let is_user = view.kind() == AccountKind::User;
         let is_active = self.accounts.is_active(holder);

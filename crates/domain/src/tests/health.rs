@@ -33,6 +33,7 @@ fn run(id: &str, mode: Mode, hours: i64) -> Run<'_> {
         is_for_all: true,
         is_hypothetical: false,
         was_killed: false,
+        asks_for_full: false,
     }
 }
 
@@ -489,6 +490,10 @@ fn r45_a_tick_is_a_full_run_unless_one_succeeded_within_full_every() {
         outcome,
         ..ago(1)
     };
+    let left = |mode| Run {
+        asks_for_full: true,
+        ..other(Depth::Quick, RunOutcome::ChangesPending, mode)
+    };
     for (runs, expected) in [
         (vec![], Depth::Full),
         (vec![ago(1)], Depth::Quick),
@@ -512,6 +517,12 @@ fn r45_a_tick_is_a_full_run_unless_one_succeeded_within_full_every() {
             vec![other(Depth::Full, RunOutcome::Failed, Mode::Apply), ago(5)],
             Depth::Quick,
         ),
+        // What was left to a full run.
+        (vec![left(Mode::Apply), ago(5)], Depth::Full),
+        (vec![ago(1), left(Mode::Apply)], Depth::Quick),
+        (vec![left(Mode::Preview), ago(5)], Depth::Quick),
+        (vec![killed("b", 1), ago(5)], Depth::Full),
+        (vec![ago(1), killed("b", 1)], Depth::Quick),
     ] {
         assert_eq!(ended(&runs, &hourly), expected, "{runs:?}");
         assert_eq!(ended(&runs, &nightly), Depth::Full, "{runs:?}");

@@ -93,7 +93,7 @@ fn r19_the_account_of_a_leaver_stays_at_its_address_unless_it_is_suspended() {
     held Suspend: ada@ suspend [active] -> [suspended]
     R17 RenameBlocked ada@
     ");
-    assert_snapshot!(notes(world), @r#"RenameBlocked ada@: bram@ cannot become ada@, which is still the address of the account of "Ada", whose mailbox is gone; approve its held changes to release the address (R27)"#);
+    assert_snapshot!(notes(world), @r#"RenameBlocked ada@: bram@ cannot become ada@, which is still the address of the account of "Ada", whose mailbox is gone; it waits for what is held: ada@ suspend active → suspended; approve that with --approve 075b090734 (R27)"#);
     // The colleague's rename is held, so the account need not give up its address.
     let world = "
         limits renames=0

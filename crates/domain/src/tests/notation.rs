@@ -27,6 +27,7 @@ use crate::{
     diff::absence_questions,
     directory::{Directory, Party},
     guard::{Class, Limit, Limits},
+    held::HeldSet,
     ids::{ObjectId, ScimId},
     matching::{Matching, match_accounts},
     memory::{Baseline, Created, Ineffective, Memory, Spent, WrittenKey},
@@ -534,7 +535,7 @@ impl Scene {
                 .iter()
                 .filter(|set| self.approve.contains(&set.class));
             wishes.approved = held
-                .flat_map(|set| &set.changes)
+                .flat_map(HeldSet::approves)
                 .map(|change| change.fingerprint.clone())
                 .collect();
             made = plan(&world, &self.policy, &memory, &matching, &wishes);

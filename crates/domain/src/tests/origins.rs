@@ -9,9 +9,10 @@ use super::{
 use crate::{
     action::{ActionOutcome, ActionReport},
     change::Attribute,
+    guard::Class,
     memory::Memory,
     offenders::{Occasion, Part, Refusal, Tried, remember},
-    origin::{Before, Deed, Origin},
+    origin::{Before, Deed, Origin, When},
     snapshot::{Head, Left, Snapshot},
 };
 
@@ -35,10 +36,13 @@ fn snapshot(scene: &Scene) -> Snapshot {
 /// The plan for `now`, with the origin of each change.
 fn compared(then: &Scene, now: &Scene, memory: &Memory, deeds: &[Deed<'_>]) -> Planned {
     let snapshot = snapshot(then);
-    let before = Before::of(&snapshot, memory, deeds);
+    compared_with(now, &Before::of(&snapshot, memory, deeds, &[]))
+}
+
+fn compared_with(now: &Scene, before: &Before<'_>) -> Planned {
     let mut planned = now.plan();
     let Planned { world, plan, .. } = &mut planned;
-    plan.approved.state_origins(&before, world);
+    plan.state_origins(before, world);
     planned
 }
 
@@ -207,6 +211,7 @@ fn r44_what_failed_before() {
         let report = report(outcome);
         let deed = Deed {
             report: &report,
+            when: When::Since,
             is_recent,
         };
         let compared = compared(&then, &now, &Memory::default(), &[deed]);
@@ -217,6 +222,7 @@ fn r44_what_failed_before() {
     let planned = |report: &ActionReport, then: &Scene| {
         let deed = Deed {
             report,
+            when: When::AtSnapshot,
             is_recent: true,
         };
         lines(&compared(then, &now, &Memory::default(), &[deed]))
@@ -233,7 +239,7 @@ fn r44_what_failed_before() {
 }
 
 #[test]
-fn r44_what_the_program_wrote_a_moment_ago_is_not_by_hand() {
+fn r44_what_the_program_wrote_since_the_snapshot_is_not_by_hand() {
     let then = SETTLED.replace(
         "account anna@ as=u1 name=Anna",
         "account anna@ as=u1 name=Other",
@@ -242,10 +248,7 @@ fn r44_what_the_program_wrote_a_moment_ago_is_not_by_hand() {
     let (then, now) = (Scene::parse(&then), Scene::parse(&now));
     // Since the snapshot, a run for some accounts has written the name.
     let wrote = then.plan().plan.approved.actions()[0].clone();
-    for (is_recent, expected) in [
-        (true, "anna@ Name Third: ExchangeChanged"),
-        (false, "anna@ Name Third: ChangedByHand"),
-    ] {
+    for is_recent in [true, false] {
         let report = ActionReport {
             action: wrote.clone(),
             outcome: ActionOutcome::Applied,
@@ -254,11 +257,117 @@ fn r44_what_the_program_wrote_a_moment_ago_is_not_by_hand() {
         };
         let deed = Deed {
             report: &report,
+            when: When::Since,
             is_recent,
         };
         let compared = compared(&then, &now, &Memory::default(), &[deed]);
-        assert_eq!(lines(&compared), [expected]);
+        assert_eq!(lines(&compared), ["anna@ Name Third: ExchangeChanged"]);
     }
+}
+
+/// `then` is the snapshot; a run since has made `between` of it.
+fn after_a_run(then: &str, between: &str, now: &str, when: When) -> Vec<String> {
+    let [then, between, now] = [then, between, now].map(Scene::parse);
+    let reports = between.plan().plan.approved.actions().to_vec();
+    let reports: Vec<ActionReport> = reports
+        .into_iter()
+        .map(|action| ActionReport {
+            action,
+            outcome: ActionOutcome::Applied,
+            problems: Vec::new(),
+            left: Vec::new(),
+        })
+        .collect();
+    let deed = |report| Deed {
+        report,
+        when,
+        is_recent: false,
+    };
+    let deeds: Vec<Deed<'_>> = reports.iter().map(deed).collect();
+    lines(&compared(&then, &now, &now.memory, &deeds))
+}
+
+/// A run without a snapshot, of which nothing can be seen in the last one.
+#[test]
+fn r44_what_a_run_since_the_snapshot_wrote_and_exchange_takes_back_is_of_exchange() {
+    let account = "account anna@ as=u1 name=Anna alias=a@ ext=anna delegates=bert@";
+    let between = SETTLED
+        .replace(
+            "mailbox anna@ name=Anna alias=a@",
+            "mailbox anna@ name=Other alias=b@",
+        )
+        .replace("grants=bert@", "grants=carl@");
+    let written = "account anna@ as=u1 name=Other alias=b@ ext=anna delegates=carl@";
+    let now = SETTLED.replace(account, written);
+    let of_exchange = [
+        "anna@ Name Anna: ExchangeChanged",
+        "anna@ Aliases a@: ExchangeChanged",
+        "anna@ Aliases b@: ExchangeChanged",
+        "anna@ Delegates bert@: ExchangeChanged",
+        "anna@ Delegates carl@: ExchangeChanged",
+    ];
+    assert_eq!(
+        after_a_run(SETTLED, &between, &now, When::Since),
+        of_exchange
+    );
+    // An undo writes against Exchange.
+    let of_undo = of_exchange.map(|it| it.replace("ExchangeChanged", "Unchanged"));
+    assert_eq!(
+        after_a_run(SETTLED, &between, &now, When::SinceInUndo),
+        of_undo
+    );
+    // What the run has made, and somebody changed afterwards.
+    let by_hand = of_exchange.map(|it| it.replace("ExchangeChanged", "ChangedByHand"));
+    let back = between.clone();
+    let expected: Vec<String> = vec![
+        "anna@ Name Other: ChangedByHand".into(),
+        "anna@ Aliases a@: ChangedByHand".into(),
+        "anna@ Aliases b@: ChangedByHand".into(),
+        "anna@ Delegates bert@: ChangedByHand".into(),
+        "anna@ Delegates carl@: ChangedByHand".into(),
+    ];
+    assert_eq!(after_a_run(SETTLED, &between, &back, When::Since), expected);
+    // The snapshot of the same run shows what it made.
+    assert_eq!(after_a_run(&now, &between, &now, When::AtSnapshot), of_undo);
+    let changed = now.replace("name=Other alias=b@ ext", "name=Hand alias=z@ ext");
+    assert_eq!(
+        after_a_run(&now, &between, &changed, When::AtSnapshot)[0],
+        by_hand[0]
+    );
+}
+
+#[test]
+fn r44_held_changes_have_an_origin_and_keep_it() {
+    let limits = "limits aliases=0 delegates=0";
+    let then = format!("{SETTLED}\n{limits}");
+    let now = then
+        .replace(
+            "name=Anna alias=a@ ext=anna",
+            "name=Anna alias=a@,z@ ext=anna",
+        )
+        .replace("grants=bert@", "grants=carl@");
+    let (then, now) = (Scene::parse(&then), Scene::parse(&now));
+    let held = compared(&then, &now, &Memory::default(), &[]).plan.held;
+    let stated = |held: &[crate::hold::HeldSet]| -> Vec<(String, Option<Origin>)> {
+        let changes = held.iter().flat_map(|set| &set.changes);
+        changes.map(|it| (it.what.clone(), it.origin)).collect()
+    };
+    let expected = [
+        ("remove delegate".to_owned(), Some(Origin::ExchangeChanged)),
+        ("remove alias".to_owned(), Some(Origin::ChangedByHand)),
+    ];
+    assert_eq!(stated(&held), expected);
+    // The next run holds the same, or makes what was approved: nothing has changed since.
+    let snapshot = snapshot(&now);
+    let changes: Vec<_> = held.iter().flat_map(|set| &set.changes).collect();
+    let before = Before::of(&snapshot, &now.memory, &[], changes);
+    assert_eq!(stated(&compared_with(&now, &before).plan.held), expected);
+    let mut approved = now.clone();
+    approved.approve = vec![Class::AliasRemoval, Class::DelegateRemoval];
+    assert!(
+        lines(&compared_with(&approved, &before))
+            .contains(&"anna@ Aliases z@: ChangedByHand".to_owned())
+    );
 }
 
 proptest! {

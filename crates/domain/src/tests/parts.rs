@@ -18,6 +18,7 @@ fn changed(attribute: Attribute, before: &[&str], after: &[&str]) -> AttributeCh
         before: texts(before),
         after: texts(after),
         origins: std::collections::BTreeMap::new(),
+        renamed: std::collections::BTreeMap::new(),
     }
 }
 

@@ -166,6 +166,7 @@ fn reject_again(scene: &mut Scene) -> Vec<Rejection> {
         class: Class::Suspend,
         shown: NOW,
         changes: rejected.iter().map(|it| it.change.clone()).collect(),
+        companions: BTreeSet::new(),
         used: BTreeSet::new(),
         held_by: None,
         approved_by: None,

@@ -52,12 +52,15 @@ fn held() -> HeldSet {
         before: "active".into(),
         after: "suspended".into(),
         fingerprint: "f".into(),
+        origin: None,
+        waits: None,
     };
     HeldSet {
         class: Class::Suspend,
         code: "c0de".into(),
         reason: "over its limit".into(),
         changes: vec![change.clone(), change],
+        companions: vec![],
     }
 }
 

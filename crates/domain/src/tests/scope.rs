@@ -247,8 +247,8 @@ fn r26_an_address_whose_release_is_held_is_free_once_that_is_approved() {
         mailbox carl@ id=new
     ";
     assert_snapshot!(texts(world), @r#"
-    AliasTaken anna@: the alias x@ is left out: it is still the alias of the account of "bert" (bert@), whose mailbox is now bert@; approve its held changes to release the address (R27)
-    AddressTaken carl@: no account can be created for carl@, which is still the address of the account of "carl", whose mailbox is now carl.two@; approve its held changes to release the address (R27)
+    AliasTaken anna@: the alias x@ is left out: it is still the alias of the account of "bert" (bert@), whose mailbox is now bert@; it waits for what is held: bert@ remove alias x@; approve that with --approve 3e45d6970b (R27)
+    AddressTaken carl@: no account can be created for carl@, which is still the address of the account of "carl", whose mailbox is now carl.two@; it waits for what is held: carl@ rename carl@ → carl.two@; approve that with --approve 859288802b (R27)
     "#);
 }
 

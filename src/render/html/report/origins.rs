@@ -6,13 +6,17 @@ use super::{
     super::{super::words, Links, group},
     who,
 };
-use domain::{plan::AttributeChange, report::Report};
+use domain::{origin::Origin, plan::AttributeChange, report::Report};
 
 /// The origin of one entry; empty if it is unknown.
 pub(super) fn of(change: &AttributeChange, entry: &str) -> Markup {
+    stated(change.origins.get(entry).copied())
+}
+
+pub(super) fn stated(origin: Option<Origin>) -> Markup {
     html! {
-        @if let Some(origin) = change.origins.get(entry) {
-            span.soft.small { "(" (words::origin(*origin)) ")" } " "
+        @if let Some(origin) = origin {
+            span.soft.small { "(" (words::origin(origin)) ")" } " "
         }
     }
 }
@@ -33,10 +37,9 @@ pub(super) fn by_hand(report: &Report, links: Links<'_>) -> Markup {
     }
     let rows = html! {
         ul.rows {
-            @for (action, change, entry) in &all {
+            @for it in &all {
                 li {
-                    (who(action.address.as_str(), links)) " " (words::attribute(change.attribute)) " "
-                    (links.text(&words::taken_back(change, entry)))
+                    (who(it.address().as_str(), links)) " " (links.text(&words::taken_back(it)))
                 }
             }
         }

@@ -1,0 +1,214 @@
+//! What a change that is left out waits for: a change of another account that is held or that a person has rejected
+//! (R27, R47).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Settling, Sides, claims};
+use crate::{
+    accounts::{AccountIx, Accounts},
+    address::SmtpAddress,
+    change::Change,
+    delta::{Delta, Target},
+    guard::Class,
+    hold::{HeldChange, HeldSet, Met, known_again},
+    memory::Rejection,
+};
+
+/// How many changes a sentence names.
+const NAMED_MAX: usize = 3;
+
+/// An account whose change is left out, and the account that stands in the way.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Wait {
+    pub target: Target,
+    pub by: Target,
+    /// The address that `target` waits for; `None` if it waits for the account itself.
+    pub address: Option<SmtpAddress>,
+}
+
+impl Wait {
+    pub(super) fn new(target: Target, by: Target, address: Option<&SmtpAddress>) -> Self {
+        Self {
+            target,
+            by,
+            address: address.cloned(),
+        }
+    }
+
+    /// Whether the account stands in the way as long as this change of it is not made.
+    fn is_for(&self, delta: &Delta, change: &Change, accounts: &Accounts) -> bool {
+        let is_waited_for = |address: &SmtpAddress| self.address.as_ref() == Some(address);
+        match change {
+            Change::Create { .. } | Change::Tie { .. } => true,
+            Change::Rename { from, to, .. } => is_waited_for(from) || is_waited_for(to),
+            // R22: the account of a leaver leaves its address only when it is inactive.
+            Change::Suspend { .. } | Change::Empty { .. } => {
+                delta.mailbox.is_none() && is_waited_for(&delta.address)
+            }
+            Change::AddAlias(alias) | Change::RemoveAlias(alias) => is_waited_for(alias),
+            Change::AddDelegate(Target::Existing(ix)) | Change::RemoveDelegate(ix) => {
+                is_waited_for(accounts.get(*ix).address())
+            }
+            // R23: an account is not written without its key.
+            Change::SignInKey { .. } => delta.changes().iter().any(|other| {
+                !other.is_sign_in_key()
+                    && delta.is_in_extension(other)
+                    && self.is_for(delta, other, accounts)
+            }),
+            Change::Name { .. } | Change::Resume | Change::AddDelegate(Target::New(_)) => false,
+        }
+    }
+}
+
+/// What the guard took out of the deltas.
+#[derive(Debug)]
+pub struct Taken<'a> {
+    held: BTreeMap<&'a str, (&'a HeldSet, &'a HeldChange)>,
+    held_fingerprints: BTreeSet<String>,
+    rejected: BTreeSet<String>,
+    rejections: &'a [Rejection],
+}
+
+impl<'a> Taken<'a> {
+    pub fn new(held: &'a [HeldSet], rejected: &Met, rejections: &'a [Rejection]) -> Self {
+        let all = held
+            .iter()
+            .flat_map(|set| set.changes.iter().map(move |change| (set, change)));
+        let held: BTreeMap<_, _> = all
+            .map(|(set, change)| (change.fingerprint.as_str(), (set, change)))
+            .collect();
+        Self {
+            held_fingerprints: held.keys().map(|it| (*it).to_owned()).collect(),
+            held,
+            rejected: rejected.keys().cloned().collect(),
+            rejections,
+        }
+    }
+}
+
+impl<'a> Sides<'a> {
+    /// The fingerprints, among these, of the changes that a change waits for.
+    fn among(&self, wait: &Wait, decided: &BTreeSet<String>) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        let Some(delta) = self.proposed.get(&wait.by).filter(|_| !decided.is_empty()) else {
+            return found;
+        };
+        let accounts = &self.world.accounts;
+        for delta in std::iter::once(delta).chain(delta.unless_approved.as_deref()) {
+            for change in delta.changes() {
+                if !wait.is_for(delta, &change, accounts) {
+                    continue;
+                }
+                for class in [None, Some(Class::Undone)] {
+                    found.extend(known_again(class, delta, &change, accounts, decided));
+                }
+            }
+        }
+        found
+    }
+
+    /// The held changes that a change waits for, each with its set.
+    pub fn held_for(&self, wait: &Wait) -> Vec<(&'a HeldSet, &'a HeldChange)> {
+        let found = self.among(wait, &self.taken.held_fingerprints);
+        let held = found
+            .iter()
+            .filter_map(|it| self.taken.held.get(it.as_str()));
+        held.copied().collect()
+    }
+
+    fn rejected_for(&self, wait: &Wait) -> Vec<&'a Rejection> {
+        let found = self.among(wait, &self.taken.rejected);
+        let all = self.taken.rejections.iter();
+        all.filter(|it| found.contains(&it.change.fingerprint))
+            .collect()
+    }
+
+    /// What a person can do so that a change no longer waits. `None` if it waits for nothing that is held or rejected,
+    /// besides the changes in `without`.
+    pub fn remedy<'w>(
+        &self,
+        waits: impl IntoIterator<Item = &'w Wait>,
+        without: &BTreeSet<String>,
+    ) -> Option<String> {
+        let (mut held, mut rejected) = (BTreeSet::new(), BTreeSet::new());
+        for wait in waits {
+            let of = self.held_for(wait).into_iter();
+            let of = of.filter(|(_, change)| !without.contains(&change.fingerprint));
+            held.extend(of.map(|(set, change)| (set.code.as_str(), change)));
+            let of = self.rejected_for(wait).into_iter();
+            rejected.extend(of.map(|it| (it.code.as_str(), &it.change)));
+        }
+        let remedies = [to_approve(&held), to_take_back(&rejected)];
+        let remedies: Vec<String> = remedies.into_iter().flatten().collect();
+        (!remedies.is_empty()).then(|| remedies.join("; "))
+    }
+
+    /// The remedy for a change that waits for rejected changes alone.
+    pub(super) fn if_rejected<'w>(&self, waits: impl Iterator<Item = &'w Wait>) -> Option<String> {
+        let waits: Vec<&Wait> = waits.collect();
+        let is_held = waits.iter().any(|wait| !self.held_for(wait).is_empty());
+        let remedy = || self.remedy(waits.iter().copied(), &BTreeSet::new());
+        (!is_held).then(remedy).flatten()
+    }
+}
+
+type Decided<'a> = BTreeSet<(&'a str, &'a HeldChange)>;
+
+fn to_approve(held: &Decided<'_>) -> Option<String> {
+    let codes: BTreeSet<&str> = held.iter().map(|(code, _)| *code).collect();
+    let codes: Vec<String> = codes.iter().map(|it| format!("--approve {it}")).collect();
+    let named = named(held)?;
+    Some(format!(
+        "it waits for what is held: {named}; approve that with {} (R27)",
+        codes.join(" ")
+    ))
+}
+
+fn to_take_back(rejected: &Decided<'_>) -> Option<String> {
+    let named = named(rejected)?;
+    let mut accounts: BTreeMap<&str, BTreeSet<&SmtpAddress>> = BTreeMap::new();
+    for (code, change) in rejected {
+        accounts.entry(code).or_default().insert(&change.address);
+    }
+    let commands = accounts.iter().map(|(code, accounts)| {
+        let accounts = accounts.iter().map(|it| format!(" --account {it}"));
+        let accounts: String = accounts.collect();
+        format!("cloud-sync reject --undo {code}{accounts}")
+    });
+    let commands: Vec<String> = commands.collect();
+    Some(format!(
+        "it waits for what was rejected: {named}; take the rejection back with {} (R47)",
+        commands.join(" and ")
+    ))
+}
+
+fn named(changes: &Decided<'_>) -> Option<String> {
+    let named = changes.iter().take(NAMED_MAX);
+    let mut named: Vec<String> = named
+        .map(|(_, change)| format!("{} {}", change.address, change.in_words()))
+        .collect();
+    if changes.len() > NAMED_MAX {
+        named.push(format!("and {} more", changes.len() - NAMED_MAX));
+    }
+    (!named.is_empty()).then(|| named.join(", "))
+}
+
+impl Settling<'_> {
+    /// What an account waits for that keeps its address: who would get the address, who names it by that, and the
+    /// suspend of its own that comes before.
+    pub(super) fn waits_to_move(
+        &self,
+        at: usize,
+        named: &BTreeMap<SmtpAddress, AccountIx>,
+    ) -> Vec<Wait> {
+        let delta = &self.deltas[at];
+        let proposed = self.sides.proposed.iter();
+        let takers = proposed
+            .filter(|(_, it)| claims(it).any(|address| *address == delta.address))
+            .map(|(target, _)| *target);
+        let namers = named.get(&delta.address).copied().map(Target::Existing);
+        let all = takers.chain(namers).chain([delta.target]);
+        all.map(|by| Wait::new(delta.target, by, Some(&delta.address)))
+            .collect()
+    }
+}
