@@ -96,13 +96,13 @@ async fn runs(state: &State, run: &RunId) {
 /// With any content, the lock is free, held or unreadable. If it can be acquired, it can be released.
 async fn lock(state: &State, run: &RunId) {
     let lock = state.lock(Lease::of(Duration::from_secs(60)));
-    drop(told(lock.status(Clock::System.now()).await));
     let owner = Owner {
         run: run.clone(),
         host: "fuzz".to_owned(),
         pid: 1,
         process: None,
     };
+    drop(told(lock.status(&owner, Clock::System.now()).await));
     if let Ok(Acquired::Mine(guard)) = told(lock.acquire(&owner).await) {
         drop(told(guard.release().await));
     }

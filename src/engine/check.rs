@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::{
     Engine, RunError,
     fetch::{Fetched, key},
-    run::second,
+    run::{owner, second},
 };
 use crate::{
     domain::{
@@ -26,7 +26,7 @@ use crate::{
     },
     exchange::{ExchangeError, Strategy},
     settings::SettingsError,
-    state::lock::LockStatus,
+    state::{RunId, lock::LockStatus},
 };
 
 /// Exchange refuses access although the sign-in works.
@@ -220,7 +220,9 @@ impl Engine {
         let looked = async {
             let state = self.state().await?;
             let lock = state.lock(self.shared.lease);
-            let status = lock.status(self.now()).await?;
+            let status = lock
+                .status(&owner(&RunId::new(self.now())), self.now())
+                .await?;
             lock.try_writing().await?;
             Ok::<_, RunError>((state.place(), status))
         };

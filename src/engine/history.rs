@@ -4,7 +4,7 @@ use std::{cmp::Reverse, time::Duration};
 
 use jiff::Timestamp;
 
-use super::{Engine, RunError, RunRequest, RunSummary, journal::read};
+use super::{Engine, RunError, RunRequest, RunSummary, journal::read, run::owner};
 use crate::{
     domain::{
         actor::Actor,
@@ -165,7 +165,7 @@ impl Records<'_> {
         let is_held = match self
             .state
             .lock(self.lease)
-            .status(self.clock.now())
+            .status(&owner(&id), self.clock.now())
             .await
             .ok()?
         {
@@ -316,7 +316,7 @@ impl Engine {
             .state()
             .await?
             .lock(self.shared.lease)
-            .status(self.now())
+            .status(&owner(&RunId::new(self.now())), self.now())
             .await?)
     }
 

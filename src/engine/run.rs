@@ -24,6 +24,7 @@ use earlier::Earlier;
 pub(super) use estimate::estimate;
 use jiff::Timestamp;
 pub use request::{RunRequest, RunSummary};
+pub(super) use start::owner;
 use tokio::time::Instant;
 use tracing::{Instrument, field::Empty};
 use watch::Watch;

@@ -225,7 +225,7 @@ impl Lock {
             if let Some(guard) = self.claim(epoch, owner).await? {
                 return Ok(Acquired::Mine(guard));
             }
-            if let LockStatus::Held(winner) = self.status(self.objects.now()).await? {
+            if let LockStatus::Held(winner) = self.status(owner, self.objects.now()).await? {
                 return Ok(Acquired::Held(winner));
             }
         }
@@ -251,8 +251,8 @@ impl Lock {
         }
     }
 
-    /// The current holder, seen at `now`; does not change the lock.
-    pub async fn status(&self, now: Timestamp) -> Result<LockStatus, StateError> {
+    /// The current holder, seen from the process `here` at `now`; does not change the lock.
+    pub async fn status(&self, here: &Owner, now: Timestamp) -> Result<LockStatus, StateError> {
         let Some(newest) =
             newest(&self.objects.list(FOLDER).await?).filter(|newest| !newest.released)
         else {
@@ -261,8 +261,7 @@ impl Lock {
         let Some(claim) = self.read_claim(newest.epoch).await? else {
             return Ok(LockStatus::Free);
         };
-        let here = Owner::of(claim.owner.run.clone(), |name| std::env::var(name).ok());
-        let has_ended = process::has_ended(&claim.owner, &here);
+        let has_ended = process::has_ended(&claim.owner, here);
         let holder = holder(claim, &newest);
         let has_expired = now > holder.expires + CLOCKS_DIFFER;
         Ok(if has_ended || has_expired {

@@ -215,9 +215,10 @@ pub(super) fn actions(deltas: &[Delta], world: &World) -> Vec<Action> {
     let mut actions: Vec<Action> = deltas.iter().map(|it| action(it, world)).collect();
     for change in actions.iter_mut().flat_map(|it| &mut it.changes) {
         if change.attribute == Attribute::Delegates {
-            let named = change.after.iter();
-            let renamed = named.filter_map(|it| Some((it.clone(), renames.get(&**it)?.clone())));
-            change.renamed = renamed.collect();
+            let added = change.after.iter();
+            change.renamed = added
+                .filter_map(|it| Some((it.clone(), renames.get(&**it)?.clone())))
+                .collect();
         }
     }
     actions

@@ -313,7 +313,8 @@ fn decide(
     notes.extend(rejected);
     let (settled, reviewed) = restricted(&guarded.deltas, settled, &given.sides(&guarded), wishes);
     notes.extend(settled.notes);
-    without_answered(&mut notes, &settled.deltas, world);
+    let rejected = rejected_owners(memory, &guarded, &proposed);
+    without_answered(&mut notes, settled.deltas.iter().chain(rejected), world);
     notes.sort_unstable();
     notes.dedup();
     let used = used(&settled.deltas, world, &guarded.used);
@@ -394,10 +395,26 @@ fn without_untaken<'a>(memory: &'a Memory, untaken: &Untaken) -> Cow<'a, Memory>
     Cow::Owned(memory)
 }
 
-/// R16, R17: removes the notes that ask who owns an account if a person has approved the answer.
-fn without_answered(notes: &mut Vec<Note>, deltas: &[Delta], world: &World) {
+/// R47: deltas whose answer to the question who owns the account was rejected.
+fn rejected_owners<'a>(
+    memory: &'a Memory,
+    guarded: &'a Guarded,
+    proposed: &'a BTreeMap<Target, Delta>,
+) -> impl Iterator<Item = &'a Delta> {
+    let rejections = memory.rejections.iter();
+    rejections
+        .filter(|rejection| rejection.class == Class::Identity)
+        .filter_map(|rejection| guarded.rejected.get(&rejection.change.fingerprint))
+        .filter_map(|target| proposed.get(target))
+}
+
+/// R16, R17: removes the notes that ask who owns an account if a person has approved or rejected the answer.
+fn without_answered<'a>(
+    notes: &mut Vec<Note>,
+    deltas: impl Iterator<Item = &'a Delta>,
+    world: &World,
+) {
     let answered: BTreeSet<&str> = deltas
-        .iter()
         .filter(|delta| delta.waits_for_identity())
         .filter_map(|delta| Some(world.directory.mailbox(delta.mailbox?).primary.as_str()))
         .collect();

@@ -226,9 +226,10 @@ impl Counts {
         codes.any(|code| self.skipped.contains_key(&key(*code)))
     }
 
-    /// R45: whether the next run of the timer is to be a full one.
-    pub fn ask_for_full(&self) -> bool {
-        self.skipped.contains_key(&key(Code::ResumeLeft))
+    /// R45: the kind that the next run of the timer must be, if it must be one.
+    pub fn asked_for(&self) -> Option<Depth> {
+        let is_left = self.skipped.contains_key(&key(Code::ResumeLeft));
+        is_left.then_some(Depth::Full)
     }
 }
 

@@ -259,6 +259,6 @@ fn owner_since(run: &RunId, started: &str) -> String {
 }
 
 /// The identity of this process as lock owner for the run.
-pub(super) fn owner(run: &RunId) -> Owner {
+pub(in crate::engine) fn owner(run: &RunId) -> Owner {
     Owner::of(run.clone(), crate::settings::environment)
 }

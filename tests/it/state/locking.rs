@@ -125,7 +125,10 @@ async fn r29_a_lock_is_renewed_and_reported(bench: Bench) {
     let lock = bench.open().await.lock(bench.lease);
     let other = bench.open().await.lock(bench.lease);
     assert_eq!(
-        other.status(Timestamp::now()).await.unwrap(),
+        other
+            .status(&this_process(), Timestamp::now())
+            .await
+            .unwrap(),
         LockStatus::Free
     );
     let owner = owner("host a");
@@ -136,7 +139,11 @@ async fn r29_a_lock_is_renewed_and_reported(bench: Bench) {
 
     let length = SignedDuration::try_from(bench.lease.length).unwrap();
     until("the lock outlives its lease", async || {
-        match other.status(Timestamp::now()).await.unwrap() {
+        match other
+            .status(&this_process(), Timestamp::now())
+            .await
+            .unwrap()
+        {
             LockStatus::Free | LockStatus::Abandoned(_) => panic!("it is held"),
             LockStatus::Held(now) => {
                 assert_eq!((&now.owner, now.since), (&owner, holder.since));
@@ -154,7 +161,10 @@ async fn r29_a_lock_is_renewed_and_reported(bench: Bench) {
     let permit = guard.permit();
     guard.release().await.unwrap();
     assert_eq!(
-        other.status(Timestamp::now()).await.unwrap(),
+        other
+            .status(&this_process(), Timestamp::now())
+            .await
+            .unwrap(),
         LockStatus::Free
     );
     assert!(matches!(
@@ -206,7 +216,11 @@ async fn r29_a_holder_cut_off_stops_before_another_starts(bench: Bench) {
         successor.may_write(),
         "the release of a lost lock is no business of its successor"
     );
-    let LockStatus::Held(holder) = cut_off.status(Timestamp::now()).await.unwrap() else {
+    let LockStatus::Held(holder) = cut_off
+        .status(&this_process(), Timestamp::now())
+        .await
+        .unwrap()
+    else {
         panic!("it is held")
     };
     assert_eq!(holder.owner.host, "host b");

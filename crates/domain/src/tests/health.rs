@@ -33,7 +33,7 @@ fn run(id: &str, mode: Mode, hours: i64) -> Run<'_> {
         is_for_all: true,
         is_hypothetical: false,
         was_killed: false,
-        asks_for_full: false,
+        asks_for: None,
     }
 }
 
@@ -491,7 +491,7 @@ fn r45_a_tick_is_a_full_run_unless_one_succeeded_within_full_every() {
         ..ago(1)
     };
     let left = |mode| Run {
-        asks_for_full: true,
+        asks_for: Some(Depth::Full),
         ..other(Depth::Quick, RunOutcome::ChangesPending, mode)
     };
     for (runs, expected) in [

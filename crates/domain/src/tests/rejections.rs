@@ -270,7 +270,13 @@ fn r47_a_rejected_identity_change_leaves_what_happens_meanwhile() {
     let mut scene = Scene::parse(text);
     let before = told(&scene);
     assert!(before.contains("held Identity"), "{before}");
+    let asks = |scene: &Scene| {
+        let notes = scene.plan().plan.notes;
+        notes.iter().any(|note| note.code == Code::IdentityChange)
+    };
+    assert!(asks(&scene));
     reject(&mut scene, Class::Identity, &[]);
+    assert!(!asks(&scene), "it needs no attention");
     let after = told(&scene);
     assert!(after.contains("rejected: anna@"), "{after}");
     let without = |text: &str| -> Vec<String> {
