@@ -29,7 +29,7 @@ use self::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Broken {
     Nothing,
-    /// Verification forgets what the run held (R36).
+    /// Verification forgets what the run held, and memory forgets the base of the limit (R36).
     Marks,
     /// A run writes without a check whether it still has the lock (R29).
     Permit,

@@ -256,6 +256,13 @@ impl Planned {
 pub(crate) struct Plans(Mutex<HashMap<u64, Derived<Planned>>>);
 
 impl Life {
+    fn record_plan(&self, ledger: &Ledger<'_>, memory: &mut Memory) {
+        ledger.record_plan(memory);
+        if self.broken == Broken::Marks {
+            memory.held_of.clear();
+        }
+    }
+
     fn plan(
         &self,
         organisation: Organisation,
@@ -363,7 +370,7 @@ impl State {
         let (planned, number, now) = (run.planned.clone(), id(run.number), self.now);
         run.memory.edit(|memory| {
             let ledger = planned.ledger(&number, now);
-            ledger.record_plan(memory);
+            life.record_plan(&ledger, memory);
             ledger.forget_kept(memory);
         });
         let mut report = (*run.report).clone();
@@ -451,7 +458,7 @@ impl State {
         }
         let (planned, number, now) = (run.planned.clone(), id(run.number), self.now);
         run.memory.edit(|memory| {
-            planned.ledger(&number, now).record_plan(memory);
+            life.record_plan(&planned.ledger(&number, now), memory);
             memory.in_hand = Some(InHand::new(id(run.number), 0));
         });
         // A run that froze after its last write may have saved what it read in the meantime.

@@ -99,6 +99,8 @@ pub struct Guarded {
     pub deltas: Vec<Delta>,
     pub held: Vec<HeldSet>,
     pub marks: Marks,
+    /// R26: the classes that exceed their limit, with the base of the limit.
+    pub exceeded: BTreeMap<Class, u32>,
     /// Fingerprints of approved changes that are in the plan (R27: each is applied once).
     pub used: BTreeSet<String>,
     /// R37: what is still undone, without what was approved.
@@ -160,6 +162,7 @@ pub fn guard(
             held: BTreeMap::new(),
             marks: Marks::new(),
         },
+        exceeded: BTreeMap::new(),
         used: BTreeSet::new(),
         limits_keys: policy.limits.of(Class::SignInKey) != Limit::Off,
     };
@@ -171,10 +174,19 @@ pub fn guard(
     match judge {
         Judge::Limits { base, doubt } => {
             for class in Class::ALL {
-                let spent = memory.spent_since_yesterday(class, now);
-                let wanted = guarding.wanted(class, spent, base.of(class));
+                let present = base.of(class);
+                // What was created since must not bring a held change within its limit (R36).
+                let held_of = memory.held_of.get(&class).copied();
+                let base = present.min(held_of.unwrap_or(present));
+                let wanted = Wanted {
+                    has_grown: base < present,
+                    ..guarding.wanted(class, memory.spent_since_yesterday(class, now), base)
+                };
                 if let Some(reason) = refusal(class, wanted, policy, doubt) {
                     guarding.hold_class(class, &reason);
+                    if doubt.about(class).is_none() {
+                        guarding.exceeded.insert(class, base);
+                    }
                 }
             }
         }
@@ -197,6 +209,7 @@ struct Guarding<'a> {
     rejected_of: BTreeMap<Class, u32>,
     units: Vec<Unit>,
     ledger: Ledger<'a>,
+    exceeded: BTreeMap<Class, u32>,
     used: BTreeSet<String>,
     limits_keys: bool,
 }
@@ -458,6 +471,7 @@ impl Guarding<'_> {
             rejected: self.rejected_of.get(&class).copied().unwrap_or_default(),
             spent: spent + sum(UnitState::Begun),
             base,
+            has_grown: false,
         }
     }
 
@@ -549,6 +563,7 @@ impl Guarding<'_> {
             deltas: self.deltas,
             held,
             marks: self.ledger.marks,
+            exceeded: self.exceeded,
             used: self.used,
             undone,
             rejected: self.rejected,

@@ -1,4 +1,5 @@
-//! What a run writes to memory: who owns which account, what counts in the limits, what was refused.
+//! What a run writes to memory: who owns which account, what counts in the limits, what was refused, and what a limit
+//! held.
 
 use std::collections::BTreeSet;
 
@@ -56,12 +57,25 @@ impl Ledger<'_> {
         memory.cut_off &= self.plan.leaves_out || !self.saw_delegations();
         if self.is_for_all {
             memory.rejections.clone_from(&self.plan.rejections);
+            self.record_limits(memory);
         }
         memory.give_back(&self.plan.untaken);
     }
 
     fn saw_delegations(&self) -> bool {
         self.world.depth == Depth::Full
+    }
+
+    /// R36, R45: a quick run did not look at delegations, so what a full run held of them stays.
+    fn record_limits(&self, memory: &mut Memory) {
+        if self.saw_delegations() {
+            memory.held_of.clone_from(&self.plan.exceeded);
+        } else {
+            for (class, of) in &self.plan.exceeded {
+                let known = memory.held_of.entry(*class).or_insert(*of);
+                *known = (*known).min(*of);
+            }
+        }
     }
 
     /// Records the outcomes of the plan.

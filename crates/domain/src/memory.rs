@@ -35,6 +35,9 @@ pub struct Memory {
     pub keys: BTreeMap<ScimId, WrittenKey>,
     /// R26: guarded changes of the last 24 hours.
     pub spent: Vec<Spent>,
+    /// R36: the base of the limits that held something in the last run for all accounts.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub held_of: BTreeMap<Class, u32>,
     /// R33: refused changes; the keys are those of [`super::offenders`].
     pub offenders: BTreeMap<String, Offender>,
     /// R25: the last run that wrote was cut off before its end.

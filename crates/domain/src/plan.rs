@@ -9,8 +9,9 @@ use super::{
     action::actions,
     delta::{Delta, Target},
     diff::{Diff, diff},
+    guard::Class,
     hash::HashMap,
-    hold::{Base, Circumstances, Doubt, HeldSet, Judge, Marks},
+    hold::{Base, Circumstances, Doubt, Guarded, HeldSet, Judge, Marks},
     ids::{ObjectId, ScimId},
     ineffective,
     matching::{AccountFate, MailboxFate, Matching},
@@ -52,6 +53,8 @@ pub struct Plan {
     pub began: Base,
     /// What is held, so that verification recognises it.
     pub marks: Marks,
+    /// R26: the classes that exceed their limit, with the base of the limit.
+    pub exceeded: BTreeMap<Class, u32>,
     /// R22: the notes about proposed changes that Zivver did not keep before, by [`super::change::key_of`].
     pub ineffective: BTreeMap<String, Note>,
     /// R26: those of them that earlier runs counted, and that no longer count.
@@ -326,6 +329,7 @@ fn decide(
         base,
         began,
         marks: guarded.marks,
+        exceeded: guarded.exceeded,
         is_waiting: !waiting.is_empty() || ineffective.is_waiting,
         ineffective: ineffective.notes,
         untaken: ineffective.untaken,

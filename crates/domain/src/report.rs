@@ -512,7 +512,7 @@ impl Report {
             Mode::Preview => self.actions.is_empty(),
             Mode::Apply => self.converged == Some(true) && self.remaining == 0,
         };
-        is_done && !self.counts.leave_out() && !self.counts.ask_for_full()
+        is_done && !self.counts.leave_out() && self.counts.asked_for().is_none()
     }
 
     /// The outcome of a run that was not cut off and did not fail.

@@ -24,6 +24,8 @@ pub(super) struct Wanted {
     pub(super) spent: u32,
     /// The number that a percentage is of.
     pub(super) base: u32,
+    /// Whether the base is that of an earlier run, and there are more now.
+    pub(super) has_grown: bool,
 }
 
 /// R26: a run never takes away more than half of what there is. This number is allowed even if it is more than half.
@@ -42,6 +44,7 @@ pub(super) fn refusal(
         rejected,
         spent,
         base,
+        has_grown,
     } = wanted;
     if open == 0 {
         return None;
@@ -73,8 +76,13 @@ pub(super) fn refusal(
             0 => String::new(),
             spent => format!(", after {spent} in the last 24 hours"),
         };
+        let grown = if has_grown {
+            ", as when they were first held"
+        } else {
+            ""
+        };
         format!(
-            "{open} {changes}{beside}{before}, where {}={limit} allows {allowed} of {base}{half} (R26)",
+            "{open} {changes}{beside}{before}, where {}={limit} allows {allowed} of {base}{grown}{half} (R26)",
             class.setting()
         )
     })

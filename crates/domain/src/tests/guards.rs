@@ -700,7 +700,7 @@ fn r26_percentages_are_of_what_is_claimed_and_unprotected() {
 }
 
 #[test]
-fn r26_a_percentage_is_of_the_state_in_which_the_run_began() {
+fn r36_what_was_held_does_not_come_within_its_limit_by_growth() {
     let world = |accounts: usize| {
         let person = |at: usize| format!("mailbox p{at}@\naccount p{at}@\n");
         let people: String = (0..accounts).map(person).collect();
@@ -708,14 +708,17 @@ fn r26_a_percentage_is_of_the_state_in_which_the_run_began() {
             "limits suspend=20%\n{people}mailbox anna@ disabled\naccount anna@\nmailbox bert@ disabled\naccount bert@"
         )
     };
-    let held = Scene::parse(&world(6)).plan().plan;
+    let mut scene = Scene::parse(&world(6));
+    let held = scene.plan().plan;
     assert_eq!(held.held.len(), 1);
-    // The same run goes on after it created accounts, in another invocation.
-    let mut scene = Scene::parse(&world(20));
-    scene.wishes.began = Some(held.began);
-    assert_eq!(scene.plan().plan.held, held.held);
-    // A later run counts what there is when it begins.
-    scene.wishes.began = None;
+    assert_eq!(held.exceeded, [(Class::Suspend, 8)].into());
+    scene = Scene::parse(&world(20));
+    assert_eq!(scene.plan().plan.held, []);
+    scene.memory.held_of = held.exceeded;
+    let still = scene.plan().plan.held;
+    assert_snapshot!(still[0].reason, @"2 changes, where MAX_SUSPEND=20% allows 1 of 8, as when they were first held (R26)");
+
+    scene.policy.limits.suspend = Limit::Count(2);
     assert_eq!(scene.plan().plan.held, []);
 }
 

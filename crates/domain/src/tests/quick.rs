@@ -231,15 +231,17 @@ fn r45_memory_keeps_what_a_quick_run_did_not_look_at() {
         .memory
         .ineffective
         .insert("desk delegates".into(), entry);
+    scene.memory.held_of.insert(Class::DelegateRemoval, 7);
     scene.memory.cut_off = true;
     scene.policy.min_source_ratio = 0.0;
     let full = settled(&scene, &scene.plan());
     assert_eq!(full.baseline.map(|it| it.mailboxes), Some(2));
-    assert!(full.ineffective.is_empty() && !full.cut_off);
+    assert!(full.ineffective.is_empty() && full.held_of.is_empty() && !full.cut_off);
     scene.depth = Depth::Quick;
     let quick = settled(&scene, &scene.plan());
     assert_eq!(quick.baseline.as_ref().map(|it| it.mailboxes), Some(5));
     assert_eq!(quick.ineffective, scene.memory.ineffective);
+    assert_eq!(quick.held_of, scene.memory.held_of);
     assert!(quick.cut_off);
     // More mailboxes than ever before become known at once.
     scene.memory.baseline.as_mut().unwrap().mailboxes = 1;
