@@ -56,6 +56,16 @@ async fn decide(world: &World, code: &str, accounts: &[&str], takes_back: bool) 
     records.decide(&decision, None).await.unwrap().len()
 }
 
+/// The codes of all held sets, with the changes that they approve and what these wait for.
+fn sets(report: &Report) -> Vec<(&str, Vec<(&str, Option<&str>)>)> {
+    let sets = report.held.iter().map(|set| {
+        let changes = set.approves();
+        let changes = changes.map(|it| (it.fingerprint.as_str(), it.waits.as_deref()));
+        (set.code.as_str(), changes.collect())
+    });
+    sets.collect()
+}
+
 fn waiting(report: &Report) -> Vec<String> {
     let notes = report
         .skipped
@@ -84,7 +94,7 @@ async fn r27_r36_a_part_that_waits_for_the_rest_stays_held() {
     let before = world.apply().await;
     let renames = code(&before, Class::Rename);
     let part = world.run_for(&approval(renames, &["cara"])).await.unwrap();
-    assert_eq!(part.held, before.held);
+    assert_eq!(sets(&part), sets(&before));
     assert_eq!(part.outcome, RunOutcome::NeedsAttention);
     let suspends = code(&before, Class::Suspend);
     let waiting = waiting(&part);
@@ -120,12 +130,12 @@ async fn r47_what_waits_for_a_rejected_change_names_the_way_back() {
     assert_eq!(explained.held[0].change.waits, renames.changes[0].waits);
     // An approval makes nothing, and forgets nothing.
     let approved = world.approve(&[&renames.code]).await;
-    assert_eq!(approved.held, report.held);
+    assert_eq!(sets(&approved), sets(&report));
     assert_eq!(waiting(&approved).len(), 2);
     assert_eq!(approved.outcome, RunOutcome::NeedsAttention);
     assert_eq!(decide(&world, suspends, &[], true).await, 1);
     let again = world.apply().await;
-    assert_eq!(again.held, before.held);
+    assert_eq!(sets(&again), sets(&before));
     // R47: the set of the renames does not reject what it only needs.
     assert_eq!(
         decide(&world, code(&again, Class::Rename), &[], false).await,
@@ -146,7 +156,7 @@ async fn r27_r12_a_functional_account_is_not_forgotten_when_its_delegates_are_re
     let before = world.apply().await;
     let creates = code(&before, Class::Create);
     let part = world.run_for(&approval(creates, &["info"])).await.unwrap();
-    assert_eq!(part.held, before.held);
+    assert_eq!(sets(&part), sets(&before));
     assert_eq!(waiting(&part).len(), 1);
     decide(&world, creates, &["anna", "bert"], false).await;
     let rest = world.apply().await;
