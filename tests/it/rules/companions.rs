@@ -56,12 +56,11 @@ async fn decide(world: &World, code: &str, accounts: &[&str], takes_back: bool) 
     records.decide(&decision, None).await.unwrap().len()
 }
 
-/// The codes of all held sets, with the changes that they approve and what these wait for.
-fn sets(report: &Report) -> Vec<(&str, Vec<(&str, Option<&str>)>)> {
+/// The codes of all held sets, each with the changes that it approves and what these wait for.
+fn sets(report: &Report) -> Vec<String> {
     let sets = report.held.iter().map(|set| {
-        let changes = set.approves();
-        let changes = changes.map(|it| (it.fingerprint.as_str(), it.waits.as_deref()));
-        (set.code.as_str(), changes.collect())
+        let changes = set.approves().map(|it| (&it.fingerprint, &it.waits));
+        format!("{} {:?}", set.code, changes.collect::<Vec<_>>())
     });
     sets.collect()
 }
