@@ -303,7 +303,7 @@ fn come(of: &AttributeChange, value: &str, links: Links<'_>) -> Markup {
     html! {
         @match of.renamed.get(value) {
             Some(now) => {
-                (change(links, "", now)) span.soft.small { "(until then " (value) ")" } " "
+                (change(links, "", now)) span.soft.small { "(until then " (links.text(value)) ")" } " "
             }
             None => (change(links, "", value)),
         }

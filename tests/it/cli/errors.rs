@@ -210,7 +210,7 @@ async fn a_receiver_of_notifications_whose_name_does_not_exist_fails_no_run() {
     let line = ended
         .err
         .lines()
-        .find(|line| line.contains("notifications"));
+        .find(|line| line.contains("the notification was not sent"));
     let line = line.unwrap_or_else(|| panic!("{ended:?}"));
     assert_snapshot!(without_cause(line, "cannot reach nobody.invalid: "), @"warning: the notification was not sent: cannot reach nobody.invalid: CAUSE; no such host name: correct CLOUD_SYNC__NOTIFY_URL, or check the machine's DNS; check CLOUD_SYNC__NOTIFY_URL");
     assert!(!ended.err.contains("canary"), "{}", ended.err);

@@ -57,7 +57,7 @@ async fn r34_writes_that_do_not_end_leave_the_lock_to_run_out() {
     let error = report.error.unwrap();
     assert!(error.starts_with("time was up while writing"), "{error}");
     let lock = engine.lock_status().await.unwrap();
-    assert!(matches!(lock, LockStatus::Held(_)), "{lock:?}");
+    assert_ne!(lock, LockStatus::Free);
 }
 
 #[tokio::test(start_paused = true)]
