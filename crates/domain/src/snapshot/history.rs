@@ -1,6 +1,6 @@
 //! The history of one account, by run, made from the reports (R42).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -125,7 +125,7 @@ impl Names {
 pub struct Collector {
     names: Names,
     /// What the previous report held and noted.
-    open: BTreeSet<Open>,
+    open: BTreeMap<Open, String>,
     events: Vec<Event>,
     runs: usize,
     oldest: Option<String>,
@@ -139,14 +139,15 @@ struct Open {
     after: String,
     code: Option<Code>,
     rule: String,
-    why: String,
+    /// Of a note. The reason of a held set states counts, which differ from run to run.
+    text: String,
 }
 
 impl Collector {
     pub fn new(names: Names) -> Self {
         Self {
             names,
-            open: BTreeSet::new(),
+            open: BTreeMap::new(),
             events: Vec::new(),
             runs: 0,
             oldest: None,
@@ -189,8 +190,8 @@ impl Collector {
         if !is_for_all {
             return;
         }
-        let now: BTreeSet<Open> = self.open_of(&report.held, &report.skipped);
-        for open in now.difference(&self.open) {
+        let now = self.open_of(&report.held, &report.skipped);
+        for (open, why) in now.iter().filter(|(it, _)| !self.open.contains_key(it)) {
             let what = match open.code {
                 Some(code) => Happened::Noted { code },
                 None => Happened::Held {
@@ -199,12 +200,12 @@ impl Collector {
                     after: open.after.clone(),
                 },
             };
-            let reasons = vec![Reason::new(&open.rule, open.why.clone())];
+            let reasons = vec![Reason::new(&open.rule, why.clone())];
             self.events.push(event(&open.address, what, reasons));
         }
-        for gone in self.open.difference(&now) {
+        for (gone, why) in self.open.iter().filter(|(it, _)| !now.contains_key(it)) {
             let what = match gone.code {
-                Some(_) => gone.why.clone(),
+                Some(_) => why.clone(),
                 None => format!("{} {} {} was held", gone.what, gone.before, gone.after),
             };
             let what = what.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -217,30 +218,40 @@ impl Collector {
         self.open = now;
     }
 
-    fn open_of(&self, held: &[HeldSet], notes: &[Note]) -> BTreeSet<Open> {
+    fn open_of(&self, held: &[HeldSet], notes: &[Note]) -> BTreeMap<Open, String> {
         let changes = held.iter().flat_map(|set| {
             set.changes
                 .iter()
                 .filter(|change| self.names.addresses.contains(&change.address))
-                .map(|change| Open {
-                    address: change.address.to_string(),
-                    what: change.what.clone(),
-                    before: change.before.clone(),
-                    after: change.after.clone(),
-                    code: None,
-                    rule: "R26".into(),
-                    why: set.reason.clone(),
+                .map(|change| {
+                    (
+                        Open {
+                            address: change.address.to_string(),
+                            what: change.what.clone(),
+                            before: change.before.clone(),
+                            after: change.after.clone(),
+                            code: None,
+                            rule: "R26".into(),
+                            text: String::new(),
+                        },
+                        set.reason.clone(),
+                    )
                 })
         });
         let notes = notes.iter().filter(|note| self.names.has(&note.address));
-        let notes = notes.map(|note| Open {
-            address: note.address.clone(),
-            what: String::new(),
-            before: String::new(),
-            after: String::new(),
-            code: Some(note.code),
-            rule: note.rule.clone(),
-            why: note.text.clone(),
+        let notes = notes.map(|note| {
+            (
+                Open {
+                    address: note.address.clone(),
+                    what: String::new(),
+                    before: String::new(),
+                    after: String::new(),
+                    code: Some(note.code),
+                    rule: note.rule.clone(),
+                    text: note.text.clone(),
+                },
+                note.text.clone(),
+            )
         });
         changes.chain(notes).collect()
     }
