@@ -216,8 +216,8 @@ pub(super) fn actions(deltas: &[Delta], world: &World) -> Vec<Action> {
     for change in actions.iter_mut().flat_map(|it| &mut it.changes) {
         if change.attribute == Attribute::Delegates {
             let named = change.after.iter();
-            let renamed = named.filter_map(|it| Some((it.clone(), renames.get(&**it)?.clone())));
-            change.renamed = renamed.collect();
+            let anew = named.filter_map(|it| Some((it.clone(), renames.get(&**it)?.clone())));
+            change.renamed = anew.collect();
         }
     }
     actions

@@ -226,9 +226,10 @@ impl Counts {
         codes.any(|code| self.skipped.contains_key(&key(*code)))
     }
 
-    /// R45: whether the next run of the timer is to be a full one.
-    pub fn ask_for_full(&self) -> bool {
-        self.skipped.contains_key(&key(Code::ResumeLeft))
+    /// R45: how many users are left to be resumed by a full run.
+    pub fn resumes_left(&self) -> u32 {
+        let left = self.skipped.get(&key(Code::ResumeLeft));
+        left.copied().unwrap_or_default()
     }
 }
 
@@ -511,7 +512,7 @@ impl Report {
             Mode::Preview => self.actions.is_empty(),
             Mode::Apply => self.converged == Some(true) && self.remaining == 0,
         };
-        is_done && !self.counts.leave_out() && !self.counts.ask_for_full()
+        is_done && !self.counts.leave_out() && self.counts.resumes_left() == 0
     }
 
     /// The outcome of a run that was not cut off and did not fail.
