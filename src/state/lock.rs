@@ -261,7 +261,7 @@ impl Lock {
         let Some(claim) = self.read_claim(newest.epoch).await? else {
             return Ok(LockStatus::Free);
         };
-        let here = Owner::of(claim.owner.run.clone(), |name| std::env::var(name).ok());
+        let here = Owner::of(claim.owner.run.clone(), crate::settings::environment);
         let has_ended = process::has_ended(&claim.owner, &here);
         let holder = holder(claim, &newest);
         let has_expired = now > holder.expires + CLOCKS_DIFFER;
