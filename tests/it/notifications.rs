@@ -12,7 +12,7 @@ use cloud_sync::{
         health::Overdue,
         mode::{Depth, Mode, Trigger},
         notice::{Notified, at_tick},
-        report::RunOutcome,
+        report::{Report, RunOutcome},
     },
     engine::RunRequest,
     sandbox::tenant,
@@ -205,12 +205,12 @@ async fn r27_what_stays_bad_is_told_daily_and_its_code_serves_as_long() {
     nights.set("MAX_NAME_CHANGES", "0");
     let held = nights.night().await;
     assert!(!held.held.is_empty());
-    let codes: Vec<&str> = held.held.iter().map(|set| set.code.as_str()).collect();
+    let codes = |report: &Report| -> Vec<String> {
+        report.held.iter().map(|set| set.code.clone()).collect()
+    };
     for _ in 0..12 {
         nights.pass_hours(6);
-        let still = nights.night().await.held;
-        let still: Vec<&str> = still.iter().map(|set| set.code.as_str()).collect();
-        assert_eq!(still, codes);
+        assert_eq!(codes(&nights.night().await), codes(&held));
         nights.engine().announce_silence().await;
     }
     assert_eq!(receiver.events(), ["held"; 4]);

@@ -359,14 +359,14 @@ impl State {
         self.seen
             .note(Event::Held, !run.planned.plan.held.is_empty());
         if run.planned.plan.approved.is_empty() {
-            self.nothing_to_do(run);
+            self.nothing_to_do(run, life);
         } else {
             self.lock = Some(who);
             self.instances[who] = Phase::Planned(run);
         }
     }
 
-    fn nothing_to_do(&mut self, mut run: Run) {
+    fn nothing_to_do(&mut self, mut run: Run, life: &Life) {
         let (planned, number, now) = (run.planned.clone(), id(run.number), self.now);
         run.memory.edit(|memory| {
             let ledger = planned.ledger(&number, now);

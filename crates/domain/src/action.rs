@@ -215,10 +215,9 @@ pub(super) fn actions(deltas: &[Delta], world: &World) -> Vec<Action> {
     let mut actions: Vec<Action> = deltas.iter().map(|it| action(it, world)).collect();
     for change in actions.iter_mut().flat_map(|it| &mut it.changes) {
         if change.attribute == Attribute::Delegates {
-            let added = change.after.iter();
-            change.renamed = added
-                .filter_map(|it| Some((it.clone(), renames.get(&**it)?.clone())))
-                .collect();
+            let named = change.after.iter();
+            let anew = named.filter_map(|it| Some((it.clone(), renames.get(&**it)?.clone())));
+            change.renamed = anew.collect();
         }
     }
     actions

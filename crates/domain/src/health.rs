@@ -44,8 +44,8 @@ pub struct Run<'a> {
     pub is_hypothetical: bool,
     /// An apply whose process ended in the middle (R35).
     pub was_killed: bool,
-    /// R45: the kind of run that it asks of the next one: a quick run left something urgent to a full one.
-    pub asks_for: Option<Depth>,
+    /// R45: how many users a quick run left to be resumed by a full one.
+    pub resumes_left: u32,
 }
 
 impl Run<'_> {
@@ -72,7 +72,7 @@ impl Run<'_> {
     /// R45: whether only a full run makes what this one has left, so that the timer is not to wait for `FULL_EVERY`.
     fn needs_full(&self) -> bool {
         let was_killed = self.was_killed && self.depth == Depth::Full;
-        (was_killed || self.asks_for == Some(Depth::Full)) && self.mode == Mode::Apply
+        (was_killed || self.resumes_left > 0) && self.mode == Mode::Apply
     }
 
     fn ended_well(&self) -> bool {
@@ -130,7 +130,7 @@ impl<'a> From<&'a Report> for Run<'a> {
                 && !report.counts.leave_out(),
             is_hypothetical: report.is_hypothetical(),
             was_killed: false,
-            asks_for: report.counts.asked_for(),
+            resumes_left: report.counts.resumes_left(),
         }
     }
 }

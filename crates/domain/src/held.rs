@@ -57,10 +57,15 @@ impl HeldChange {
 
     /// `remove alias a@corp.example`, `rename a@corp.example → b@corp.example`.
     pub fn in_words(&self) -> String {
-        let values: Vec<&str> = [&*self.before, &*self.after]
-            .into_iter()
-            .filter(|value| !value.is_empty())
-            .collect();
-        format!("{} {}", self.what, values.join(" → "))
+        in_words(&self.what, &self.before, &self.after)
     }
+}
+
+/// See [`HeldChange::in_words`].
+pub fn in_words(what: &str, before: &str, after: &str) -> String {
+    let values: Vec<&str> = [before, after]
+        .into_iter()
+        .filter(|value| !value.is_empty())
+        .collect();
+    format!("{what} {}", values.join(" → "))
 }

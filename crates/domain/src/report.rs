@@ -226,10 +226,10 @@ impl Counts {
         codes.any(|code| self.skipped.contains_key(&key(*code)))
     }
 
-    /// R45: the kind that the next run of the timer must be, if it must be one.
-    pub fn asked_for(&self) -> Option<Depth> {
-        let is_left = self.skipped.contains_key(&key(Code::ResumeLeft));
-        is_left.then_some(Depth::Full)
+    /// R45: how many users are left to be resumed by a full run.
+    pub fn resumes_left(&self) -> u32 {
+        let left = self.skipped.get(&key(Code::ResumeLeft));
+        left.copied().unwrap_or_default()
     }
 }
 
@@ -512,7 +512,7 @@ impl Report {
             Mode::Preview => self.actions.is_empty(),
             Mode::Apply => self.converged == Some(true) && self.remaining == 0,
         };
-        is_done && !self.counts.leave_out() && self.counts.asked_for().is_none()
+        is_done && !self.counts.leave_out() && self.counts.resumes_left() == 0
     }
 
     /// The outcome of a run that was not cut off and did not fail.

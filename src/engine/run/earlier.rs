@@ -222,7 +222,7 @@ impl Running<'_> {
             }
             None if self.undo.is_some() => {
                 format!(
-                    "the process ended in the middle; run {} undid it (R37)",
+                    "the process ended before the run did; run {} undid it (R37)",
                     self.id
                 )
             }

@@ -145,7 +145,7 @@ impl RunSummary {
                 && !self.is_hypothetical(),
             is_hypothetical: self.is_hypothetical(),
             was_killed: self.was_killed || self.is_writing() && self.error.is_some(),
-            asks_for: self.counts.asked_for(),
+            resumes_left: self.counts.resumes_left(),
         }
     }
 

@@ -253,7 +253,7 @@ async fn r45_a_quick_run_resumes_nobody_whose_delegates_could_open_the_account()
         shown(&report)
     );
     assert_eq!(report.converged, Some(true));
-    assert_eq!(Run::from(&report).asks_for, Some(Depth::Full));
+    assert_eq!(Run::from(&report).resumes_left, 1);
     let full = world.apply().await;
     assert_eq!(full.outcome, RunOutcome::InSync, "{}", shown(&full));
     let eve = user(&world, "eve");

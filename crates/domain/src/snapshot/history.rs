@@ -10,7 +10,7 @@ use crate::{
     actor::Actor,
     address::SmtpAddress,
     delta::Reason,
-    held::HeldSet,
+    held::{HeldSet, in_words},
     ids::ScimId,
     mode::{Mode, Trigger},
     note::{Code, Note},
@@ -206,7 +206,10 @@ impl Collector {
         for (gone, why) in self.open.iter().filter(|(it, _)| !now.contains_key(it)) {
             let what = match gone.code {
                 Some(_) => why.clone(),
-                None => format!("{} {} {} was held", gone.what, gone.before, gone.after),
+                None => format!(
+                    "{} was held",
+                    in_words(&gone.what, &gone.before, &gone.after)
+                ),
             };
             let what = what.split_whitespace().collect::<Vec<_>>().join(" ");
             self.events.push(event(
@@ -234,7 +237,8 @@ impl Collector {
                             rule: "R26".into(),
                             text: String::new(),
                         },
-                        set.reason.clone(),
+                        // The rule is shown behind the reason.
+                        set.reason.trim_end_matches(" (R26)").to_owned(),
                     )
                 })
         });

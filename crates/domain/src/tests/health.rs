@@ -33,7 +33,7 @@ fn run(id: &str, mode: Mode, hours: i64) -> Run<'_> {
         is_for_all: true,
         is_hypothetical: false,
         was_killed: false,
-        asks_for: None,
+        resumes_left: 0,
     }
 }
 
@@ -491,7 +491,7 @@ fn r45_a_tick_is_a_full_run_unless_one_succeeded_within_full_every() {
         ..ago(1)
     };
     let left = |mode| Run {
-        asks_for: Some(Depth::Full),
+        resumes_left: 1,
         ..other(Depth::Quick, RunOutcome::ChangesPending, mode)
     };
     for (runs, expected) in [
