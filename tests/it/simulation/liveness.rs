@@ -616,6 +616,11 @@ impl Oracle {
             let sets = shown.held.iter().filter(|held| held.code == *code);
             for change in sets.flat_map(|it| &it.changes) {
                 let address = change.address.as_str();
+                // It stays held and is named, since a change that it needs is not made.
+                let mut codes = told.notes.get(&lower(address)).into_iter().flatten();
+                if codes.any(|code| matches!(&**code, "waits" | "approval_left")) {
+                    continue;
+                }
                 let held = told.report.held.iter().flat_map(|it| &it.changes);
                 let mut alike = held.filter(|it| {
                     it.address == change.address
