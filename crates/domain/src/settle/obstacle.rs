@@ -162,7 +162,9 @@ impl Settling<'_> {
         }
         let is_user = view.kind() == AccountKind::User;
         let is_active = self.accounts.is_active(holder);
-        let remedy = if !is_user {
+        let remedy = if self.is_in_exchange(holder, address) {
+            "its mailbox has the address in Exchange: change it there first"
+        } else if !is_user {
             "rename or convert that account in the Zivver WebApp"
         } else if is_active && self.is_gone(holder) {
             "it gives the address up once it is suspended"
@@ -174,6 +176,15 @@ impl Settling<'_> {
             "remove the alias from that account in the Zivver WebApp"
         };
         remedy.into()
+    }
+
+    /// Whether the account has the address because its mailbox has it.
+    fn is_in_exchange(&self, holder: AccountIx, address: &SmtpAddress) -> bool {
+        let AccountFate::Owned(mailbox) = self.matching.account(holder) else {
+            return false;
+        };
+        let mailbox = self.world.directory.mailbox(*mailbox);
+        mailbox.primary == *address || mailbox.aliases.contains(address)
     }
 
     /// Whether no mailbox owns the account, so that it may be a second one of the same person.
