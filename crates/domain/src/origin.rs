@@ -409,6 +409,13 @@ impl Asked<'_> {
         self.before.accounts.get(self.account?).copied()
     }
 
+    fn external_object_id(&self) -> Option<ObjectId> {
+        let Target::Existing(ix) = self.delta.target else {
+            return None;
+        };
+        self.world.accounts.external_object_id(ix).copied()
+    }
+
     /// Whether the account differs from the snapshot in the attribute that is to be changed.
     fn is_by_hand(&self) -> bool {
         if let Change::Create { .. } = self.change {
@@ -431,9 +438,10 @@ impl Asked<'_> {
         };
         match self.change {
             Change::Create { .. } | Change::SignInKey { .. } => false,
-            Change::Tie { from, .. } => {
+            // Where Zivver shows no object id, the account is tied in memory, which no hand changes.
+            Change::Tie { .. } => {
                 let tied = then.external_account_id.as_deref();
-                tied.and_then(ObjectId::parse) != Some(*from)
+                tied.and_then(ObjectId::parse) != self.external_object_id()
             }
             Change::Rename { from, .. } => then.address != *from,
             Change::Name { from, .. } => then.name.trim() != from.trim(),

@@ -111,6 +111,28 @@ fn r44_what_exchange_changed() {
     assert_eq!(of(SETTLED, now), ["anna@ Active no: ExchangeChanged"]);
 }
 
+/// Zivver shows no object id for the account, which is tied in memory only.
+#[test]
+fn r44_an_account_that_is_given_to_a_new_person_is_not_changed_by_hand() {
+    let world = |id: &str| {
+        format!(
+            "mailbox dirk@ id={id} name=Dirk
+            account dirk@ as=u1 name=Dirk
+            map old=u1
+            limits identity=100%"
+        )
+    };
+    let origins = of(&world("old"), &world("new"));
+    assert!(
+        origins.iter().any(|it| it.contains("ObjectId")),
+        "{origins:?}"
+    );
+    assert!(
+        origins.iter().all(|it| it.ends_with(": ExchangeChanged")),
+        "{origins:?}"
+    );
+}
+
 #[test]
 fn r44_what_was_changed_by_hand() {
     let now = "
