@@ -37,8 +37,7 @@ pub struct Run<'a> {
     pub started: Option<i64>,
     pub ended: Option<i64>,
     pub error: Option<&'a str>,
-    /// Not an undo (R37), not restricted to some accounts (R39) or changes (R28), and under the settings of the
-    /// program.
+    /// Not an undo (R37), not for some accounts (R39) or changes (R28), and under the settings of the program.
     pub is_for_all: bool,
     /// R46: a preview under other settings, which says nothing about the success of runs.
     pub is_hypothetical: bool,
@@ -264,13 +263,13 @@ impl Host {
         (interval < self.full_every_s()).then_some(interval)
     }
 
-    /// R45: which kind of run a tick at `at` makes, after these runs, the newest first. With a schedule that is rarer than `FULL_EVERY` each is a
-    /// full one: a person's run in between must not put off the next full run by a whole interval.
+    /// R45: the kind of run that a tick at `at` starts, after these runs, the newest first. If the schedule is less
+    /// frequent than `FULL_EVERY`, each is full: a person's run in between must not delay it by a whole interval.
     pub fn depth_at(&self, at: i64, runs: &[Run<'_>], setting: PerformSync) -> Depth {
         let success = last_success(runs, setting);
         let mut since = runs.iter().take_while(|run| Some(*run) != success);
         let is_needed = since.any(Run::needs_full);
-        // A run that is still to come says nothing: the clock is behind.
+        // A run in the future does not count: the clock is behind.
         let began = success.and_then(Run::began);
         let age = began.map(|began| at - began).filter(|age| *age >= 0);
         match age {
@@ -292,11 +291,11 @@ impl Host {
         // A run that was due just now may still be in progress.
         let at = now - LATE_MAX_S;
         let between = self.quick_interval_s(at).map(|_| self.full_every_s());
-        let of_schedule = self.interval_s(at).unwrap_or_default();
-        let of_schedule = of_schedule
-            .saturating_add(between.unwrap_or_default())
-            .saturating_add(LATE_MAX_S);
-        of_schedule.max(SUCCESS_AGE_MAX_S)
+        let interval = self.interval_s(at).unwrap_or_default();
+        let of_schedule = interval.saturating_add(between.unwrap_or_default());
+        of_schedule
+            .saturating_add(LATE_MAX_S)
+            .max(SUCCESS_AGE_MAX_S)
     }
 
     /// R45: the maximum age of the last success of any depth, if quick runs are scheduled: the three intervals that

@@ -426,8 +426,7 @@ impl PlannedAction {
         Shown { outcome, left }
     }
 
-    /// The part of the action that the account lacks now. A change that Zivver does not show completely is left as a
-    /// whole.
+    /// The part of the action that the account lacks now. A change that is not shown completely is left as a whole.
     fn left_of(&self, ix: AccountIx, accounts: &Accounts) -> Vec<AttributeChange> {
         let now = accounts.get(ix);
         let lacking = |change: &AttributeChange| {
