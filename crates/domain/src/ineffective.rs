@@ -24,7 +24,7 @@ use super::{
 pub const LIST_LAG_MAX_S: i64 = 60;
 
 /// What earlier runs recorded about the proposed changes.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Known {
     /// The notes about changes that Zivver did not keep, by [`key_of`].
     pub notes: BTreeMap<String, Note>,

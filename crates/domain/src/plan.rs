@@ -1,5 +1,7 @@
 //! The plan: made from two completely read sides, it can be shown, approved and carried out (R25, R26, R38).
 
+mod baseline;
+
 use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet},
@@ -31,13 +33,15 @@ use super::{
     undo::{Reversal, Undo, reverse, still_undone, undone_after},
     unlisted,
     wave::Wave,
-    world::{MailboxScope, Policy, World},
+    world::{Policy, World},
 };
 pub use super::{
     action::{Action, ActionKind, AttributeChange},
     change::Attribute,
     wishes::Wishes,
 };
+
+use baseline::{doubt, seen};
 
 /// All decisions of a run.
 #[derive(Debug)]
@@ -149,39 +153,26 @@ pub fn plan(
     matching: &Matching,
     wishes: &Wishes,
 ) -> Plan {
-    let mut plan = plan_once(world, policy, memory, matching, wishes);
+    let proposal = propose(world, policy, memory, matching, wishes);
+    let plan = decide(&proposal, world, policy, memory, matching, wishes);
+    let mut plan = match certain_owners(matching, plan.approved.deltas()) {
+        None => plan,
+        Some(certain) => {
+            let proposal = propose(world, policy, memory, &certain, wishes);
+            decide(&proposal, world, policy, memory, &certain, wishes)
+        }
+    };
     complete(&mut plan, &wishes.approved, |approved| {
-        plan_once(world, policy, memory, matching, &wishes.with(approved))
+        let weighed = weigh(&proposal, world, policy, memory, matching, wishes, approved);
+        match certain_owners(matching, &weighed.settled.deltas) {
+            None => weighed.unmade,
+            Some(certain) => {
+                let proposal = propose(world, policy, memory, &certain, wishes);
+                weigh(&proposal, world, policy, memory, &certain, wishes, approved).unmade
+            }
+        }
     });
     plan
-}
-
-fn plan_once(
-    world: &World,
-    policy: &Policy,
-    memory: &Memory,
-    matching: &Matching,
-    wishes: &Wishes,
-) -> Plan {
-    let plan = decide(
-        propose(world, policy, memory, matching, wishes),
-        world,
-        policy,
-        memory,
-        matching,
-        wishes,
-    );
-    match certain_owners(matching, plan.approved.deltas()) {
-        None => plan,
-        Some(certain) => decide(
-            propose(world, policy, memory, &certain, wishes),
-            world,
-            policy,
-            memory,
-            &certain,
-            wishes,
-        ),
-    }
 }
 
 /// What the two sides ask for, before the guard.
@@ -230,22 +221,6 @@ pub fn plan_undo(
     matching: &Matching,
     wishes: &Wishes,
 ) -> Plan {
-    let mut plan = plan_undo_once(undo, world, policy, memory, matching, wishes);
-    complete(&mut plan, &wishes.approved, |approved| {
-        let wishes = wishes.with(approved);
-        plan_undo_once(undo, world, policy, memory, matching, &wishes)
-    });
-    plan
-}
-
-fn plan_undo_once(
-    undo: &Undo,
-    world: &World,
-    policy: &Policy,
-    memory: &Memory,
-    matching: &Matching,
-    wishes: &Wishes,
-) -> Plan {
     let Reversal { deltas, notes } = reverse(undo, world, policy, matching);
     let deltas = sign_in_keys::of_deltas(deltas, world, policy, memory);
     let (deltas, others) = scoped(deltas, world, wishes);
@@ -257,7 +232,10 @@ fn plan_undo_once(
         ineffective: ineffective::Known::default(),
         undone: BTreeMap::new(),
     };
-    let mut plan = decide(proposal, world, policy, memory, matching, wishes);
+    let mut plan = decide(&proposal, world, policy, memory, matching, wishes);
+    complete(&mut plan, &wishes.approved, |approved| {
+        weigh(&proposal, world, policy, memory, matching, wishes, approved).unmade
+    });
     let undone = still_undone(world, policy, matching, memory);
     plan.undone = undone_after(
         undone,
@@ -270,23 +248,28 @@ fn plan_undo_once(
     plan
 }
 
-fn decide(
-    proposal: Proposal,
+/// What the guard and the other changes leave of a proposal.
+struct Weighed {
+    seen: Baseline,
+    doubt: Doubt,
+    base: Base,
+    began: Base,
+    proposed: BTreeMap<Target, Delta>,
+    guarded: Guarded,
+    settled: Settled,
+    unmade: BTreeMap<String, Unmade>,
+}
+
+fn weigh(
+    proposal: &Proposal,
     world: &World,
     policy: &Policy,
     memory: &Memory,
     matching: &Matching,
     wishes: &Wishes,
-) -> Plan {
-    let Proposal {
-        deltas,
-        others,
-        mut notes,
-        waiting,
-        ineffective,
-        undone,
-    } = proposal;
-    let memory = &without_untaken(memory, &ineffective.untaken);
+    approved: &BTreeSet<String>,
+) -> Weighed {
+    let memory = &without_untaken(memory, &proposal.ineffective.untaken);
     let base = Base::count(&world.accounts, policy, matching);
     let began = wishes
         .began
@@ -295,22 +278,71 @@ fn decide(
     let doubt = doubt(&seen, memory, policy);
     let circumstances = Circumstances {
         judge: judge(wishes, began, &doubt),
-        approved: &wishes.approved,
+        approved,
         unmade: &BTreeSet::new(),
         now: wishes.now,
-        undone,
+        undone: proposal.undone.clone(),
     };
-    let proposed = deltas.iter().map(|delta| (delta.target, delta.clone()));
-    let proposed: BTreeMap<Target, Delta> = proposed.collect();
+    let deltas = proposal.deltas.iter();
+    let proposed = deltas.map(|delta| (delta.target, delta.clone())).collect();
     let given = Given {
         world,
         policy,
         memory,
         matching,
-        outside: &others,
+        outside: &proposal.others,
         proposed: &proposed,
     };
-    let (guarded, settled, unmade) = given.possible(&deltas, &circumstances);
+    let (guarded, settled, unmade) = given.possible(&proposal.deltas, &circumstances);
+    Weighed {
+        seen,
+        doubt,
+        base,
+        began,
+        proposed,
+        guarded,
+        settled,
+        unmade,
+    }
+}
+
+fn decide(
+    proposal: &Proposal,
+    world: &World,
+    policy: &Policy,
+    memory: &Memory,
+    matching: &Matching,
+    wishes: &Wishes,
+) -> Plan {
+    let memory = &without_untaken(memory, &proposal.ineffective.untaken);
+    let Weighed {
+        seen,
+        doubt,
+        base,
+        began,
+        proposed,
+        guarded,
+        settled,
+        unmade,
+    } = weigh(
+        proposal,
+        world,
+        policy,
+        memory,
+        matching,
+        wishes,
+        &wishes.approved,
+    );
+    let given = Given {
+        world,
+        policy,
+        memory,
+        matching,
+        outside: &proposal.others,
+        proposed: &proposed,
+    };
+    let ineffective = proposal.ineffective.clone();
+    let mut notes = proposal.notes.clone();
     let possible = used(&settled.deltas, world, &guarded.used);
     let (rejections, rejected) = rejections(memory, &guarded, wishes, world, policy, matching);
     notes.extend(rejected);
@@ -330,14 +362,14 @@ fn decide(
         began,
         marks: guarded.marks,
         exceeded: guarded.exceeded,
-        is_waiting: !waiting.is_empty() || ineffective.is_waiting,
+        is_waiting: !proposal.waiting.is_empty() || ineffective.is_waiting,
         ineffective: ineffective.notes,
         untaken: ineffective.untaken,
         approved_for_later: &possible - &used,
         used_approvals: used,
         unmade,
         proposed,
-        waiting,
+        waiting: proposal.waiting.clone(),
         undone: guarded.undone,
         rejections,
         seen,
@@ -464,66 +496,6 @@ fn scoped(
     let (named, others): (Vec<Delta>, Vec<Delta>) = deltas.into_iter().partition(is_named);
     let others = others.into_iter().map(|delta| (delta.target, delta));
     (named, others.collect())
-}
-
-fn seen(world: &World, policy: &Policy) -> Baseline {
-    let in_scope = world
-        .directory
-        .iter()
-        .filter(|(ix, _)| policy.scope_of(&world.directory, *ix) == MailboxScope::In)
-        .count();
-    Baseline {
-        mailboxes: super::directory::to_u32(
-            world.directory.mailboxes.len() + world.directory.rejections.len(),
-        ),
-        in_scope: super::directory::to_u32(in_scope),
-        tenant_id: world.tenant_id.clone(),
-        claimed_domains: policy.claimed_domains.iter().map(str::to_owned).collect(),
-        source_filter: policy.source_filter.clone(),
-        target_filter: Some(policy.target_filter.entries().map(str::to_owned).collect()),
-    }
-}
-
-/// R2: why destructive changes, or creates, are held regardless of their limits.
-fn doubt(seen: &Baseline, memory: &Memory, policy: &Policy) -> Doubt {
-    let Some(baseline) = &memory.baseline else {
-        return Doubt::default();
-    };
-    let changed = |what: &str| Some(format!("{what} changed since the last complete run (R2)"));
-    let scope = if seen.tenant_id != baseline.tenant_id {
-        changed("the tenant")
-    } else if seen.claimed_domains != baseline.claimed_domains {
-        changed("CLAIMED_DOMAINS")
-    } else if seen.source_filter != baseline.source_filter {
-        changed("SOURCE_FILTER")
-    } else {
-        None
-    };
-    let is_other_target =
-        baseline.target_filter.is_some() && seen.target_filter != baseline.target_filter;
-    let target = changed("TARGET_FILTER").filter(|_| is_other_target);
-    Doubt {
-        destructive: shrunk(seen, baseline, policy).or_else(|| scope.clone()),
-        creates: scope.or(target),
-    }
-}
-
-fn shrunk(seen: &Baseline, baseline: &Baseline, policy: &Policy) -> Option<String> {
-    let ratio = policy.min_source_ratio;
-    let shrunk = |now: u32, before: u32| f64::from(now) < ratio * f64::from(before);
-    if shrunk(seen.mailboxes, baseline.mailboxes) {
-        Some(format!(
-            "Exchange listed {} mailboxes and {} the last time, less than MIN_SOURCE_RATIO={ratio} of it (R2)",
-            seen.mailboxes, baseline.mailboxes
-        ))
-    } else if shrunk(seen.in_scope, baseline.in_scope) {
-        Some(format!(
-            "{} mailboxes are in scope and {} were the last time, less than MIN_SOURCE_RATIO={ratio} of it (R2)",
-            seen.in_scope, baseline.in_scope
-        ))
-    } else {
-        None
-    }
 }
 
 fn filter_counts(world: &World, policy: &Policy, matching: &Matching) -> BTreeMap<String, usize> {

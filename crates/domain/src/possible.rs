@@ -160,11 +160,11 @@ pub(super) fn used(
 }
 
 /// R27: adds to each held set the changes of other sets that it needs, so that its code alone is enough, and says of a
-/// change why its approval would not make it. `plan_with` makes the plan for what a person could approve.
+/// change why its approval would not make it. `unmade_with` returns what could not be made if a person approved these.
 pub(super) fn complete(
     plan: &mut Plan,
     approved: &BTreeSet<String>,
-    plan_with: impl Fn(BTreeSet<String>) -> Plan,
+    unmade_with: impl Fn(&BTreeSet<String>) -> BTreeMap<String, Unmade>,
 ) {
     let made = approved.iter().filter(|it| !plan.unmade.contains_key(*it));
     let made: BTreeSet<String> = made.cloned().collect();
@@ -175,7 +175,7 @@ pub(super) fn complete(
             .iter()
             .map(|it| it.fingerprint.clone())
             .collect();
-        let (companions, unmade) = with_companions(&wanted, &wanted, &made, &plan_with);
+        let (companions, unmade) = with_companions(&wanted, &wanted, &made, &unmade_with);
         let hopeless: BTreeSet<&String> = unmade.keys().filter(|it| wanted.contains(*it)).collect();
         // A change that cannot be made anyway must not bring others with it.
         let companions = if hopeless.is_empty() || companions.is_empty() {
@@ -183,7 +183,7 @@ pub(super) fn complete(
         } else {
             let rest = wanted.iter().filter(|it| !hopeless.contains(*it));
             let rest = rest.cloned().collect();
-            with_companions(&rest, &wanted, &made, &plan_with).0
+            with_companions(&rest, &wanted, &made, &unmade_with).0
         };
         for change in &mut set.changes {
             let why = unmade.get(&change.fingerprint).map(|it| it.why.clone());
@@ -213,19 +213,19 @@ fn with_companions(
     wanted: &BTreeSet<String>,
     own: &BTreeSet<String>,
     approved: &BTreeSet<String>,
-    plan_with: impl Fn(BTreeSet<String>) -> Plan,
+    unmade_with: impl Fn(&BTreeSet<String>) -> BTreeMap<String, Unmade>,
 ) -> (BTreeMap<String, HeldChange>, BTreeMap<String, Unmade>) {
     let mut companions: BTreeMap<String, HeldChange> = BTreeMap::new();
     loop {
         let all = approved.iter().chain(wanted).chain(companions.keys());
-        let plan = plan_with(all.cloned().collect());
-        let needs = plan.unmade.values().flat_map(|it| &it.needs);
+        let unmade = unmade_with(&all.cloned().collect());
+        let needs = unmade.values().flat_map(|it| &it.needs);
         let new = needs.filter(|it| {
             !own.contains(&it.fingerprint) && !companions.contains_key(&it.fingerprint)
         });
         let new: Vec<_> = new.map(|it| (it.fingerprint.clone(), it.clone())).collect();
         if new.is_empty() {
-            return (companions, plan.unmade);
+            return (companions, unmade);
         }
         companions.extend(new);
     }

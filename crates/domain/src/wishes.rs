@@ -32,15 +32,3 @@ pub struct Wishes {
     /// R47: only this part of the plan is made, if nothing was reviewed.
     pub wave: Option<Wave>,
 }
-
-impl Wishes {
-    /// The same run, without restriction, with other approvals.
-    pub(super) fn with(&self, approved: BTreeSet<String>) -> Self {
-        Self {
-            approved,
-            reviewed: None,
-            wave: None,
-            ..self.clone()
-        }
-    }
-}
