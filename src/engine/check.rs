@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::{
     Engine, RunError,
     fetch::{Fetched, key},
-    run::{owner, second},
+    run::second,
 };
 use crate::{
     domain::{
@@ -26,7 +26,7 @@ use crate::{
     },
     exchange::{ExchangeError, Strategy},
     settings::SettingsError,
-    state::{RunId, lock::LockStatus},
+    state::lock::LockStatus,
 };
 
 /// Exchange refuses access although the sign-in works.
@@ -219,11 +219,8 @@ impl Engine {
     async fn check_state(&self, checkup: &mut Checkup) {
         let looked = async {
             let state = self.state().await?;
-            let lock = state.lock(self.shared.lease);
-            let status = lock
-                .status(&owner(&RunId::new(self.now())), self.now())
-                .await?;
-            lock.try_writing().await?;
+            let status = self.lock_status().await?;
+            state.lock(self.shared.lease).try_writing().await?;
             Ok::<_, RunError>((state.place(), status))
         };
         let (level, text) = match looked.await {
