@@ -79,11 +79,10 @@ function Get-Field {
 function Get-Id {
     # The GUIDs that identify an object. A display name is not an id, since several identities can have the same one.
     param($From)
+    # Of a path only the last part: the others can name what several objects share, such as the tenant.
     foreach ($name in $IdFields) {
-        foreach ($part in (Get-Field $From $name) -split '[\\/,=]') {
-            $id = [guid]::Empty
-            if ([guid]::TryParse($part, [ref] $id) -and $id -ne [guid]::Empty) { "$id" }
-        }
+        $id = [guid]::Empty
+        if ([guid]::TryParse(((Get-Field $From $name) -split '[\\/]')[-1], [ref] $id) -and $id -ne [guid]::Empty) { "$id" }
     }
 }
 
@@ -247,6 +246,10 @@ function Get-Reason {
     switch -Regex ($Text) {
         'Enable-OrganizationCustomization' {
             return "${Text}: this tenant was never customised; run Enable-OrganizationCustomization as Exchange Administrator, and this again in an hour"
+        }
+        # Both modules bring their own library for signing in, and the second one can get that of the first.
+        'Method not found|Could not load (file or assembly|type)|RuntimeBroker|Object reference not set' {
+            return "${Text}: the modules of Graph and Exchange do not work in one session here; run -Role None in a new PowerShell, then -RoleGroupOnly with -ClientId in another"
         }
         'Authorization_RequestDenied|Insufficient privileges|Forbidden|\b403\b|[Aa]ccess.?[Dd]enied|isn.t within your current write scopes|is not recognized as a name of a cmdlet' {
             return "${Text}: not allowed; sign in as Privileged Role Administrator for the app role, and as Exchange Administrator for the role group"

@@ -21,7 +21,7 @@ usage: infra/grant-exchange.sh (--resource-group GROUP --app NAME | --principal-
                         View-Only Recipients. Made by grant-exchange.ps1 if pwsh is installed, else the
                         commands are printed.
   --role global-reader  the Entra role Global Reader: no PowerShell, but it reads the whole tenant.
-  --role none           only the app role Exchange.ManageAsApp.
+  --role none           only the app role Exchange.ManageAsApp; directory roles are not read.
   --mail                the app role Mail.Send too, for reports by mail. It may send as every mailbox until an application
                         access policy or a scoped role restricts it: docs/deploy.md.
   --check               change nothing; say what is there and what is missing.
@@ -92,7 +92,7 @@ ask() {
         printf '%s\n' "$said" >&2
         die "not allowed to $what: sign in as $who"
         ;;
-    *ResourceNotFound* | *"doesn't exist"* | *'does not exist'*)
+    *ResourceNotFound* | *ResourceGroupNotFound* | *'Unable to find App'* | *"doesn't exist"* | *'does not exist'*)
         return "$NOT_FOUND"
         ;;
     esac
@@ -266,7 +266,7 @@ global-reader) grant_global_reader ;;
 recipients) grant_recipients ;;
 none) ;;
 esac
-warn_of_excess
+[[ "$role" == none ]] || warn_of_excess
 if [[ "$missing" == true ]]; then
     exit 3
 fi

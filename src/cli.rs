@@ -37,6 +37,7 @@ use crate::{
         report::{Report, RunOutcome},
     },
     engine::{Engine, Links, RunError, RunRequest, RunSummary, history::Last},
+    functions::{Signal, shutdown_signal},
     otlp::Otlp,
     render::words,
     settings::{self, LogSettings, Settings, SettingsError},
@@ -225,13 +226,13 @@ fn serve_port(port: Option<u16>) -> Result<u16, CliError> {
     })
 }
 
-/// The first Ctrl+C lets a run finish the requests in flight and save its progress. The second one, or the first one
+/// The first Ctrl+C stops a run: it finishes the requests in flight and saves its progress (R34). The second one, or the first one
 /// for any other command, drops the work, which releases locks and stops simulators.
 async fn interruptible(command: Command, output: Output, links: Links) -> Result<Status, CliError> {
     // The sandbox handles Ctrl+C itself: it is the normal way to stop it.
     #[cfg(feature = "sandbox")]
     if matches!(command, Command::Sandbox { .. }) {
-        return run(command, output, links).await;
+        return Box::pin(run(command, output, links)).await;
     }
     let saves = matches!(
         command,
@@ -239,18 +240,21 @@ async fn interruptible(command: Command, output: Output, links: Links) -> Result
     );
     let stop = links.stop.clone();
     let mut working = Box::pin(run(command, output, links));
-    tokio::select! {
+    let signal = tokio::select! {
         result = &mut working => return result,
-        () = crate::functions::shutdown_signal() => {}
-    }
+        signal = shutdown_signal() => signal,
+    };
     if !saves {
         return Err(CliError::Interrupted);
     }
-    stop.request();
+    match signal {
+        Signal::Interrupt => stop.request_by_person(),
+        Signal::Terminate => stop.request(),
+    }
     output.say("ending what is in flight; press Ctrl+C again to stop at once");
     tokio::select! {
         result = working => result,
-        () = crate::functions::shutdown_signal() => Err(CliError::Interrupted),
+        _ = shutdown_signal() => Err(CliError::Interrupted),
     }
 }
 
@@ -270,9 +274,11 @@ async fn run(command: Command, output: Output, links: Links) -> Result<Status, C
             apply::apply(&engine(links)?, request, yes, &stop, output, &show).await
         }
         Command::Explain { address, run, live } => {
-            explain(&address, run.as_deref(), live, output, links).await
+            Box::pin(explain(&address, run.as_deref(), live, output, links)).await
         }
-        Command::History { address, limit } => timeline::history(&address, limit, output).await,
+        Command::History { address, limit } => {
+            Box::pin(timeline::history(&address, limit, output)).await
+        }
         Command::Undo {
             run,
             apply,

@@ -30,6 +30,7 @@ use std::{
     time::Duration,
 };
 
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::OnceCell;
 
 use chance::Chance;
@@ -49,11 +50,23 @@ use crate::{
     zivver::{ApiKey, Connection, MayWrite, Policy as ZivverPolicy, ZivverClient},
 };
 
+/// The number of newest runs among which is the one that began last.
+const RUNS_BEGUN_LAST: usize = 10;
+
 /// Everything that runs share in one process. Cheap to clone; all clones share connections, the budget of calls to
 /// Zivver, state and progress.
 #[derive(Debug, Clone)]
 pub struct Engine {
     shared: Arc<Shared>,
+}
+
+/// The last failed try of a tick that could not be recorded in the history.
+#[derive(Debug, Clone)]
+pub struct Unrecorded {
+    /// Epoch seconds.
+    at: i64,
+    tick: Option<String>,
+    pub error: String,
 }
 
 #[derive(Debug)]
@@ -69,8 +82,7 @@ struct Shared {
     zivver: OnceCell<Arc<ZivverClient>>,
     exchange: OnceCell<Transport>,
     progress: Watcher,
-    /// The time (epoch seconds) and error of the last failed tick that is not in the history.
-    unrecorded: Mutex<Option<(i64, String)>>,
+    unrecorded: Mutex<Option<Unrecorded>>,
 }
 
 /// Connections and other dependencies. Those that are `None` are made from the settings when they are first needed.
@@ -201,32 +213,38 @@ impl Engine {
         self.shared.settings.policy()
     }
 
-    fn now(&self) -> jiff::Timestamp {
+    fn now(&self) -> Timestamp {
         self.shared.clock.now()
     }
 
-    /// The time (epoch seconds) and error of the last failed tick that could not be recorded in the history.
-    pub fn unrecorded(&self) -> Option<(i64, String)> {
+    pub fn unrecorded(&self) -> Option<Unrecorded> {
         let unrecorded = &self.shared.unrecorded;
         let unrecorded = unrecorded.lock().unwrap_or_else(PoisonError::into_inner);
         unrecorded.clone()
     }
 
-    fn remember_unrecorded(&self, at: i64, error: String) {
+    fn remember_unrecorded(&self, failed: Unrecorded) {
         let unrecorded = &self.shared.unrecorded;
-        *unrecorded.lock().unwrap_or_else(PoisonError::into_inner) = Some((at, error));
+        *unrecorded.lock().unwrap_or_else(PoisonError::into_inner) = Some(failed);
     }
 
-    /// R28: an id later than all runs in state and all other ids of this process, whose runs may not be in state yet.
-    async fn new_run_id(&self) -> Result<RunId, RunError> {
+    /// R28: an id later than all runs in state and all other ids of this process, whose runs may not be in state yet. A run
+    /// that waited for the lock began after its id, and the clock may have been set back since.
+    pub async fn new_run_id(&self) -> Result<RunId, RunError> {
         let in_state = self.state().await?.newest_run().await?;
+        let runs = self.past(RUNS_BEGUN_LAST).await?.runs;
+        let began = runs.iter().filter_map(|past| past.run.started.parse().ok());
+        let now = self.now();
+        let later = began.max().filter(|began: &Timestamp| *began > now);
+        // Times are stored in whole seconds.
+        let started = later.map_or(now, |began| began + SignedDuration::from_secs(1));
         let shared = &self.shared;
         let mut newest = shared
             .newest_id
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let before = newest.take().max(in_state);
-        let id = RunId::after(before.as_ref(), self.now(), shared.chance.draw());
+        let id = RunId::after(before.as_ref(), started, shared.chance.draw());
         *newest = Some(id.clone());
         Ok(id)
     }

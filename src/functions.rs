@@ -28,6 +28,6 @@ pub use http::{Request, Response};
 pub use invocation::{Invocation, Timer, Trigger};
 pub use message::Message;
 pub use problem::{Problem, ProblemKind};
-pub use server::{parent_ended, serve, shutdown_signal};
+pub use server::{Signal, parent_ended, serve, shutdown_signal};
 
 pub use domain::mode::Mode;

@@ -1,12 +1,15 @@
 //! SCIM lists, resources, errors, and the headers that control the governor.
 
 use cloud_sync::{
-    domain::{account::UserAccount, address::SmtpAddress, ids::ScimId, probe::AnswerSheet},
-    http::{Clock, Transport},
-    zivver::{
-        ApiKey, Connection, GroupExtensionBody, GroupWrite, MayWrite, MembersPatch, Policy, Rate,
-        ReadError, UserExtensionBody, UserWrite, ZivverClient,
+    domain::{
+        account::UserAccount,
+        address::SmtpAddress,
+        execute::{FunctionalExtensionUpdate, FunctionalUpdate, UserExtensionUpdate, UserUpdate},
+        ids::ScimId,
+        probe::AnswerSheet,
     },
+    http::{Clock, Transport},
+    zivver::{ApiKey, Connection, MayWrite, Policy, Rate, ReadError, ZivverClient},
 };
 use serde_json::{Value, json};
 
@@ -70,16 +73,16 @@ pub(super) async fn probe(answers: &[u8], sheet: &mut AnswerSheet) -> Result<(),
 
 async fn comes_back(user: &UserAccount) {
     let script = Script::new(b"500", is_zivver);
-    let write = UserWrite {
+    let write = UserUpdate {
         name: Some(user.name.clone()),
         active: Some(user.active),
-        extension: Some(UserExtensionBody::of(
-            &user.extension,
-            &user.extension.aliases,
-            &user.delegates,
-            None,
-        )),
-        ..UserWrite::default()
+        extension: Some(UserExtensionUpdate {
+            read: user.extension.clone(),
+            aliases: user.extension.aliases.clone(),
+            delegates: user.delegates.clone(),
+            key: None,
+        }),
+        ..UserUpdate::default()
     };
     // The request is refused. Only what was sent matters.
     drop(client(&script).update_user(&user.id, &write).await);
@@ -121,27 +124,27 @@ pub(super) fn write(input: &[u8]) {
     block_on(async {
         let script = Script::new(answers, is_zivver);
         let client = client(&script);
-        let user = UserWrite {
+        let user = UserUpdate {
             name: Some("Anna".to_owned()),
-            ..UserWrite::default()
+            ..UserUpdate::default()
         };
-        let group = GroupWrite {
+        let group = FunctionalUpdate {
             name: Some("Info".to_owned()),
-            extension: Some(GroupExtensionBody::default()),
-            ..GroupWrite::default()
+            extension: Some(FunctionalExtensionUpdate::default()),
+            ..FunctionalUpdate::default()
         };
         match verb {
-            "create-group" => drop(client.create_group(&address, &group).await),
+            "create-group" => drop(client.create_group(&address, "Info", &[], &[]).await),
             "update-user" => {
                 if let Ok(Some(account)) = client.update_user(&id, &user).await {
                     assert_eq!(account.id, id);
                 }
             }
             "update-group" => drop(client.update_group(&id, &group).await),
-            "patch" => drop(client.patch_members(&id, &MembersPatch::RemoveAll).await),
+            "patch" => drop(client.set_members(&id, &[]).await),
             _ => {
-                if let Ok(creation) = client.create_user(&address, &user).await {
-                    assert_eq!(creation.account().address, address);
+                if let Ok(creation) = client.create_user(&address, "Anna", None).await {
+                    assert_eq!(creation.account.address, address);
                 }
             }
         }

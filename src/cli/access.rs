@@ -13,7 +13,6 @@ use super::{
 };
 use crate::render::{
     access::{self, changes, coverage, exchange, granted, in_zivver_since, remark, since_words},
-    csv::Separator,
     html::access::View,
 };
 use domain::snapshot::access::{By, Filter, Named, Review, Row};
@@ -25,25 +24,40 @@ pub(super) async fn show(args: AccessArgs, output: Output) -> Result<Status, Cli
                 "--separator is for CSV: remove it, or add --format csv".to_owned(),
             ));
         }
+        (Some(AccessFormat::Html | AccessFormat::Csv), true, _) => {
+            return Err(CliError::Failed(
+                "--json and --format name two formats: remove one of them".to_owned(),
+            ));
+        }
         (None, true, None) => Some(AccessFormat::Json),
         (format, _, _) => format,
     };
     if let Some(file) = &args.out {
         check_folder(file)?;
+        if file
+            .extension()
+            .is_some_and(|it| it.eq_ignore_ascii_case("pdf"))
+        {
+            return Err(CliError::Failed(
+                "--out writes no PDF: write a page with --format html, and print it".to_owned(),
+            ));
+        }
     }
     let by = By::from(args.by);
     let filter = Filter::new(&args.texts, by, args.changed);
     let stored = Stored::open().await?;
     let since = args.since.map(|since| since.0);
+    if since.is_some_and(|since| since > jiff::Timestamp::now().as_second()) {
+        return Err(CliError::Failed(
+            "--since names a day that has not begun yet".to_owned(),
+        ));
+    }
     let review = stored.records().review(&filter, since).await?;
     let nothing = access::nothing(filter.names_somebody(), args.changed);
     let page = match format {
         None => page(&review, by, nothing),
         Some(AccessFormat::Json) => output::json(&review)?,
-        Some(AccessFormat::Csv) => access::table(
-            &review,
-            args.separator.map(Separator::from).unwrap_or_default(),
-        ),
+        Some(AccessFormat::Csv) => access::table(&review, args.separator.unwrap_or_default()),
         Some(AccessFormat::Html) => View {
             review: &review,
             by,
@@ -95,7 +109,7 @@ fn write(out: &mut String, review: &Review, by: By, nothing: &str) -> fmt::Resul
     if review.rows.is_empty() {
         writeln!(out, "\n{nothing}")?;
     }
-    let mut above: Option<&Named> = None;
+    let mut above: Option<Named> = None;
     for row in &review.rows {
         let unknown = access::person(row);
         let person = row.person.as_ref().unwrap_or(&unknown);
@@ -103,7 +117,7 @@ fn write(out: &mut String, review: &Review, by: By, nothing: &str) -> fmt::Resul
             By::Mailbox => (&row.mailbox, person),
             By::Person => (person, &row.mailbox),
         };
-        if above != Some(group) {
+        if above.as_ref() != Some(group) {
             writeln!(
                 out,
                 "\n{BOLD}{}{BOLD:#}{}",
@@ -112,10 +126,7 @@ fn write(out: &mut String, review: &Review, by: By, nothing: &str) -> fmt::Resul
             )?;
         }
         write_row(out, row, other)?;
-        above = match by {
-            By::Mailbox => Some(&row.mailbox),
-            By::Person => row.person.as_ref(),
-        };
+        above = Some(group.clone());
     }
     Ok(())
 }
@@ -133,6 +144,9 @@ fn write_row(out: &mut String, row: &Row, other: &Named) -> fmt::Result {
         (Some(granted), _) => {
             let since = since_words(&granted.since);
             write!(out, "  {DIM}since {since}{DIM:#}")?;
+            if access::is_suspended(row) {
+                write!(out, "  {YELLOW}suspended in Zivver{YELLOW:#}")?;
+            }
         }
         (None, Some(since)) => {
             let (zivver, since) = (access::zivver(row), since_words(since));

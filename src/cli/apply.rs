@@ -36,6 +36,7 @@ pub(super) async fn preview(
         wave,
         with,
         out,
+        approve,
         show,
     } = args;
     if let Some(file) = &out {
@@ -46,11 +47,20 @@ pub(super) async fn preview(
         }
         check_folder(file)?;
     }
+    let depth = wave.depth();
+    let wave = wave.wave();
+    if wave.as_ref().is_some_and(Wave::needs_approval) {
+        return Err(CliError::Failed(
+            "--only approved makes what --approve CODE approves, and a preview takes no codes (R47)"
+                .into(),
+        ));
+    }
     let request = RunRequest {
         accounts: accounts.addresses.into_iter().collect(),
-        depth: wave.depth(),
-        wave: wave.wave(),
+        depth,
+        wave,
         settings: engine.settings().others(with)?,
+        approve,
         ..super::run_request(Mode::Preview)
     };
     let (report, status) = reported(engine, &request, output, &show).await?;
@@ -66,7 +76,16 @@ fn write_plan(file: &Path, report: &Report, output: Output) -> Result<(), CliErr
     fs::write(file, json + "\n")
         .map_err(|error| CliError::Failed(format!("cannot write {name}: {error}")))?;
     let command = words::apply_command([&*file.to_string_lossy()]);
-    let text = format!("the plan is in {name}: {command} makes exactly these changes");
+    let text = match (report.actions.is_empty(), report.counts.held) {
+        (false, _) => format!("the plan is in {name}: {command} makes exactly these changes"),
+        (true, 0) => format!("the plan is in {name}, and has no change"),
+        (true, held) => {
+            let held = words::number(held, "change is", "changes are");
+            format!(
+                "the plan is in {name}, and has no change that {command} would make: {held} held"
+            )
+        }
+    };
     output.say(&text::inert(&text).to_string());
     if let Some(forbidden) = words::forbidden(report) {
         output.say(forbidden);
@@ -117,7 +136,7 @@ pub(super) fn request(
     }
     if wave.is_some_and(Wave::needs_approval) && request.approve.is_empty() {
         return Err(CliError::Failed(
-            "--only approved makes what --approve CODE releases, and no code is given (R47)".into(),
+            "--only approved makes what --approve CODE approves, and no code is given (R47)".into(),
         ));
     }
     choose_depth(&mut request, depth)?;
@@ -215,7 +234,7 @@ async fn asked(
             text::inert(&approved)
         ));
         if answer(stop).await?.trim() != "yes" {
-            output.say("nothing was written");
+            output.say("nothing was written: only the whole word yes applies");
             return Ok(Answered::No(status));
         }
     }

@@ -113,7 +113,7 @@ pub(super) enum Command {
     },
     /// Take back what a run changed; shows what that would do, and does it with --apply
     Undo {
-        /// The run's id, the beginning of it, or last: the last apply
+        /// The run's id, the beginning of it, or last: the last apply that changed something, which may be an undo
         #[arg(value_name = "RUN")]
         run: String,
         /// Make the changes in Zivver
@@ -129,7 +129,7 @@ pub(super) enum Command {
         #[command(flatten)]
         show: ShowArgs,
     },
-    /// Stop a run: it ends after what is in flight, and no invocation continues it
+    /// Stop a run: requests in progress are completed, and no invocation continues the run
     ///
     /// Later runs are not affected. Needs no settings but those of the state.
     Stop {
@@ -254,6 +254,9 @@ pub(super) struct PreviewArgs {
     /// Write the plan to a file too, which `cloud-sync apply FILE` carries out exactly
     #[arg(long, value_name = "FILE")]
     pub(super) out: Option<PathBuf>,
+    /// Refused with the reason, which the parser of arguments does not know
+    #[arg(long, value_name = "CODE", hide = true)]
+    pub(super) approve: Vec<String>,
     #[command(flatten)]
     pub(super) show: ShowArgs,
 }
@@ -272,7 +275,7 @@ pub(super) struct WaveArgs {
     /// functional accounts stay as they are
     #[arg(long)]
     pub(super) quick: bool,
-    /// Only these kinds of action: create, update, rename, suspend, empty, resume; or approved: only what --approve releases
+    /// Only these kinds of action: create, update, rename, suspend, empty, resume; or, with apply, approved: only what --approve CODE approves
     #[arg(long, value_name = "KIND", value_delimiter = ',')]
     pub(super) only: Vec<Part>,
     /// Only the first N accounts, in order of address
@@ -313,30 +316,13 @@ pub(super) struct ReportArgs {
     pub(super) format: Option<FileFormat>,
     /// The separator of CSV: a comma, or a semicolon for an Excel that expects it
     #[arg(long, value_name = "CHAR", requires = "report")]
-    pub(super) separator: Option<SeparatorArg>,
+    pub(super) separator: Option<Separator>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum FileFormat {
     Html,
     Csv,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum SeparatorArg {
-    #[value(name = ",")]
-    Comma,
-    #[value(name = ";")]
-    Semicolon,
-}
-
-impl From<SeparatorArg> for Separator {
-    fn from(separator: SeparatorArg) -> Self {
-        match separator {
-            SeparatorArg::Comma => Self::Comma,
-            SeparatorArg::Semicolon => Self::Semicolon,
-        }
-    }
 }
 
 /// R43
@@ -359,7 +345,7 @@ pub(super) struct AccessArgs {
     pub(super) format: Option<AccessFormat>,
     /// The separator of CSV: a comma, or a semicolon for an Excel that expects it
     #[arg(long, value_name = "CHAR")]
-    pub(super) separator: Option<SeparatorArg>,
+    pub(super) separator: Option<Separator>,
     /// Write to this file
     #[arg(long, value_name = "FILE")]
     pub(super) out: Option<PathBuf>,

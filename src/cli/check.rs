@@ -76,7 +76,7 @@ fn page(checkup: &Checkup) -> String {
     for finding in &checkup.findings {
         let (style, word) = match finding.level {
             Level::Good => (GREEN, "ok  "),
-            Level::Warning => (YELLOW, "look"),
+            Level::Warning => (YELLOW, "note"),
             Level::Error => (RED, "fail"),
         };
         let (topic, text) = (finding.topic, inert(&finding.text));

@@ -89,10 +89,18 @@ fn write_decision(out: &mut String, explained: &Explanation) -> fmt::Result {
             writeln!(out, "    not even if approved: {}", inert(why))?;
             continue;
         }
+        if held.code.is_empty() {
+            writeln!(
+                out,
+                "    run {CYAN}cloud-sync preview{CYAN:#} to get a code  {DIM}no run has shown this set yet, or its code has expired{DIM:#}"
+            )?;
+            continue;
+        }
         writeln!(
             out,
-            "    cloud-sync apply --approve {CYAN}{}{CYAN:#}  {DIM}after a preview or apply has shown the whole set{DIM:#}",
-            held.code
+            "    cloud-sync apply --approve {CYAN}{}{CYAN:#}  {DIM}approves its whole set; with --account {} only this account{DIM:#}",
+            held.code,
+            inert(change.address.as_str())
         )?;
     }
     Ok(())

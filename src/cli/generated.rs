@@ -11,7 +11,9 @@ pub(super) fn completions(shell: Shell) -> String {
     let name = command.get_name().to_owned();
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command, name, &mut script);
-    String::from_utf8_lossy(&script).into_owned()
+    let script = String::from_utf8_lossy(&script);
+    // clap_complete 4.6 writes a name with a dash in two ways into the script of bash, so that no case ever fits.
+    script.replace("cloud__subcmd__sync", "cloud__sync")
 }
 
 /// The manual page of the program, or of one command, in roff.

@@ -48,7 +48,7 @@ async fn show(
     let records = stored.records();
     if let Some(name) = name {
         let id = records.find(name, Last::Any).await?;
-        let report = records.report(&id).await?;
+        let report = records.report_to_show(&id).await?;
         output.show(&report, || report::page(&report, show.detail))?;
         if let Some(file) = file {
             file.write(&report, output)?;
@@ -68,9 +68,6 @@ pub(super) async fn stop(name: &str, output: Output) -> Result<Status, CliError>
     let stopped = records.stop(&id, Some(super::me())).await?;
     output.show(&stopped, || match stopped.state {
         RunState::Ended => format!("run {id} is stopped\n"),
-        RunState::Running if stopped.error.is_some() => {
-            format!("the process of run {id} has ended, and no invocation continues the run\n")
-        }
         RunState::Queued | RunState::Running | RunState::Continues => {
             format!("run {id} stops within seconds, after what is in flight\n")
         }
@@ -87,14 +84,14 @@ pub(super) async fn explain(
     let stored = Stored::open().await?;
     let records = stored.records();
     let id = records.find(name, Last::Any).await?;
-    let mut report = records.report(&id).await?;
+    let mut report = records.report_to_show(&id).await?;
     report.keep_only(address);
     let detail = DetailArgs {
         verbose: true,
         all: true,
         skipped: true,
     };
-    output.show(&report, || report::page(&report, detail))?;
+    output.show(&report, || report::page_of(&report, address, detail))?;
     Ok(Status::InSync)
 }
 
@@ -167,7 +164,11 @@ pub(super) fn page(runs: &[RunSummary], place: &str) -> String {
 
 fn changes(run: &RunSummary) -> String {
     if !run.has_planned() {
-        return "not planned".to_owned();
+        let text = match run.state {
+            RunState::Ended => "not planned",
+            RunState::Queued | RunState::Running | RunState::Continues => "not planned yet",
+        };
+        return text.to_owned();
     }
     let sum = |counts: &std::collections::BTreeMap<_, u32>| counts.values().sum::<u32>();
     let mut parts = vec![format!(
@@ -176,10 +177,11 @@ fn changes(run: &RunSummary) -> String {
     )];
     for (count, word) in [
         (sum(&run.counts.applied), "applied"),
+        (run.counts.in_part, "of them in part"),
         (run.counts.refused, "refused"),
         (run.counts.failed, "failed"),
         (run.counts.held, "held"),
-        (run.remaining, "remaining"),
+        (run.counts.not_started(run.remaining), "not started"),
     ] {
         if count > 0 {
             parts.push(format!("{} {word}", words::thousands(count.into())));

@@ -15,6 +15,9 @@ use crate::{
     engine::Decision,
 };
 
+/// The title of the list of all rejections.
+const LISTED: &str = "Rejected until they change:";
+
 /// Rejects held changes, takes rejections back, or lists them.
 pub(super) async fn reject(
     code: Option<String>,
@@ -25,7 +28,7 @@ pub(super) async fn reject(
     let stored = Stored::open().await?;
     let records = stored.records();
     let (title, changes) = match code {
-        None => ("Rejected", records.rejections().await?),
+        None => (LISTED, records.rejections().await?),
         Some(code) => {
             let decision = Decision {
                 code,
@@ -48,6 +51,13 @@ pub(super) async fn reject(
 
 fn page(title: &str, changes: &[Rejection]) -> Result<String, std::fmt::Error> {
     let mut out = String::new();
+    if changes.is_empty() {
+        let text = match title {
+            LISTED => "Nothing is rejected.\n",
+            _ => "Nothing more is rejected: these changes were rejected before, or are made.\n",
+        };
+        return Ok(text.to_owned());
+    }
     let count = u64::try_from(changes.len()).unwrap_or(u64::MAX);
     writeln!(
         out,

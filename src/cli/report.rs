@@ -18,6 +18,7 @@ use super::{
     words,
 };
 use domain::{
+    address::SmtpAddress,
     delta::Reason,
     hold::{HeldChange, HeldSet},
     mode::Mode,
@@ -49,6 +50,15 @@ pub(super) fn page(report: &Report, mut detail: DetailArgs) -> String {
     out
 }
 
+/// R40: what the report says about one address, and of which run it is.
+pub(super) fn page_of(report: &Report, address: &SmtpAddress, detail: DetailArgs) -> String {
+    let mut out = String::new();
+    write_lists(&mut out, report, detail)
+        .and_then(|()| totals::write_run(&mut out, report, address))
+        .expect("writing to a string does not fail");
+    out
+}
+
 #[cfg(feature = "sandbox")]
 /// The last lines of a page only.
 pub(super) fn totals_page(report: &Report) -> String {
@@ -58,6 +68,11 @@ pub(super) fn totals_page(report: &Report) -> String {
 }
 
 fn write(out: &mut String, report: &Report, detail: DetailArgs) -> fmt::Result {
+    write_lists(out, report, detail)?;
+    totals::write(out, report)
+}
+
+fn write_lists(out: &mut String, report: &Report, detail: DetailArgs) -> fmt::Result {
     for kind in KINDS {
         write_kind(out, report, kind, detail)?;
     }
@@ -65,8 +80,7 @@ fn write(out: &mut String, report: &Report, detail: DetailArgs) -> fmt::Result {
     write_held(out, report, detail)?;
     write_failed(out, &report.failed, detail)?;
     left::write(out, report, detail)?;
-    write_differences(out, report, detail)?;
-    totals::write(out, report)
+    write_differences(out, report, detail)
 }
 
 fn write_kind(
@@ -87,7 +101,7 @@ fn write_kind(
         "{style}{BOLD}{}{BOLD:#}{style:#} {}  {DIM}{}{DIM:#}",
         capitalised(verb),
         words::number(count(actions.len()), "account", "accounts"),
-        words::meaning(kind)
+        words::meaning(kind, report)
     )?;
     for shown in actions.iter().take(limit(detail)) {
         write_action_with_end(out, &shown.action, detail, Some(shown))?;
@@ -270,11 +284,19 @@ fn write_held(out: &mut String, report: &Report, detail: DetailArgs) -> fmt::Res
         return Ok(());
     }
     let changes: usize = report.held.iter().map(|set| set.changes.len()).sum();
-    writeln!(
+    let rejected: usize = report.held.iter().map(|set| set.rejected.len()).sum();
+    let approved: usize = report.held.iter().map(|set| set.approved.len()).sum();
+    write!(
         out,
-        "{YELLOW}{BOLD}Held back{BOLD:#}{YELLOW:#} {}  {DIM}until a person approves them{DIM:#}",
+        "{YELLOW}{BOLD}Held back{BOLD:#}{YELLOW:#} {}  {DIM}until a person approves them",
         words::number(count(changes), "change", "changes")
     )?;
+    for (number, word) in [(approved, "approved"), (rejected, "rejected")] {
+        if number > 0 {
+            write!(out, "; {} {word} since", words::thousands(count(number)))?;
+        }
+    }
+    writeln!(out, "{DIM:#}")?;
     let command = words::approve_command(report);
     for set in &report.held {
         write_held_set(out, set, &command, detail)?;
@@ -292,7 +314,7 @@ fn write_held_set(
         out,
         "  {YELLOW}!{YELLOW:#} {BOLD}{}{BOLD:#}: {}",
         words::class(set.class),
-        inert(&set.reason)
+        inert(&words::reason(set))
     )?;
     write_held_changes(out, &set.changes, detail)?;
     if !set.companions.is_empty() {
@@ -302,8 +324,22 @@ fn write_held_set(
         )?;
         write_held_changes(out, &set.companions, detail)?;
     }
+    if !set.approved.is_empty() {
+        writeln!(
+            out,
+            "      {DIM}approved since, and made or about to be made (R47):{DIM:#}"
+        )?;
+        write_held_changes(out, &set.approved, detail)?;
+    }
+    if !set.rejected.is_empty() {
+        writeln!(
+            out,
+            "      {DIM}rejected since, and not approved with the code alone; `cloud-sync reject` lists the rejections (R47):{DIM:#}"
+        )?;
+        write_held_changes(out, &set.rejected, detail)?;
+    }
     // R46
-    if set.code.is_empty() {
+    if set.code.is_empty() || set.is_decided() {
         return Ok(());
     }
     if set.can_be_made() {
@@ -316,7 +352,7 @@ fn write_held_set(
     }
     writeln!(
         out,
-        "      or never: cloud-sync reject {}  {DIM}either for single accounts with --account ADDRESS (R47){DIM:#}",
+        "      or reject them: cloud-sync reject {}  {DIM}both commands take --account ADDRESS for single accounts (R47){DIM:#}",
         set.code
     )
 }

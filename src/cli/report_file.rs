@@ -35,8 +35,7 @@ impl ReportFile {
             return Ok(None);
         };
         let wanted = args.format.or_else(|| by_extension(&path));
-        let separator = args.separator.map(Separator::from);
-        let format = match (wanted, separator) {
+        let format = match (wanted, args.separator) {
             (Some(FileFormat::Csv), separator) => Format::Csv(separator.unwrap_or_default()),
             (Some(FileFormat::Html), Some(_)) => {
                 return Err(CliError::Failed(

@@ -62,7 +62,7 @@ async fn serve_on(listener: tokio::net::TcpListener, links: Links) -> std::io::R
         settings::functions_port(settings::environment).is_ok_and(|port| port.is_some());
     let shutdown = async move {
         tokio::select! {
-            () = functions::shutdown_signal() => {}
+            _ = functions::shutdown_signal() => {}
             () = functions::parent_ended(), if is_child_of_host => {
                 tracing::warn!("the Functions host has ended, so this process ends too");
             }

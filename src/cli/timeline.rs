@@ -54,7 +54,18 @@ pub(super) async fn history(
     output: Output,
 ) -> Result<Status, CliError> {
     let stored = Stored::open().await?;
-    let history = stored.records().history_of(address, limit).await?;
+    let records = stored.records();
+    let history = records.history_of(address, limit).await?;
+    if history.events.is_empty() && history.standing.is_empty() {
+        let (explained, _) = Box::pin(records.explained(address)).await?;
+        if let Some(explained) = explained.filter(|it| it.unknown.is_some()) {
+            output.show(&history, String::new)?;
+            return Err(CliError::UnknownAddress {
+                address: explained.address,
+                why: explained.verdict,
+            });
+        }
+    }
     output.show(&history, || page(&history))?;
     Ok(Status::InSync)
 }
@@ -111,7 +122,7 @@ fn write(out: &mut String, history: &History) -> fmt::Result {
                 out,
                 "\n{BOLD}{}{BOLD:#}  {}, by {}  {DIM}{}{DIM:#}",
                 words::local(&event.started),
-                words::mode(event.mode),
+                words::what_happened_in(event),
                 inert(&words::started_by(event.trigger, event.started_by.as_ref())),
                 inert(&event.run)
             )?;

@@ -14,22 +14,22 @@ use crate::{
     domain::{
         accounts::Account,
         execute::{
-            Accepted, Answer, Applied, Blame, EndedAction, Execution, FunctionalExtensionUpdate,
-            FunctionalUpdate, IN_FLIGHT_MAX, Refused, Request, UserExtensionUpdate, UserUpdate,
+            Accepted, Answer, Applied, Blame, EndedAction, Execution, IN_FLIGHT_MAX, Refused,
+            Request,
         },
         plan::ApprovedPlan,
         record::Entry,
         world::World,
     },
-    zivver::{
-        Creation, GroupExtensionBody, GroupWrite, MembersPatch, Refusal, RefusalKind,
-        UserExtensionBody, UserWrite, WriteError, ZivverClient,
-    },
+    zivver::{Creation, Refusal, RefusalKind, WriteError, ZivverClient},
 };
 
 /// Number of steps that are started even after the deadline (R34). If reading takes as long as an invocation may last,
 /// each invocation must still make progress.
 pub const STARTED_MIN: usize = IN_FLIGHT_MAX;
+
+/// Why a request is not sent any more after a stop (R34).
+const STOPPED: &str = "the run was stopped before an answer came; the next apply compares (R34)";
 
 /// When to start no more steps.
 #[derive(Debug, Clone)]
@@ -38,7 +38,7 @@ pub struct Bounds {
     pub deadline: Option<Instant>,
     /// How many steps may be started even after the deadline: [`STARTED_MIN`], or 0.
     pub started_min: usize,
-    /// Requested when the process must end.
+    /// Requested when the process must end, or a person stops the run. What waits to be sent is not sent then.
     pub stop: Stop,
     /// `MAX_CONSECUTIVE_FAILURES` (R32).
     pub failures_in_a_row_max: u32,
@@ -67,14 +67,35 @@ pub async fn apply(
     bounds: Bounds,
     progress: &Watcher,
 ) -> Applied {
+    let (stop, gate) = (bounds.stop.clone(), zivver.gate().clone());
+    let close = async {
+        stop.requested().await;
+        gate.close(STOPPED);
+        std::future::pending().await
+    };
+    tokio::select! {
+        biased; // What waits when the stop is requested is not sent.
+        applied = close => applied,
+        applied = apply_all(plan, world, zivver, journal, bounds, progress) => applied,
+    }
+}
+
+async fn apply_all(
+    plan: &ApprovedPlan,
+    world: &World,
+    zivver: &Arc<ZivverClient>,
+    journal: &mut Journal,
+    bounds: Bounds,
+    progress: &Watcher,
+) -> Applied {
     let mut execution = Execution::new(plan, world, bounds.failures_in_a_row_max);
     let mut in_flight = FuturesUnordered::new();
     let writes = plan.steps().iter();
     let writes = writes.filter(|step| step.is_expected()).count();
     loop {
         while let Some((step, request)) = execution.next(bounds.started_max()) {
-            let zivver = Arc::clone(zivver);
-            in_flight.push(async move { (step, send(&zivver, request).await) });
+            let (zivver, stop) = (Arc::clone(zivver), bounds.stop.clone());
+            in_flight.push(async move { (step, send(&zivver, request, &stop).await) });
         }
         for ended in execution.take_ended() {
             journal.append(entry(&ended));
@@ -108,28 +129,18 @@ fn entry(ended: &EndedAction<'_>) -> Entry {
     }
 }
 
-async fn send(zivver: &ZivverClient, request: Request) -> Answer {
+async fn send(zivver: &ZivverClient, request: Request, stop: &Stop) -> Answer {
     match try_send(zivver, request).await {
         Ok(accepted) => Answer::Accepted(accepted),
-        Err(error) => answer(error),
+        Err(error) => answer(error, stop),
     }
 }
 
 async fn try_send(zivver: &ZivverClient, request: Request) -> Result<Accepted, WriteError> {
-    match request {
+    Ok(match request {
         Request::CreateUser { address, name, key } => {
-            let extension = key.map(|key| UserExtensionBody {
-                key: Some(key),
-                ..UserExtensionBody::default()
-            });
-            let user = UserWrite {
-                user_name: None,
-                name: Some(name),
-                active: Some(true),
-                extension,
-            };
-            let creation = zivver.create_user(&address, &user).await?;
-            Ok(created(creation, Account::User))
+            let creation = zivver.create_user(&address, &name, key.as_ref()).await?;
+            created(creation, Account::User)
         }
         Request::CreateFunctional {
             address,
@@ -137,96 +148,42 @@ async fn try_send(zivver: &ZivverClient, request: Request) -> Result<Accepted, W
             members,
             aliases,
         } => {
-            let extension = FunctionalExtensionUpdate {
-                aliases,
-                ..FunctionalExtensionUpdate::default()
-            };
-            let group = GroupWrite {
-                external_id: None,
-                name: Some(name),
-                members: Some(members),
-                extension: (!extension.aliases.is_empty()).then(|| group_extension(&extension)),
-            };
-            let creation = zivver.create_group(&address, &group).await?;
-            Ok(created(creation, Account::Functional))
+            let creation = zivver.create_group(&address, &name, &members, &aliases);
+            created(creation.await?, Account::Functional)
         }
         Request::UpdateUser(id, update) => {
-            let user = zivver.update_user(&id, &user_write(update)).await?;
-            Ok(Accepted::Updated(user.map(Account::User)))
+            let user = zivver.update_user(&id, &update).await?;
+            Accepted::Updated(user.map(Account::User))
         }
         Request::UpdateFunctional(id, update) => {
-            let group = zivver.update_group(&id, &group_write(update)).await?;
-            Ok(Accepted::Updated(group.map(Account::Functional)))
+            let group = zivver.update_group(&id, &update).await?;
+            Accepted::Updated(group.map(Account::Functional))
         }
         Request::SetMembers(id, members) => {
-            let patch = if members.is_empty() {
-                MembersPatch::RemoveAll
-            } else {
-                MembersPatch::Replace(members)
-            };
-            let group = zivver.patch_members(&id, &patch).await?;
-            Ok(Accepted::Updated(group.map(Account::Functional)))
+            let group = zivver.set_members(&id, &members).await?;
+            Accepted::Updated(group.map(Account::Functional))
         }
-    }
+    })
 }
 
 fn created<A>(creation: Creation<A>, account: impl FnOnce(A) -> Account) -> Accepted {
     Accepted::Created {
-        is_found: creation.is_found(),
-        account: account(creation.into_account()),
+        is_found: creation.is_found,
+        account: account(creation.account),
     }
 }
 
-fn user_write(update: UserUpdate) -> UserWrite {
-    let UserUpdate {
-        address,
-        name,
-        active,
-        extension,
-    } = update;
-    UserWrite {
-        user_name: address,
-        name,
-        active,
-        extension: extension.map(user_extension),
-    }
-}
-
-fn user_extension(update: UserExtensionUpdate) -> UserExtensionBody {
-    let UserExtensionUpdate {
-        read,
-        aliases,
-        delegates,
-        key,
-    } = update;
-    UserExtensionBody::of(&read, &aliases, &delegates, key)
-}
-
-fn group_write(update: FunctionalUpdate) -> GroupWrite {
-    let FunctionalUpdate {
-        name,
-        members,
-        extension,
-    } = update;
-    GroupWrite {
-        external_id: None,
-        name,
-        members,
-        extension: extension.as_ref().map(group_extension),
-    }
-}
-
-fn group_extension(update: &FunctionalExtensionUpdate) -> GroupExtensionBody {
-    GroupExtensionBody::of(&update.read, &update.aliases)
-}
-
-fn answer(error: WriteError) -> Answer {
+fn answer(error: WriteError, stop: &Stop) -> Answer {
     let message = error.to_string();
     match error {
         WriteError::Refused(refusal) => Answer::Refused(refused(*refusal, message)),
         WriteError::Unavailable { .. } => Answer::Unavailable(message),
         WriteError::Unauthorized { .. } | WriteError::Forbidden { .. } => Answer::Denied(message),
-        WriteError::Stopped { was_sent, .. } => Answer::Stopped { message, was_sent },
+        WriteError::Stopped { was_sent, .. } => Answer::Stopped {
+            message,
+            was_sent,
+            is_cut_off: stop.is_requested(),
+        },
     }
 }
 

@@ -378,7 +378,7 @@ impl Engine {
         let requests = requests(settings.exo_permissions, wanted.len());
         let estimate = duration(requests, took, settings.exo_concurrency);
         let text = format!(
-            "a run reads the permissions of {} mailboxes with about {requests} requests, in about {} s at the speed of now",
+            "a run reads the permissions of {} mailboxes with about {requests} requests, in about {} s at the current speed",
             wanted.len(),
             estimate.as_secs().max(1)
         );
@@ -436,8 +436,16 @@ fn domains(checkup: &mut Checkup, fetched: &Fetched) {
             .claimed_domains
             .iter()
             .any(|claimed| claimed == domain);
-        let counts =
-            format!("{domain}: {mailboxes} mailboxes, {accounts} accounts, {aliases} aliases");
+        let number = |count: usize, one: &str, many: &str| {
+            let what = if count == 1 { one } else { many };
+            format!("{count} {what}")
+        };
+        let counts = format!(
+            "{domain}: {}, {}, {}",
+            number(mailboxes, "mailbox", "mailboxes"),
+            number(accounts, "account", "accounts"),
+            number(aliases, "alias", "aliases")
+        );
         let users = mailboxes + if is_claimed { aliases } else { 0 };
         match (is_claimed, users) {
             (true, 0) => {
@@ -497,50 +505,77 @@ fn filters(checkup: &mut Checkup, plan: &Plan, fetched: &Fetched) {
     }
 }
 
-/// Notes of a run about data that must be corrected in Exchange or Zivver.
-fn notes(checkup: &mut Checkup, plan: &Plan) {
-    for (code, what, remedy) in [
-        (
-            Code::KindMismatch,
-            "kind mismatches",
-            "convert the account in the Zivver WebApp, or the mailbox in Exchange (R18)",
-        ),
-        (
-            Code::AliasTaken,
-            "aliases that another account has",
-            "merge the accounts in the Zivver WebApp (R23)",
-        ),
-        (
-            Code::AliasContested,
+/// Notes of a run about data that must be corrected in Exchange or Zivver: what one of them and several are, and the
+/// remedy.
+const DATA: [(Code, [&str; 2], &str); 8] = [
+    (
+        Code::KindMismatch,
+        [
+            "account of another kind than its mailbox",
+            "accounts of another kind than their mailbox",
+        ],
+        "convert the account in the Zivver WebApp, or the mailbox in Exchange (R18)",
+    ),
+    (
+        Code::AliasTaken,
+        [
+            "alias that another account has",
+            "aliases that other accounts have",
+        ],
+        "merge the accounts in the Zivver WebApp (R23)",
+    ),
+    (
+        Code::AliasContested,
+        [
+            "alias of more than one mailbox",
             "aliases of more than one mailbox",
-            "leave the alias with one mailbox in Exchange (R6)",
-        ),
-        (
-            Code::DuplicatePrimary,
+        ],
+        "leave the alias with one mailbox in Exchange (R6)",
+    ),
+    (
+        Code::DuplicatePrimary,
+        [
+            "mailbox with the primary address of another",
             "mailboxes with one primary address",
-            "give each mailbox its own primary address (R6)",
-        ),
-        (
-            Code::ClaimConflict,
+        ],
+        "give each mailbox its own primary address (R6)",
+    ),
+    (
+        Code::ClaimConflict,
+        [
+            "account that several mailboxes claim",
             "accounts that several mailboxes claim",
-            "look at them with `cloud-sync explain` (R16)",
-        ),
-        (
-            Code::Rejected,
+        ],
+        "look at them with `cloud-sync explain` (R16)",
+    ),
+    (
+        Code::Rejected,
+        [
+            "mailbox that is not understood",
             "mailboxes that are not understood",
-            "correct the mailbox in Exchange (R5)",
-        ),
-        (
-            Code::AccountRejected,
+        ],
+        "correct the mailbox in Exchange (R5)",
+    ),
+    (
+        Code::AccountRejected,
+        [
+            "account of Zivver that is not understood, or mailbox tied to one",
             "accounts of Zivver that are not understood, or mailboxes tied to one",
-            "correct the account in the Zivver WebApp, or ask Zivver's support (R1)",
-        ),
-        (
-            Code::NoObjectId,
+        ],
+        "correct the account in the Zivver WebApp, or ask Zivver's support (R1)",
+    ),
+    (
+        Code::NoObjectId,
+        [
+            "user mailbox without object id",
             "user mailboxes without object id",
-            "look whether directory synchronisation works (R24)",
-        ),
-    ] {
+        ],
+        "look whether directory synchronisation works (R24)",
+    ),
+];
+
+fn notes(checkup: &mut Checkup, plan: &Plan) {
+    for (code, [one, many], remedy) in DATA {
         let about: Vec<&str> = plan
             .notes
             .iter()
@@ -550,6 +585,7 @@ fn notes(checkup: &mut Checkup, plan: &Plan) {
         if about.is_empty() {
             continue;
         }
+        let what = if about.len() == 1 { one } else { many };
         let more = if about.len() > NAMED_MAX { ", …" } else { "" };
         let named = about[..about.len().min(NAMED_MAX)].join(", ");
         checkup.add(

@@ -12,12 +12,6 @@ use crate::{
     state::RunId,
 };
 
-/// A complete run is searched first in this number of the newest runs.
-const RUNS_ENOUGH: usize = 100;
-
-/// If it is not found there, it is searched in this number of runs.
-const RUNS_MAX: usize = 2_000;
-
 /// The last complete run, and what happened after it.
 #[derive(Debug)]
 pub struct Complete {
@@ -68,18 +62,9 @@ impl Complete {
 impl Records<'_> {
     /// `None` before the first complete run.
     pub async fn complete(&self) -> Result<Option<Complete>, RunError> {
-        let runs = self.newest(RUNS_ENOUGH).await?;
-        match self.complete_of(&runs).await? {
-            None if runs.len() == RUNS_ENOUGH => {
-                let runs = self.newest(RUNS_MAX).await?;
-                self.complete_of(&runs).await
-            }
-            found => Ok(found),
-        }
-    }
-
-    async fn complete_of(&self, runs: &[RunSummary]) -> Result<Option<Complete>, RunError> {
-        let newest = runs.iter().position(|run| run.facts().saw_everybody());
+        let is_complete = |run: &RunSummary| run.facts().saw_everybody();
+        let runs = self.newest_with(is_complete).await?;
+        let newest = runs.iter().position(is_complete);
         let Some((at, id)) = newest.and_then(|at| Some((at, RunId::parse(&runs[at].id)?))) else {
             return Ok(None);
         };
@@ -89,14 +74,28 @@ impl Records<'_> {
             .iter()
             .find(|run| run.facts().saw_everybody_quickly());
         let quick = match quick.and_then(|run| RunId::parse(&run.id)) {
-            Some(id) => Some(self.report(&id).await?),
+            Some(id) => Some(Box::pin(self.standing_of(&id, &runs)).await?),
             None => None,
         };
         Ok(Some(Complete {
-            report: self.report(&id).await?,
+            report: Box::pin(self.standing_of(&id, &runs)).await?,
             quick,
             since: ended.cloned().collect(),
         }))
+    }
+}
+
+impl Records<'_> {
+    /// The report with what is rejected or approved by now, as a description of the present state. `runs` are the newest
+    /// ones first.
+    async fn standing_of(&self, run: &RunId, runs: &[RunSummary]) -> Result<Report, RunError> {
+        let later = runs.iter().take_while(|later| later.id != run.to_string());
+        let codes: Vec<String> = later.flat_map(|run| &run.approve).cloned().collect();
+        let mut report = self.report_after(run, &codes).await?;
+        if report.outcome == RunOutcome::NeedsAttention && !report.needs_attention() {
+            report.conclude();
+        }
+        Ok(report)
     }
 }
 

@@ -51,14 +51,17 @@ pub enum RunError {
     TargetDoubt(#[from] TargetDoubt),
     /// R27
     #[error(
-        "no held set has the code {0:?}; start a preview: it shows the codes of what is held now (R27)"
+        "no held set has the code {0:?}; start a preview, or for the set of an undo `cloud-sync undo RUN`: it shows the codes of what is held now (R27)"
     )]
     UnknownApproval(String),
     /// R27
     #[error(
-        "the code {0:?} has expired: codes serve for 24 hours, and as long as the last complete run holds the same set; start a preview: it shows the codes of what is held now, and they serve again (R27)"
+        "the code {0:?} has expired: codes serve for 24 hours, and as long as the last complete run holds the same set; start a preview, or for the set of an undo `cloud-sync undo RUN`: it shows the codes of what is held now, and they serve again (R27)"
     )]
     ExpiredApproval(String),
+    /// R27, R37: the code, and the run whose undo has shown it.
+    #[error("{}", not_of_this_run(.0, .1.as_deref()))]
+    OtherApproval(String, Option<String>),
     /// R27
     #[error(
         "a preview applies nothing, so it takes no approval codes; start the run as apply (R27)"
@@ -69,7 +72,7 @@ pub enum RunError {
     FourEyes(String, SecondPerson),
     /// R47
     #[error(
-        "the codes hold no change of {0}; the report of the last run lists the changes of each code (R47)"
+        "no held change with these codes belongs to {0}; the report of the last run lists the changes of each code (R47)"
     )]
     NotHeld(SmtpAddress),
     /// R47
@@ -103,7 +106,8 @@ pub enum RunError {
     NoSnapshot(Vec<String>),
     /// R42
     #[error(
-        "run {0} has no snapshot: only a full run for all accounts that ended stores one, and no quick run (R42, R45)"
+        "run {0} has no snapshot: only a full run for all accounts that ended stores one; no quick run (R45), no undo (R37), no \
+         preview under other settings (R46), and no run that left something for later (R28, R47)"
     )]
     NoSnapshotOf(RunId),
     /// R34
@@ -148,6 +152,7 @@ impl RunError {
             // The next run starts without the codes, accounts or run ids of this one.
             Self::UnknownApproval(_)
             | Self::ExpiredApproval(_)
+            | Self::OtherApproval(..)
             | Self::ApprovalInPreview
             | Self::FourEyes(..)
             | Self::NotHeld(_)
@@ -184,7 +189,7 @@ fn target(error: &ReadError) -> String {
 
 /// `unreadable` has a line for each snapshot that there is.
 fn no_snapshot(unreadable: &[String]) -> String {
-    let remedy = "a full run for all accounts stores one, such as `cloud-sync preview` (R42)";
+    let remedy = "a full run for all accounts stores one, such as a preview from the dashboard or `cloud-sync preview` (R42)";
     if unreadable.is_empty() {
         format!("no run has stored a snapshot yet: {remedy}")
     } else {
@@ -193,6 +198,16 @@ fn no_snapshot(unreadable: &[String]) -> String {
             unreadable.join("; ")
         )
     }
+}
+
+fn not_of_this_run(code: &str, undone: Option<&str>) -> String {
+    let whose = match undone {
+        Some(run) => format!(
+            "the undo of run {run} has shown it, which is approved with cloud-sync undo {run} --apply --approve {code}"
+        ),
+        None => "no undo has shown it; cloud-sync undo RUN shows the codes of an undo".to_owned(),
+    };
+    format!("the code {code:?} is not of this run: {whose}; nothing was written (R27)")
 }
 
 fn no_run(last: Last) -> &'static str {

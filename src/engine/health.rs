@@ -3,7 +3,9 @@
 
 use serde::Serialize;
 
-use super::{Engine, RunError, RunRequest, RunSummary, complete::Complete};
+use super::{
+    Engine, RunError, RunRequest, RunSummary, Unrecorded, complete::Complete, history::RUNS_MAX,
+};
 use crate::{
     domain::{
         figures::Figures,
@@ -13,15 +15,10 @@ use crate::{
         },
         memory::Memory,
         mode::{Depth, Mode},
+        report::RunState,
     },
     state::lock::LockStatus,
 };
-
-/// A success is searched first in this number of the newest runs.
-const RUNS_ENOUGH: usize = 100;
-
-/// If there is none, for example because all are previews, it is searched in this number of runs.
-const RUNS_MAX: usize = 2_000;
 
 /// The answer of `/health`.
 #[derive(Debug, Clone, Serialize)]
@@ -143,14 +140,19 @@ impl Engine {
 
     fn judged<T>(&self, observed: &Observed, judge: impl FnOnce(&Circumstances<'_>) -> T) -> T {
         let runs: Vec<Run<'_>> = observed.runs.iter().map(RunSummary::facts).collect();
-        let unrecorded = self.unrecorded();
+        // If the answer of the storage was lost, the end of the run is in the history although the try failed.
+        let is_recorded = |it: &Unrecorded| {
+            let mut runs = observed.runs.iter();
+            it.tick.is_some() && runs.any(|run| run.tick == it.tick && run.state == RunState::Ended)
+        };
+        let unrecorded = self.unrecorded().filter(|it| !is_recorded(it));
         judge(&Circumstances {
             setting: self.settings().perform_sync,
             now: self.now().as_second(),
             runs: &runs,
             first_seen: observed.first_seen.with(self.timer_mode()),
             ticks: observed.first_seen.ticks.as_ref(),
-            unrecorded: unrecorded.as_ref().map(|(at, error)| (*at, &**error)),
+            unrecorded: unrecorded.as_ref().map(|it| (it.at, &*it.error)),
             unreadable: &observed.unreadable,
             host: &self.settings().host,
         })
@@ -190,12 +192,10 @@ impl Engine {
 
     async fn runs_to_a_success(&self) -> Result<Vec<RunSummary>, RunError> {
         let setting = self.settings().perform_sync;
-        let runs = self.history(RUNS_ENOUGH).await?;
-        let has_success = runs.iter().any(|run| run.facts().is_success(setting));
-        if has_success || runs.len() < RUNS_ENOUGH {
-            return Ok(runs);
-        }
-        self.history(RUNS_MAX).await
+        let records = self.records().await?;
+        records
+            .newest_with(|run| run.facts().is_success(setting))
+            .await
     }
 
     async fn first_seen(&self) -> Result<FirstSeen, RunError> {
@@ -248,7 +248,11 @@ impl Engine {
     pub async fn record_failed_tick(&self, request: &RunRequest, error: &RunError) {
         if let Err(unsaved) = self.record_failure(request, error).await {
             tracing::warn!("a failed run of the timer is not in the history: {unsaved}");
-            self.remember_unrecorded(self.now().as_second(), error.to_string());
+            self.remember_unrecorded(Unrecorded {
+                at: self.now().as_second(),
+                tick: request.tick.clone(),
+                error: error.to_string(),
+            });
         }
     }
 }

@@ -22,6 +22,12 @@ use crate::{
 /// How many of the newest runs are searched for abandoned ones: more than start in a day.
 pub(super) const LOOKED_AT: usize = 100;
 
+/// Something is searched first in this number of the newest runs.
+pub(super) const RUNS_ENOUGH: usize = 100;
+
+/// If it is not found there, it is searched in this number of runs.
+pub(super) const RUNS_MAX: usize = 2_000;
+
 /// How many run ids are named if several begin with the given text.
 const CANDIDATES_MAX: usize = 5;
 
@@ -81,6 +87,19 @@ impl RunSummary {
             | RunOutcome::NeedsAttention => true,
         }
     }
+
+    /// Whether it is known what the run holds: a journal does not tell.
+    pub fn has_told_held(&self) -> bool {
+        self.has_planned() && self.state == RunState::Ended && !self.was_killed
+    }
+}
+
+/// R37: what a person can do about an undo whose process ended.
+pub(super) fn undo_again(id: &RunId, undone: &RunId) -> String {
+    format!(
+        "its process ended, so run {undone} may be undone only in part, and no other run undoes the rest: start it again with \
+         cloud-sync undo {undone} --apply, or leave the rest with cloud-sync stop {id} (R35, R37)"
+    )
 }
 
 impl Records<'_> {
@@ -157,6 +176,18 @@ impl Records<'_> {
         Ok(runs)
     }
 
+    /// The newest runs, enough of them to contain one that `is_wanted` if there is one.
+    pub(super) async fn newest_with(
+        &self,
+        is_wanted: impl Fn(&RunSummary) -> bool,
+    ) -> Result<Vec<RunSummary>, RunError> {
+        let runs = self.newest(RUNS_ENOUGH).await?;
+        if runs.len() < RUNS_ENOUGH || runs.iter().any(is_wanted) {
+            return Ok(runs);
+        }
+        self.newest(RUNS_MAX).await
+    }
+
     /// Marks an apply whose process has ended. Its stored summary says `running` until the next apply completes it, so
     /// the error and the counts are taken from its journal, and nothing is written. If the lock or the journal cannot
     /// be read, the counts stay as they are. Returns the report of such an apply.
@@ -173,6 +204,11 @@ impl Records<'_> {
             LockStatus::Abandoned(_) | LockStatus::Free => false,
         };
         if is_held {
+            // The page of the run shows the same.
+            if let Some(report) = self.report_of_journal(&id, run).await {
+                run.counts = report.counts;
+                run.remaining = report.remaining;
+            }
             return None;
         }
         // A live run saves its end before it releases the lock, so the summary may have changed meanwhile.
@@ -186,15 +222,30 @@ impl Records<'_> {
             Depth::Full => "the next full apply",
             Depth::Quick => "the next apply",
         };
-        run.error = Some(format!(
-            "its process ended; {next} for all accounts continues its work (R35)"
-        ));
-        let plans = self.state.plans::<PlanRecord>(&id);
-        let plans = read(&plans, &self.state.journal(&id)).await.ok()?;
-        let mut report = run.outline();
-        report.record_plans(&plans, None);
+        run.error = Some(match &run.undo {
+            Some(undone) => undo_again(&id, undone),
+            None => format!("its process ended; {next} for all accounts continues its work (R35)"),
+        });
+        self.count_journal(&id, run).await
+    }
+
+    /// Sets the counts of a run that wrote no report, and returns its report.
+    pub(super) async fn count_journal(&self, id: &RunId, run: &mut RunSummary) -> Option<Report> {
+        let report = self.report_of_journal(id, run).await?;
         run.counts.clone_from(&report.counts);
         run.remaining = report.remaining;
+        Some(report)
+    }
+
+    /// The report of a run that wrote none, as its journal shows it.
+    async fn report_of_journal(&self, id: &RunId, run: &RunSummary) -> Option<Report> {
+        let plans = self.state.plans::<PlanRecord>(id);
+        let plans = read(&plans, &self.state.journal(id)).await.ok()?;
+        if plans.is_empty() {
+            return None;
+        }
+        let mut report = run.outline();
+        report.record_plans(&plans, None);
         Some(report)
     }
 
@@ -208,19 +259,81 @@ impl Records<'_> {
         self.mark_ended_process(&mut summary).await;
         let stopped = Stopped { by };
         self.state.save_stop(run, &stopped).await?;
-        if matches!(summary.state, RunState::Queued | RunState::Continues) {
-            summary.state = RunState::Ended;
-            summary.outcome = RunOutcome::Stopped;
-            summary.stopped_by = stopped.by;
-            summary.ended = Some(super::run::second(self.clock.now()).to_string());
-            self.state.save_summary(run, Phase::Ended, &summary).await?;
+        let waits = matches!(summary.state, RunState::Queued | RunState::Continues);
+        if waits || summary.has_ended_process() {
+            self.end_stopped(run, &mut summary, stopped).await?;
         }
         Ok(summary)
+    }
+
+    /// R34: ends a stopped run that no process works on.
+    pub(super) async fn end_stopped(
+        &self,
+        run: &RunId,
+        summary: &mut RunSummary,
+        stopped: Stopped,
+    ) -> Result<(), RunError> {
+        // What the requests in flight of a killed run made is only seen by the next apply, which completes its report.
+        let phase = if summary.is_writing() {
+            Phase::Open
+        } else {
+            Phase::Ended
+        };
+        summary.state = RunState::Ended;
+        summary.outcome = RunOutcome::Stopped;
+        summary.stopped_by = stopped.by;
+        summary.ended = Some(super::run::second(self.clock.now()).to_string());
+        summary.error = None;
+        Ok(self.state.save_summary(run, phase, summary).await?)
+    }
+
+    /// R34: ends a run that was stopped while its process seemed to be alive, if the process has ended. A run that was
+    /// stopped counts as ended here although its process may still be ending it. A stop that cannot be read does not count.
+    pub async fn end_if_stopped(&self, past: &mut Past) -> Result<(), RunError> {
+        let Past { id, run, .. } = past;
+        if !run.is_writing() {
+            return Ok(());
+        }
+        let Ok(Some(stopped)) = self.state.stopped(id).await else {
+            return Ok(());
+        };
+        self.mark_ended_process(run).await;
+        if run.has_ended_process() {
+            return self.end_stopped(id, run, stopped).await;
+        }
+        run.state = RunState::Ended;
+        run.outcome = RunOutcome::Stopped;
+        Ok(())
     }
 
     pub async fn summary(&self, run: &RunId) -> Result<Option<RunSummary>, RunError> {
         let summary = self.state.summary::<RunSummary>(run).await?;
         Ok(summary.map(|summary| summary.summary))
+    }
+
+    /// The report of a run, for people: what was rejected since is set apart (R47).
+    pub async fn report_to_show(&self, run: &RunId) -> Result<Report, RunError> {
+        self.report_after(run, &[]).await
+    }
+
+    /// The same, if later runs were started with these codes.
+    pub(super) async fn report_after(
+        &self,
+        run: &RunId,
+        later: &[String],
+    ) -> Result<Report, RunError> {
+        let mut report = self.report(run).await?;
+        let began: Option<Timestamp> = report.started.parse().ok();
+        if let Some(began) = began.filter(|_| !report.held.is_empty()) {
+            let own = report.held.iter().map(|set| &set.code);
+            let used = self.used_since(own.chain(later), began.as_second()).await;
+            report.set_approved_apart(&used);
+            match self.rejections().await {
+                Ok(rejections) => report.set_rejected_apart(&rejections, began.as_second()),
+                Err(error) => tracing::warn!("cannot read what was rejected: {error}"),
+            }
+        }
+        Ok(report)
     }
 
     /// The report of a run. If the run has not ended, the report contains what is known so far.
@@ -243,7 +356,10 @@ impl Records<'_> {
                 ..report
             }),
             (Some(report), None) => Ok(report),
-            (None, Some(summary)) => Ok(summary.outline()),
+            (None, Some(summary)) => {
+                let shown = self.report_of_journal(run, &summary).await;
+                Ok(shown.unwrap_or_else(|| summary.outline()))
+            }
             (None, None) => Err(RunError::UnknownRun(run.to_string())),
         }
     }
@@ -256,6 +372,14 @@ impl Engine {
             lease: self.shared.lease,
             clock: self.shared.clock,
         })
+    }
+
+    /// R34: whether a person has stopped the run. A stop that cannot be read does not count.
+    pub async fn is_stopping(&self, run: &RunId) -> bool {
+        match self.state().await {
+            Ok(state) => matches!(state.stopped(run).await, Ok(Some(_))),
+            Err(_) => false,
+        }
     }
 
     pub async fn past(&self, limit: usize) -> Result<PastRuns, RunError> {
@@ -275,12 +399,19 @@ impl Engine {
         self.records().await?.report(run).await
     }
 
+    pub async fn report_to_show(&self, run: &RunId) -> Result<Report, RunError> {
+        self.records().await?.report_to_show(run).await
+    }
+
     /// Ends the runs that no process will end: previews whose process died (they hold no lock that would show it), and
     /// runs whose queue message was lost. Returns the errors of runs that cannot be read.
     pub(super) async fn end_abandoned_runs(&self) -> Result<Vec<String>, RunError> {
         let state = self.state().await?;
-        let past = self.past(LOOKED_AT).await?;
-        for Past { id, run, .. } in past.runs {
+        let records = self.records().await?;
+        let past = records.past(LOOKED_AT).await?;
+        for mut past in past.runs {
+            records.end_if_stopped(&mut past).await?;
+            let Past { id, run, .. } = past;
             if let Some(why) = self.lost(&run) {
                 let ended = RunSummary {
                     state: RunState::Ended,
@@ -327,7 +458,10 @@ impl Engine {
     /// Stores the request, so that the queue message needs only the run's id. Checks the approval codes first.
     pub async fn enqueue(&self, request: &RunRequest) -> Result<RunId, RunError> {
         self.check_approvals(request).await?;
-        let id = self.new_run_id().await?;
+        let id = match &request.id {
+            Some(id) => id.clone(),
+            None => self.new_run_id().await?,
+        };
         let mut report = Report::begin(
             id.to_string(),
             request.mode,
@@ -366,18 +500,28 @@ impl Engine {
         error: &RunError,
     ) -> Result<Report, RunError> {
         let now = super::run::second(self.now()).to_string();
-        let (id, before) = if let Some(id) = &request.id {
-            (id.clone(), self.report(id).await?)
+        let id = match &request.id {
+            Some(id) => id.clone(),
+            None => self.new_run_id().await?,
+        };
+        let recorded = self.summary(&id).await?;
+        let has_ended =
+            |run: &RunSummary| run.state == RunState::Ended && run.outcome != RunOutcome::Failed;
+        if recorded.as_ref().is_some_and(has_ended) {
+            // Its end was saved, but the answer of the storage was lost.
+            return self.report(&id).await;
+        }
+        let before = if recorded.is_some() {
+            self.report(&id).await?
         } else {
-            let id = self.new_run_id().await?;
             let (mode, trigger) = (request.mode, request.trigger);
-            let begun = Report {
+            Report {
                 depth: request.depth,
                 started_by: request.started_by.clone(),
                 approves: request.approve.clone(),
+                approves_accounts: request.approve_accounts.iter().cloned().collect(),
                 ..Report::begin(id.to_string(), mode, trigger, now.clone())
-            };
-            (id, begun)
+            }
         };
         let has_failed_before = before.outcome == RunOutcome::Failed;
         let report = Report {
@@ -390,7 +534,12 @@ impl Engine {
         };
         let summary = RunSummary::of(&report, request);
         let state = self.state().await?;
-        state.save_summary(&id, Phase::Ended, &summary).await?;
+        // R35: what a run did that could not save its end is only seen by the next apply.
+        let phase = match recorded {
+            Some(recorded) if recorded.is_writing() => Phase::Open,
+            Some(_) | None => Phase::Ended,
+        };
+        state.save_summary(&id, phase, &summary).await?;
         self.announce(&report, has_failed_before).await;
         Ok(report)
     }

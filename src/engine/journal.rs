@@ -119,7 +119,13 @@ pub async fn read(
     plans: &Parts<PlanRecord>,
     batches: &Parts<Batch>,
 ) -> Result<Vec<(PlanRecord, Vec<Entry>)>, StateError> {
-    Ok(joined(plans.read().await?, batches.read().await?))
+    // A live run stores a plan before its outcomes.
+    let outcomes = batches.read().await?;
+    let made = plans.read().await?;
+    match missing_plan(plans, made.len(), &outcomes) {
+        Some(missing) => Err(missing),
+        None => Ok(joined(made, outcomes)),
+    }
 }
 
 /// Like `read`, but returns the readable part together with the error: a damaged document must not block all future
@@ -128,9 +134,34 @@ pub async fn read_what_is_left(
     plans: &Parts<PlanRecord>,
     batches: &Parts<Batch>,
 ) -> Result<(Vec<(PlanRecord, Vec<Entry>)>, Option<StateError>), StateError> {
-    let (plans, no_plans) = or_damage(read_again(|| plans.read()).await)?;
-    let (batches, no_batches) = or_damage(read_again(|| batches.read()).await)?;
-    Ok((joined(plans, batches), no_plans.or(no_batches)))
+    let (outcomes, no_outcomes) = or_damage(read_again(|| batches.read()).await)?;
+    let (made, no_plans) = or_damage(read_again(|| plans.read()).await)?;
+    let damage = no_plans
+        .or(no_outcomes)
+        .or_else(|| missing_plan(plans, made.len(), &outcomes));
+    Ok((joined(made, outcomes), damage))
+}
+
+/// The number of the newest plan of a run, also of one that is damaged or missing: its outcomes must not become those of
+/// the next plan.
+pub async fn newest_plan(
+    plans: &Parts<PlanRecord>,
+    batches: &Parts<Batch>,
+) -> Result<u32, StateError> {
+    let (outcomes, _) = or_damage(batches.read().await)?;
+    Ok(plans.newest().await?.max(named(&outcomes)))
+}
+
+/// How many plans the outcomes name.
+fn named(outcomes: &[Batch]) -> u32 {
+    let plans = outcomes.iter().map(|batch| batch.plan.saturating_add(1));
+    plans.max().unwrap_or(0)
+}
+
+/// The last plan was stored before its outcomes, so if it is not there, it was deleted.
+fn missing_plan(plans: &Parts<PlanRecord>, there: usize, outcomes: &[Batch]) -> Option<StateError> {
+    let named = named(outcomes);
+    (there < named as usize).then(|| plans.missing(named))
 }
 
 /// Reads an unreadable document again: if only the answer was truncated, the next read is complete.

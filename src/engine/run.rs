@@ -33,7 +33,7 @@ use super::{
     Engine, Progress, RunError,
     apply::{Bounds, STARTED_MIN, apply},
     fetch::{FRESH_ANSWER_AGE_MAX, FetchEnd, Fetched, Fetcher, Permissions, until},
-    journal::{Entries, Journal},
+    journal::{Entries, Journal, newest_plan},
     progress::span,
 };
 use crate::{
@@ -228,7 +228,7 @@ impl Running<'_> {
         self.refuse_outdated_approvals(&plan);
         self.offer_approvals(&plan).await?;
         let Some(lock) = lock else {
-            self.keep_snapshot(&fetched).await;
+            self.keep_snapshot(fetched, plan).await;
             return Ok(());
         };
         if self.is_over() {
@@ -239,7 +239,7 @@ impl Running<'_> {
         // If another run has taken over the lock, it stores its own plans (R29).
         lock.permit().check()?;
         self.carry_out(&mut fetched, &plan, zivver).await?;
-        self.keep_snapshot(&fetched).await;
+        self.keep_snapshot(fetched, plan).await;
         Ok(())
     }
 
@@ -414,7 +414,7 @@ impl Running<'_> {
             return self.settle(fetched, plan).await;
         }
         let key = fetched.policy.sso_account_key;
-        let mut record = PlanRecord::of(plan, &fetched.world, &self.memory, key);
+        let mut record = PlanRecord::of(plan, &fetched.world, &fetched.matching, &self.memory, key);
         record.started_by.clone_from(&self.request.started_by);
         self.stage = Stage::Planned;
         let number = self.write_ahead(&record).await?;
@@ -512,11 +512,11 @@ impl Running<'_> {
     /// Stores memory, the plan, and the use of approvals before the first write (R27, R35). Returns the number of the
     /// plan within its run.
     async fn write_ahead(&mut self, record: &PlanRecord) -> Result<u32, RunError> {
-        let mut plans = self.state.plans(&self.id);
-        let number = u32::try_from(plans.read().await?.len()).unwrap_or(u32::MAX);
+        let plans = self.state.plans(&self.id);
+        let number = newest_plan(&plans, &self.state.journal(&self.id)).await?;
         self.memory.in_hand = Some(InHand::new(self.id.to_string(), number));
         self.save_memory().await?;
-        plans.append(record).await?;
+        plans.after(number).append(record).await?;
         self.use_approvals(record).await?;
         Ok(number)
     }

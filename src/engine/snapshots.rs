@@ -4,7 +4,7 @@ use futures::StreamExt;
 
 use super::{
     RunError,
-    history::{Past, Records},
+    history::{Past, RUNS_ENOUGH, RUNS_MAX, Records},
 };
 use crate::{
     domain::{
@@ -21,14 +21,11 @@ use crate::{
     state::RunId,
 };
 
-/// A snapshot is searched first in this number of the newest runs.
-const RUNS_ENOUGH: usize = 100;
-
-/// If there is none, it is searched in this number of runs.
-const RUNS_MAX: usize = 2_000;
-
 /// How many reports are read at once.
 const REPORTS_AT_ONCE: usize = 8;
+
+/// How many of the runs after a snapshot are searched for a change of an account.
+const RUNS_AFTER: usize = 10;
 
 /// How many unreadable snapshots are skipped before the search ends.
 const UNREADABLE_MAX: usize = 5;
@@ -133,9 +130,63 @@ impl Records<'_> {
         let Some((run, snapshot)) = looked.found else {
             return Ok((None, looked.unreadable));
         };
-        let report = self.report(&run).await?;
-        let explained = explained(address, &snapshot, &report);
+        let explained = self.explained_from(address, &run, &snapshot).await?;
         Ok((Some(explained), looked.unreadable))
+    }
+
+    async fn explained_from(
+        &self,
+        address: &SmtpAddress,
+        run: &RunId,
+        snapshot: &Snapshot,
+    ) -> Result<Explanation, RunError> {
+        let report = self.report_to_show(run).await?;
+        let mut explained = explained(address, snapshot, &report);
+        Box::pin(self.name_codes(&mut explained)).await;
+        let names = Names::of(address, Some(snapshot));
+        if let Some(later) = Box::pin(self.changed_after(run, &names)).await? {
+            explained.outdate(&later);
+        }
+        Ok(explained)
+    }
+
+    /// The newest run after `run` that changed an account with these names.
+    async fn changed_after(&self, run: &RunId, names: &Names) -> Result<Option<Report>, RunError> {
+        let past = self.past(RUNS_ENOUGH).await?.runs.into_iter();
+        let later = past.take_while(|past| past.id != *run);
+        for past in later
+            .filter(|past| past.run.may_have_written())
+            .take(RUNS_AFTER)
+        {
+            let report = match self.report(&past.id).await {
+                Ok(report) => report,
+                Err(error) => {
+                    tracing::warn!(run = %past.id, %error, "a report cannot be read");
+                    continue;
+                }
+            };
+            let mut made = report.actions.iter().filter(|it| it.outcome.is_done());
+            if made.any(|it| names.has_action(&it.action)) {
+                return Ok(Some(report));
+            }
+        }
+        Ok(None)
+    }
+
+    /// R40, R42: the explanation and the history of one account, from one reading of the newest snapshot. `None` if
+    /// there is no snapshot.
+    pub async fn account(
+        &self,
+        address: &SmtpAddress,
+        limit: usize,
+    ) -> Result<Option<(Explanation, History)>, RunError> {
+        let looked = self.snapshot(is_no_decision).await?;
+        let Some((run, snapshot)) = &looked.found else {
+            return Ok(None);
+        };
+        let explained = self.explained_from(address, run, snapshot).await?;
+        let history = self.history_from(address, limit, looked).await?;
+        Ok(Some((explained, history)))
     }
 
     /// R42: what the newest `limit` runs did to one account.
@@ -145,6 +196,15 @@ impl Records<'_> {
         limit: usize,
     ) -> Result<History, RunError> {
         let looked = self.snapshot(is_no_decision).await?;
+        self.history_from(address, limit, looked).await
+    }
+
+    async fn history_from(
+        &self,
+        address: &SmtpAddress,
+        limit: usize,
+        looked: Looked<Snapshot>,
+    ) -> Result<History, RunError> {
         let snapshot = looked.found.map(|(_, snapshot)| snapshot);
         let past = self.past(limit).await?;
         let mut remarks = looked.unreadable;
@@ -154,14 +214,13 @@ impl Records<'_> {
             .runs
             .into_iter()
             .rev()
-            .filter(|past| past.run.has_planned());
+            .filter(|past| past.run.has_planned() || past.run.is_writing());
         let mut reports = futures::stream::iter(ended)
-            .map(|past| async move { (self.state.report::<Report>(&past.id).await, past) })
+            .map(|past| async move { (self.report(&past.id).await, past) })
             .buffered(REPORTS_AT_ONCE);
         while let Some((report, past)) = reports.next().await {
             match report {
-                Ok(Some(report)) => collector.add(&report, past.run.facts().saw_everybody()),
-                Ok(None) => {}
+                Ok(report) => collector.add(&report, past.run.facts().saw_everybody()),
                 Err(error) => {
                     remarks.push(format!("the report of run {} is skipped: {error}", past.id));
                 }

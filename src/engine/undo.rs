@@ -4,7 +4,7 @@ use super::{RunError, RunSummary, journal::read};
 use crate::{
     domain::{
         plan::ActionKind,
-        record::{Before, Entry, PlanRecord, PlannedAction},
+        record::{Before, Entry, PlanRecord, PlannedAction, last},
         report::{ActionOutcome, RunOutcome, RunState},
         undo::{Deed, Undo},
     },
@@ -31,17 +31,21 @@ pub(super) async fn load(state: &State, run: &RunId) -> Result<Undo, RunError> {
     if let Some(lost) = summary.and_then(|summary| lost(&summary, &plans)) {
         return Err(no_record(format!("its {lost} is missing")));
     }
+    Ok(of(run, plans))
+}
+
+/// The undo of a run with these plans.
+pub(super) fn of(run: &RunId, plans: Vec<(PlanRecord, Vec<Entry>)>) -> Undo {
     let mut deeds = Vec::new();
     for (record, entries) in plans {
         for (at, planned) in record.actions.into_iter().enumerate() {
-            let entry = entries.iter().find(|entry| entry.action as usize == at);
-            deeds.extend(deed(planned, entry));
+            deeds.extend(deed(planned, last(&entries, at)));
         }
     }
-    Ok(Undo {
+    Undo {
         run: run.to_string(),
         deeds,
-    })
+    }
 }
 
 /// What the state lacks about a run whose report says that it wrote; `None` if nothing is missing.
@@ -65,7 +69,11 @@ fn lost(run: &RunSummary, plans: &[(PlanRecord, Vec<Entry>)]) -> Option<&'static
 fn deed(planned: PlannedAction, entry: Option<&Entry>) -> Option<Deed> {
     let created = entry.and_then(|entry| entry.created.clone());
     match entry.map(|entry| entry.outcome) {
-        Some(ActionOutcome::Refused | ActionOutcome::Planned) if created.is_none() => return None,
+        Some(ActionOutcome::Refused | ActionOutcome::Planned | ActionOutcome::Remaining)
+            if created.is_none() =>
+        {
+            return None;
+        }
         Some(
             ActionOutcome::Planned
             | ActionOutcome::Applied
@@ -91,6 +99,7 @@ fn deed(planned: PlannedAction, entry: Option<&Entry>) -> Option<Deed> {
         object_id: planned.object_id,
         aliases_before,
         delegates: planned.delegates,
+        owners: planned.owners,
         begun: planned.begun,
     })
 }

@@ -9,7 +9,7 @@ use crate::{
         explain::Explanation,
         snapshot::{access::Review, history::History},
     },
-    engine::{Engine, RunError},
+    engine::Engine,
     render::{
         access,
         csv::Separator,
@@ -27,7 +27,7 @@ pub(super) async fn access(
 ) -> Result<Response, Problem> {
     let since = query.since.as_ref().map(|(_, at)| *at);
     let review = async { engine.records().await?.review(&query.filter(), since).await };
-    let review = review.await.map_err(|error| Problem::from(&error))?;
+    let review = review.await?;
     Ok(match query.format {
         Format::Json => json(review, query.page),
         Format::Csv => views::download(
@@ -54,19 +54,30 @@ pub(super) async fn access(
     })
 }
 
-/// R40, R42: the explanation of an address from both sides, or from the last snapshot if they cannot be read. For HTML
-/// also the history of the account.
+/// R40, R42: the explanation of an address from both sides, or from the last snapshot if they cannot be read. A page is
+/// from the snapshot unless `live` is set or the snapshot does not know the address, since reading both sides takes as
+/// long as a preview. For HTML also the history of the account.
 pub(super) async fn account(
     engine: &Engine,
     address: &SmtpAddress,
     format: Format,
+    live: bool,
 ) -> Result<(Explanation, Option<History>), Problem> {
+    if format == Format::Html
+        && !live
+        && let Some((explanation, history)) = from_snapshot(engine, address).await
+        && explanation.unknown.is_none()
+    {
+        return Ok((explanation, Some(history)));
+    }
     let explanation = match engine.explain(address).await {
         Ok(explanation) => explanation,
-        Err(error) => match before(engine, address, &error).await {
-            Some(explanation) => explanation,
-            None => return Err(Problem::from(&error)),
-        },
+        Err(error) if error.is_of_a_service() => {
+            let before = from_snapshot(engine, address).await;
+            tracing::warn!("explained from the last snapshot: {error}");
+            before.ok_or_else(|| Problem::from(error))?.0
+        }
+        Err(error) => return Err(error.into()),
     };
     if format != Format::Html || explanation.unknown.is_some() {
         return Ok((explanation, None));
@@ -84,14 +95,9 @@ pub(super) async fn account(
     Ok((explanation, history.ok()))
 }
 
-async fn before(engine: &Engine, address: &SmtpAddress, error: &RunError) -> Option<Explanation> {
-    if !error.is_of_a_service() {
-        return None;
-    }
+async fn from_snapshot(engine: &Engine, address: &SmtpAddress) -> Option<(Explanation, History)> {
     let records = engine.records().await.ok()?;
-    let explanation = records.explained(address).await.ok()?.0?;
-    tracing::warn!("explained from the last snapshot: {error}");
-    Some(explanation)
+    records.account(address, HISTORY_RUNS).await.ok()?
 }
 
 /// The requested page of rows, or all rows.

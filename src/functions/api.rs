@@ -31,7 +31,12 @@ pub enum ApiCall {
     /// `POST /rejections` (R47)
     Reject(RejectionBody),
     /// `GET /accounts/{address}` (R40); `address` as the caller wrote it, not parsed.
-    Account { address: String, format: Format },
+    Account {
+        address: String,
+        format: Format,
+        /// A page from both sides instead of the last snapshot.
+        live: bool,
+    },
     /// `GET /access` (R43)
     Access(AccessQuery),
     /// `GET /health`
@@ -97,7 +102,8 @@ impl ApiCall {
             }
             (Resource::Account(address), "GET") => Ok(Self::Account {
                 address: address.to_owned(),
-                format: format(&["format"], &Format::ALL)?,
+                format: format(&["format", "live"], &Format::ALL)?,
+                live: request.query.contains_key("live"),
             }),
             (Resource::Access, "GET") => {
                 check_query(request, &AccessQuery::PARAMETERS)?;
@@ -222,6 +228,7 @@ mod tests {
                 ApiCall::Account {
                     address: "O'B+c@corp.example".to_owned(),
                     format: json,
+                    live: false,
                 },
             ),
             (

@@ -258,7 +258,7 @@ async fn http(engine: &Engine, request: &Request) -> Answer {
         ApiCall::Index {
             format: Format::Html,
         } => match request.query.get("account") {
-            Some(address) => account(engine, address, Format::Html, &request.base).await,
+            Some(address) => account(engine, address, Format::Html, false, &request.base).await,
             None => dashboard(engine, &caller, &request.base).await,
         },
         ApiCall::Index { .. } => Ok(index(engine, request)),
@@ -267,9 +267,11 @@ async fn http(engine: &Engine, request: &Request) -> Answer {
         ApiCall::Stop { run } => stop(engine, &caller, &run).await,
         ApiCall::Rejections { format } => rejections(engine, &caller, format, &request.base).await,
         ApiCall::Reject(RejectionBody(decision)) => reject(engine, &caller, &decision).await,
-        ApiCall::Account { address, format } => {
-            account(engine, &address, format, &request.base).await
-        }
+        ApiCall::Account {
+            address,
+            format,
+            live,
+        } => account(engine, &address, format, live, &request.base).await,
         ApiCall::Access(query) => access(engine, &query, &request.base).await,
         ApiCall::Health => answer_health(engine).await,
         ApiCall::Check { format } => {
@@ -354,7 +356,7 @@ async fn done_by_form(
 async fn stop(engine: &Engine, caller: &Caller, run: &RunId) -> Result<Response, Problem> {
     let by = Some(caller.actor.clone());
     let stopped = async { engine.records().await?.stop(run, by).await };
-    let stopped = stopped.await.map_err(|error| Problem::from(&error))?;
+    let stopped = stopped.await?;
     Ok(Response::json(202, &stopped))
 }
 
@@ -366,7 +368,7 @@ async fn reject(
 ) -> Result<Response, Problem> {
     let by = Some(&caller.actor);
     let decided = async { engine.records().await?.decide(decision, by).await };
-    let changes = decided.await.map_err(|error| Problem::from(&error))?;
+    let changes = decided.await?;
     Ok(views::rejections_json(&changes))
 }
 
@@ -378,7 +380,7 @@ async fn rejections(
     base: &str,
 ) -> Result<Response, Problem> {
     let all = async { engine.records().await?.rejections().await };
-    let all = all.await.map_err(|error| Problem::from(&error))?;
+    let all = all.await?;
     if format != Format::Html {
         return Ok(views::rejections_json(&all));
     }
@@ -392,14 +394,8 @@ async fn form_key(engine: &Engine) -> Result<FormKey, Problem> {
         uuid::Uuid::new_v4().simple(),
         uuid::Uuid::new_v4().simple()
     );
-    let state = engine
-        .state()
-        .await
-        .map_err(|error| Problem::from(&error))?;
-    let secret = state
-        .form_key(fresh)
-        .await
-        .map_err(|error| Problem::from(&RunError::from(error)))?;
+    let state = engine.state().await?;
+    let secret = state.form_key(fresh).await.map_err(RunError::from)?;
     Ok(FormKey::new(&secret))
 }
 
@@ -432,10 +428,7 @@ fn index(engine: &Engine, request: &Request) -> Response {
 }
 
 async fn history(engine: &Engine) -> Result<Vec<RunSummary>, Problem> {
-    engine
-        .history(RUNS_SHOWN)
-        .await
-        .map_err(|error| Problem::from(&error))
+    engine.history(RUNS_SHOWN).await.map_err(Problem::from)
 }
 
 async fn runs(engine: &Engine, format: Format, base: &str) -> Result<Response, Problem> {
@@ -449,20 +442,19 @@ async fn run(
     format: Format,
     base: &str,
 ) -> Result<Response, Problem> {
-    let report = engine
-        .report(id)
-        .await
-        .map_err(|error| Problem::from(&error))?;
+    let report = engine.report_to_show(id).await?;
     let token = match format {
         Format::Html => form_key(engine).await?.token(engine.time().as_second()),
         Format::Json | Format::Csv => String::new(),
     };
     let outlook = engine.outlook();
+    let is_stopping = report.state != RunState::Ended && engine.is_stopping(id).await;
     Ok(views::run(
         &report,
         format,
         &ways(engine, caller, base, &token),
         outlook,
+        is_stopping,
     ))
 }
 
@@ -479,15 +471,17 @@ async fn dashboard(engine: &Engine, caller: &Caller, base: &str) -> Result<Respo
     let runs = history(engine).await?;
     let complete = engine.complete_if_readable().await;
     engine.note_first_seen().await;
-    let health = engine.health_with(complete.as_ref()).await;
-    let health = health.map_err(|error| Problem::from(&error))?;
+    let health = engine.health_with(complete.as_ref()).await?;
     let token = form_key(engine).await?.token(engine.time().as_second());
     let outlook = engine.outlook();
+    let rejected = async { engine.records().await?.rejections().await };
+    let rejected = rejected.await.map_or(0, |rejections| rejections.len());
     let dashboard = Dashboard {
         ways: ways(engine, caller, base, &token),
         health: &health,
         runs: &runs,
         complete: complete.as_ref(),
+        rejected,
         outlook,
         settings: engine.settings(),
         host: &engine.settings().host,
@@ -501,28 +495,35 @@ async fn account(
     engine: &Engine,
     address: &str,
     format: Format,
+    live: bool,
     base: &str,
 ) -> Result<Response, Problem> {
     let address = match SmtpAddress::parse(address) {
         Ok(address) => address,
         Err(_) if format == Format::Html => {
-            let found = engine.with_name(address).await;
-            let found = found.map_err(|error| Problem::from(&error))?;
+            let found = engine.with_name(address).await?;
             return Ok(views::with_name(address, &found, base));
         }
-        Err(error) => return Err(Problem::new(ProblemKind::BadQuery, error.to_string())),
+        Err(_) => {
+            let text =
+                format!("{address:?} is not a mail address; write it like anna@corp.example");
+            return Err(Problem::new(ProblemKind::BadQuery, text));
+        }
     };
-    let (explanation, history) = super::access::account(engine, &address, format).await?;
-    Ok(views::account(&explanation, history.as_ref(), format, base))
+    let (explanation, history) = super::access::account(engine, &address, format, live).await?;
+    Ok(views::account(
+        &explanation,
+        history.as_ref(),
+        format,
+        live,
+        base,
+    ))
 }
 
 async fn answer_health(engine: &Engine) -> Result<Response, Problem> {
     engine.announce_silence().await;
     engine.note_first_seen().await;
-    let health = engine
-        .health()
-        .await
-        .map_err(|error| Problem::from(&error))?;
+    let health = engine.health().await?;
     let status = if health.problems.is_empty() { 200 } else { 503 };
     Ok(Response::json(status, &health))
 }

@@ -12,7 +12,7 @@ use super::{Response, caller::Caller, views};
 use crate::{
     domain::{
         all_clear::{AllClear, Standing},
-        health::Host,
+        health::{Host, Run, failed_beside},
         mode::{Depth, Mode, PerformSync},
         note::Code,
         report::{Report, RunState},
@@ -42,6 +42,8 @@ pub(super) struct Dashboard<'a> {
     pub(super) health: &'a Health,
     pub(super) runs: &'a [RunSummary],
     pub(super) complete: Option<&'a Complete>,
+    /// R47: how many changes are rejected.
+    pub(super) rejected: usize,
     pub(super) outlook: Outlook,
     pub(super) settings: &'a Settings,
     /// The settings of the host that determine when the timer starts.
@@ -73,7 +75,7 @@ impl Dashboard<'_> {
                     h2 { "Explain an account" }
                     (account_search(base, "Mail address or name"))
                     p.soft.small {
-                        "What Exchange says, what Zivver says, and which rules decide. Reads both sides again."
+                        "What Exchange says, what Zivver says, and which rules decide, as of the last complete run."
                     }
                 }
                 (self.ways.start(self.settings))
@@ -94,16 +96,40 @@ impl Dashboard<'_> {
         let quick = quick.map(|quick| quick.outcome);
         let is_outdated = self.complete.is_some_and(Complete::is_outdated);
         let standing = Standing::of(has_problems, has_succeeded, last, quick, is_outdated);
-        let (tone, word, lead) = in_words(standing);
+        let beside = self.failed_beside();
+        let (tone, word, lead) = match (standing, beside) {
+            (Standing::Healthy, Some(_)) => in_words(Standing::NeedsAttention),
+            (Standing::NoRun, _) if self.in_progress().is_some() => (
+                Tone::Plain,
+                "no run yet",
+                "The first run is in progress; it shows its results when it has ended.",
+            ),
+            _ => in_words(standing),
+        };
         html! {
             h1 { "Exchange Online to Zivver " (badge(tone, word)) }
             p.lead { (lead) }
             @for problem in &health.problems {
                 p.alert.bad role="alert" { (self.links().text(&words::capital(problem))) }
             }
+            @if let Some(run) = beside {
+                p.alert.notice {
+                    "The last " (words::mode_of(run.mode, run.depth)) ", of "
+                    a href={ (self.ways.base) "/runs/" (run.id) "?format=html" } { (time(&run.started)) }
+                    ", failed: " (self.links().text(run.error.as_deref().unwrap_or("the report tells no cause")))
+                    span.soft.small { " The timer makes no such runs, so it is no reason for /health (R28)." }
+                }
+            }
             (self.figures())
             (self.glance())
         }
+    }
+
+    /// R28: the newest run of the mode that the timer does not have, if it failed.
+    fn failed_beside(&self) -> Option<&RunSummary> {
+        let runs: Vec<Run<'_>> = self.runs.iter().map(RunSummary::facts).collect();
+        let failed = failed_beside(&runs, self.ways.perform_sync)?;
+        self.runs.iter().find(|run| run.id == failed.id)
     }
 
     fn links(&self) -> Links<'_> {
@@ -172,6 +198,8 @@ impl Dashboard<'_> {
                 "none yet"
             }
         };
+        let mode = words::mode(self.ways.perform_sync.timer_mode());
+        let last = format!("Last full {mode} that succeeded");
         let writing = match self.ways.perform_sync {
             PerformSync::Never => "off: every run is a preview",
             PerformSync::OnDemand => "only runs that a person starts",
@@ -181,11 +209,19 @@ impl Dashboard<'_> {
             section {
                 h2 { "At a glance" }
                 dl {
-                    (fact("Last success", last_success))
+                        (fact(&last, last_success))
                     @if let Some(ended) = &health.last_quick_success {
                         (fact("Last quick run that succeeded", time(ended)))
                     }
                     (fact("Writing to Zivver", writing))
+                    @if self.rejected > 0 {
+                        (fact("Rejected changes", html! {
+                            a href={ (self.ways.base) "/rejections?format=html" } {
+                                (words::number(self.rejected as u64, "change", "changes"))
+                            }
+                            " " span.soft { "not made until they change (R47)" }
+                        }))
+                    }
                     (fact("Next run of the timer", self.next_tick()))
                     (fact("Schedule", self.schedule()))
                 }
@@ -207,9 +243,13 @@ impl Dashboard<'_> {
         }
     }
 
-    fn running(&self) -> Markup {
+    fn in_progress(&self) -> Option<&RunSummary> {
         let mut runs = self.runs.iter().take(RUNS);
-        let Some(run) = runs.find(|run| run.state != RunState::Ended) else {
+        runs.find(|run| run.state != RunState::Ended)
+    }
+
+    fn running(&self) -> Markup {
+        let Some(run) = self.in_progress() else {
             return Markup::default();
         };
         html! {

@@ -5,147 +5,73 @@ use serde_json::{Map, Value};
 use super::Response;
 use crate::engine::{RunError, history::Last};
 
-/// The kinds of problems. Their `type` is part of the interface, since clients depend on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ProblemKind {
-    BadBody,
-    UnknownMember,
-    WaitOutOfRange,
-    BadQuery,
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident = $status:literal $name:literal $title:literal,)+) => {
+        /// The kinds of problems. Their `type` is part of the interface, since clients depend on it.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum ProblemKind { $($(#[$doc])* $kind,)+ }
+
+        impl ProblemKind {
+            pub const ALL: &[Self] = &[$(Self::$kind,)+];
+
+            pub fn status(self) -> u16 {
+                match self { $(Self::$kind => $status,)+ }
+            }
+
+            /// The last part of the `type`, and a title with the same meaning.
+            fn name_and_title(self) -> (&'static str, &'static str) {
+                match self { $(Self::$kind => ($name, $title),)+ }
+            }
+        }
+    };
+}
+
+kinds! {
+    BadBody = 400 "bad-body" "The body is not understood",
+    UnknownMember = 400 "unknown-member" "The body has a member that does not exist",
+    WaitOutOfRange = 400 "wait-out-of-range" "`wait` is not between 0 and 200",
+    BadQuery = 400 "bad-query" "A query parameter is not understood",
     /// R27: approval codes are only for an apply.
-    ApprovalInPreview,
+    ApprovalInPreview = 400 "approval-in-preview" "A preview takes no approval",
     /// R28: `PERFORM_SYNC` does not permit an apply by this caller.
-    ApplyForbidden,
+    ApplyForbidden = 403 "apply-forbidden" "The settings forbid to apply",
     /// R41: the caller does not have the required role.
-    RoleMissing,
+    RoleMissing = 403 "role-missing" "The caller's role does not permit this",
     /// R41: `FOUR_EYES` requires another person, or a signed-in one.
-    FourEyes,
+    FourEyes = 403 "four-eyes" "Another person must approve this",
     /// A form of the dashboard with a missing, invalid or expired token.
-    FormExpired,
+    FormExpired = 403 "form-expired" "The form is not from an open page",
     /// A page of another site made its browser send this request.
-    CrossSite,
-    UnknownPath,
-    UnknownRun,
+    CrossSite = 403 "cross-site" "Another site may start nothing",
+    UnknownPath = 404 "unknown-path" "There is nothing at this path",
+    UnknownRun = 404 "unknown-run" "There is no such run",
     /// R39: an address that belongs to no mailbox and no account.
-    UnknownAccount,
+    UnknownAccount = 422 "unknown-account" "No mailbox and no account has this address",
     /// R46: a setting or value that a preview cannot use.
-    BadSetting,
-    MethodNotAllowed,
+    BadSetting = 422 "bad-setting" "A preview cannot take this setting or value",
+    MethodNotAllowed = 405 "method-not-allowed" "This path does not take this method",
     /// A body in chunks without a length, which the host drops.
-    LengthRequired,
+    LengthRequired = 411 "length-required" "The body came without a length",
     /// A body without the content type of JSON.
-    MediaType,
-    LockHeld,
+    MediaType = 415 "media-type" "The body is not sent as application/json",
+    LockHeld = 409 "lock-held" "Another run holds the lock",
     /// R27: the approved changes are no longer planned.
-    ApprovalStale,
+    ApprovalStale = 409 "approval-stale" "The approval no longer fits",
     /// R28: the run has no plan that can be applied.
-    NoPlan,
+    NoPlan = 409 "no-plan" "The run has no plan to apply",
     /// R42: no run has stored a snapshot yet, or none can be read.
-    NoSnapshot,
+    NoSnapshot = 404 "no-snapshot" "There is no readable snapshot",
     /// R34: the run has already ended.
-    HasEnded,
-    TooLarge,
-    Internal,
+    HasEnded = 409 "has-ended" "The run has ended",
+    TooLarge = 413 "too-large" "The body is too large",
+    Internal = 500 "internal" "The program failed",
     /// Exchange or Zivver did not answer, or answered incompletely (R1, R14).
-    Service,
-    Settings,
-    State,
+    Service = 502 "service" "Exchange or Zivver cannot be read",
+    Settings = 503 "settings" "The settings cannot be used",
+    State = 503 "state" "The state cannot be reached",
 }
 
 impl ProblemKind {
-    pub const ALL: [Self; 26] = [
-        Self::BadBody,
-        Self::UnknownMember,
-        Self::WaitOutOfRange,
-        Self::BadQuery,
-        Self::ApprovalInPreview,
-        Self::ApplyForbidden,
-        Self::RoleMissing,
-        Self::FourEyes,
-        Self::CrossSite,
-        Self::UnknownPath,
-        Self::UnknownRun,
-        Self::UnknownAccount,
-        Self::BadSetting,
-        Self::MethodNotAllowed,
-        Self::LengthRequired,
-        Self::MediaType,
-        Self::LockHeld,
-        Self::ApprovalStale,
-        Self::NoPlan,
-        Self::NoSnapshot,
-        Self::HasEnded,
-        Self::TooLarge,
-        Self::Internal,
-        Self::Service,
-        Self::Settings,
-        Self::State,
-    ];
-
-    pub fn status(self) -> u16 {
-        match self {
-            Self::BadBody
-            | Self::UnknownMember
-            | Self::WaitOutOfRange
-            | Self::BadQuery
-            | Self::ApprovalInPreview => 400,
-            Self::ApplyForbidden
-            | Self::RoleMissing
-            | Self::FourEyes
-            | Self::FormExpired
-            | Self::CrossSite => 403,
-            Self::UnknownPath | Self::UnknownRun | Self::NoSnapshot => 404,
-            Self::MethodNotAllowed => 405,
-            Self::LockHeld | Self::ApprovalStale | Self::NoPlan | Self::HasEnded => 409,
-            Self::LengthRequired => 411,
-            Self::TooLarge => 413,
-            Self::MediaType => 415,
-            Self::UnknownAccount | Self::BadSetting => 422,
-            Self::Internal => 500,
-            Self::Service => 502,
-            Self::Settings | Self::State => 503,
-        }
-    }
-
-    /// The last part of the `type`, and a title with the same meaning.
-    fn name_and_title(self) -> (&'static str, &'static str) {
-        match self {
-            Self::BadBody => ("bad-body", "The body is not understood"),
-            Self::UnknownMember => (
-                "unknown-member",
-                "The body has a member that does not exist",
-            ),
-            Self::WaitOutOfRange => ("wait-out-of-range", "`wait` is not between 0 and 200"),
-            Self::BadQuery => ("bad-query", "A query parameter is not understood"),
-            Self::ApprovalInPreview => ("approval-in-preview", "A preview takes no approval"),
-            Self::ApplyForbidden => ("apply-forbidden", "The settings forbid to apply"),
-            Self::RoleMissing => ("role-missing", "The caller's role does not permit this"),
-            Self::FourEyes => ("four-eyes", "Another person must approve this"),
-            Self::FormExpired => ("form-expired", "The form is not from an open page"),
-            Self::CrossSite => ("cross-site", "Another site may start nothing"),
-            Self::UnknownPath => ("unknown-path", "There is nothing at this path"),
-            Self::UnknownRun => ("unknown-run", "There is no such run"),
-            Self::UnknownAccount => (
-                "unknown-account",
-                "No mailbox and no account has this address",
-            ),
-            Self::BadSetting => ("bad-setting", "A preview cannot take this setting or value"),
-            Self::MethodNotAllowed => ("method-not-allowed", "This path does not take this method"),
-            Self::LengthRequired => ("length-required", "The body came without a length"),
-            Self::MediaType => ("media-type", "The body is not sent as application/json"),
-            Self::LockHeld => ("lock-held", "Another run holds the lock"),
-            Self::ApprovalStale => ("approval-stale", "The approval no longer fits"),
-            Self::NoPlan => ("no-plan", "The run has no plan to apply"),
-            Self::NoSnapshot => ("no-snapshot", "There is no readable snapshot"),
-            Self::HasEnded => ("has-ended", "The run has ended"),
-            Self::TooLarge => ("too-large", "The body is too large"),
-            Self::Internal => ("internal", "The program failed"),
-            Self::Service => ("service", "Exchange or Zivver cannot be read"),
-            Self::Settings => ("settings", "The settings cannot be used"),
-            Self::State => ("state", "The state cannot be reached"),
-        }
-    }
-
     pub fn type_uri(self) -> String {
         format!("urn:cloud-sync:problem:{}", self.name_and_title().0)
     }
@@ -191,9 +117,9 @@ impl Problem {
     }
 }
 
-impl From<&RunError> for Problem {
-    fn from(error: &RunError) -> Self {
-        let kind = match error {
+impl From<RunError> for Problem {
+    fn from(error: RunError) -> Self {
+        let kind = match &error {
             RunError::Settings(_) | RunError::Setup(_) => ProblemKind::Settings,
             RunError::Forbidden(_) => ProblemKind::ApplyForbidden,
             RunError::LockHeld { .. } => ProblemKind::LockHeld,
@@ -201,6 +127,7 @@ impl From<&RunError> for Problem {
             RunError::FourEyes(..) => ProblemKind::FourEyes,
             RunError::UnknownApproval(_)
             | RunError::ExpiredApproval(_)
+            | RunError::OtherApproval(..)
             | RunError::NotHeld(_)
             | RunError::NotRejected(_) => ProblemKind::ApprovalStale,
             RunError::ApprovalInPreview => ProblemKind::ApprovalInPreview,

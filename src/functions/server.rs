@@ -103,20 +103,30 @@ pub async fn parent_ended() {
     std::future::pending::<()>().await;
 }
 
-/// Completes at SIGINT (Ctrl+C under `func start`) or SIGTERM (containers). The host itself sends SIGKILL only.
-pub async fn shutdown_signal() {
+/// A request to end this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// SIGINT: Ctrl+C, also under `func start`.
+    Interrupt,
+    /// SIGTERM: the end of a container or a machine.
+    Terminate,
+}
+
+/// Completes at a signal. The host itself sends SIGKILL only.
+pub async fn shutdown_signal() -> Signal {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
         if let Ok(mut terminate) = signal(SignalKind::terminate()) {
             tokio::select! {
                 interrupted = tokio::signal::ctrl_c() => never_if_failed(interrupted).await,
-                _ = terminate.recv() => {}
+                _ = terminate.recv() => return Signal::Terminate,
             }
-            return;
+            return Signal::Interrupt;
         }
     }
     never_if_failed(tokio::signal::ctrl_c().await).await;
+    Signal::Interrupt
 }
 
 /// Never completes if the signal handler could not be installed, since that is not a signal.

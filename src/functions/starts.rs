@@ -37,8 +37,7 @@ pub(super) async fn start(
         RunScope::Only(accounts) => accounts,
     };
     if let Some(plan) = &body.plan {
-        let reviewed = engine.reviewed_plan(plan).await;
-        let reviewed = reviewed.map_err(|error| Problem::from(&error))?;
+        let reviewed = engine.reviewed_plan(plan).await?;
         accounts = reviewed.accounts.into_iter().collect();
         depth = reviewed.depth;
     }
@@ -73,12 +72,9 @@ pub(super) async fn undo(
     run: RunId,
     body: UndoBody,
 ) -> Result<RunRequest, Problem> {
-    let known = engine
-        .summary(&run)
-        .await
-        .map_err(|error| Problem::from(&error))?;
+    let known = engine.summary(&run).await?;
     if known.is_none() {
-        return Err(Problem::from(&RunError::UnknownRun(run.to_string())));
+        return Err(RunError::UnknownRun(run.to_string()).into());
     }
     Ok(RunRequest {
         approve: body.approve,
@@ -96,10 +92,7 @@ pub(super) async fn enqueue(engine: &Engine, run: &RunRequest) -> Result<RunId, 
         .perform_sync
         .permit(run.mode)
         .map_err(|error| Problem::new(ProblemKind::ApplyForbidden, error.to_string()))?;
-    engine
-        .enqueue(run)
-        .await
-        .map_err(|error| Problem::from(&error))
+    engine.enqueue(run).await.map_err(Problem::from)
 }
 
 /// With `wait` the run works in this invocation. Otherwise it is queued and works in its own invocation.
@@ -142,7 +135,7 @@ pub(super) async fn begin(
                 ..ended(engine, &report)
             })
         }
-        Err(error) => Response::from(Problem::from(&error)).into(),
+        Err(error) => Response::from(Problem::from(error)).into(),
     }
 }
 

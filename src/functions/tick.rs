@@ -41,7 +41,7 @@ pub(super) async fn timer_invocation(
     match tick(engine, this).await {
         Ok(success) => success.into(),
         Err(InvocationFailure { cause, is_final }) => {
-            let is_told = unrecorded.is_some_and(|(_, told)| told == cause);
+            let is_told = unrecorded.is_some_and(|told| told.error == cause);
             if is_final && is_told && !this.is_first {
                 not_tried_again(NEEDS_A_PERSON).into()
             } else {
@@ -105,7 +105,11 @@ async fn run_of_tick(
                 ..*run
             }
         }
-        Left::All => request.depth = depth,
+        Left::All => {
+            request.depth = depth;
+            // All that this try records is about one run, also if the run cannot save its end.
+            request.id = Some(engine.new_run_id().await?);
+        }
     }
     match engine.run_recorded(request).await {
         Err(error @ RunError::LockHeld { .. }) => {
@@ -123,8 +127,12 @@ async fn hand_over(
     request: &RunRequest,
     held: &RunError,
 ) -> Result<Success, RunError> {
-    let run = match &request.id {
-        Some(run) => run.clone(),
+    let recorded = match &request.id {
+        Some(run) => engine.summary(run).await?.and(Some(run.clone())),
+        None => None,
+    };
+    let run = match recorded {
+        Some(run) => run,
         None => engine.enqueue(request).await?,
     };
     tracing::info!("run {run} was handed to the queue: {held}");
@@ -149,7 +157,11 @@ enum Left {
 
 /// R28: all tries of a tick belong to one run.
 async fn left_of(engine: &Engine, this: Try<'_>, depth: Depth) -> Result<Left, RunError> {
-    let runs = engine.past(20).await?.runs;
+    let mut runs = engine.past(20).await?.runs;
+    let records = engine.records().await?;
+    for past in &mut runs {
+        records.end_if_stopped(past).await?;
+    }
     let is_own = |past: &&Past| !this.is_first && past.run.tick.as_deref() == Some(this.tick);
     if let Some(Past { id, run, .. }) = runs.iter().find(is_own) {
         if run.state != RunState::Ended || run.is_tried_again() {

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use serde_json::json;
 
 use super::{
-    Format, Problem, Response,
+    Format, Problem, ProblemKind, Response,
     dashboard::{Ways, live},
 };
 use crate::{
@@ -14,8 +14,9 @@ use crate::{
         actor::Actor,
         explain::Explanation,
         memory::Rejection,
+        mode::Mode,
         named::Found,
-        report::{Report, RunState},
+        report::{Report, RunOutcome, RunState},
         snapshot::history::History,
     },
     engine::{
@@ -44,7 +45,14 @@ pub(super) fn download(format: Format, file: &str, body: String) -> Response {
 }
 
 /// `GET /runs/{id}`. `outlook` is the progress of the run in this process.
-pub(super) fn run(report: &Report, format: Format, ways: &Ways<'_>, outlook: Outlook) -> Response {
+/// `is_stopping` says that a person has stopped it and it has not ended yet (R34).
+pub(super) fn run(
+    report: &Report,
+    format: Format,
+    ways: &Ways<'_>,
+    outlook: Outlook,
+    is_stopping: bool,
+) -> Response {
     let file = |end: &str| format!("cloud-sync-{}.{end}", report.id);
     match format {
         Format::Json => Response::json(200, report),
@@ -69,7 +77,14 @@ pub(super) fn run(report: &Report, format: Format, ways: &Ways<'_>, outlook: Out
             };
             let content = html! {
                 (html::report::heading(report, links))
-                @if !has_ended { (live(report.state, outlook)) (ways.stop(report)) }
+                @if !has_ended {
+                    (live(report.state, outlook))
+                    @if is_stopping {
+                        p.alert.notice role="status" { "Stopping: the run ends after what is in flight." }
+                    } @else {
+                        (ways.stop(report))
+                    }
+                }
                 (html::report::details(report, links, |set| html! {
                     @if has_ended && !report.is_hypothetical() { (ways.held(report, set)) } @else { (html::report::held_rows(set, links)) }
                 }))
@@ -112,7 +127,7 @@ fn cells(run: &RunSummary) -> Vec<String> {
         words::outcome(run.outcome).to_owned(),
         known(run, counts.planned.values().sum()).map_or_else(String::new, |it| it.to_string()),
         counts.applied.values().sum::<u32>().to_string(),
-        known(run, counts.held).map_or_else(String::new, |it| it.to_string()),
+        known_held(run).map_or_else(String::new, |it| it.to_string()),
         (counts.failed + counts.refused).to_string(),
         words::settings(&run.settings),
     ]
@@ -121,6 +136,10 @@ fn cells(run: &RunSummary) -> Vec<String> {
 /// The count, or `None` if the run did not plan and so did not count.
 fn known(run: &RunSummary, count: u32) -> Option<u32> {
     run.has_planned().then_some(count)
+}
+
+fn known_held(run: &RunSummary) -> Option<u32> {
+    run.has_told_held().then_some(run.counts.held)
 }
 
 /// `GET /runs`
@@ -181,7 +200,7 @@ fn run_row(run: &RunSummary, base: &str) -> Markup {
     let counts = &run.counts;
     let what = words::what(run);
     let number = |count: u32| words::thousands(count.into());
-    let if_known = |count| known(run, count).map_or_else(|| "–".to_owned(), number);
+    let if_known = |count: Option<u32>| count.map_or_else(|| "–".to_owned(), number);
     html! {
         tr {
             td {
@@ -196,9 +215,9 @@ fn run_row(run: &RunSummary, base: &str) -> Markup {
             }
             td.wide { (what) }
             td.wide { (html::value(&words::started_by(run.trigger, run.started_by.as_ref()))) }
-            td.n.wide { (if_known(counts.planned.values().sum())) }
+            td.n.wide { (if_known(known(run, counts.planned.values().sum()))) }
             td.n { (number(counts.applied.values().sum())) }
-            td.n { (if_known(counts.held)) }
+            td.n { (if_known(known_held(run))) }
             td.n.wide { (number(counts.failed + counts.refused)) }
         }
     }
@@ -251,14 +270,28 @@ pub(super) fn since(runs: &[RunSummary], base: &str) -> Markup {
                 @for run in runs.iter().take(SHOWN) {
                     li {
                         a href={ (base) "/runs/" (run.id) "?format=html" } { (time(&run.started)) } " "
-                        (words::what(run)) ": "
-                        (words::number(run.counts.applied.values().sum::<u32>(), "account", "accounts")) " changed"
+                        (words::what(run)) ": " (came_of(run))
                         @if let Some(error) = &run.error { p.problem { (links.text(error)) } }
                     }
                 }
             }
             @if runs.len() > SHOWN { p.soft { "and " (runs.len() - SHOWN) " earlier runs" } }
         }
+    }
+}
+
+/// What such a run found is not repeated here: "in sync" would be about some accounts only.
+fn came_of(run: &RunSummary) -> String {
+    let changed: u32 = run.counts.applied.values().sum();
+    let changed = format!("{} changed", words::number(changed, "account", "accounts"));
+    let is_whole = !matches!(
+        run.outcome,
+        RunOutcome::Open | RunOutcome::Stopped | RunOutcome::Failed
+    );
+    match (run.mode, is_whole) {
+        (_, true) => changed,
+        (Mode::Preview, false) => words::outcome(run.outcome).to_owned(),
+        (Mode::Apply, false) => format!("{}, {changed}", words::outcome(run.outcome)),
     }
 }
 
@@ -273,11 +306,15 @@ pub(super) fn account(
     explanation: &Explanation,
     history: Option<&History>,
     format: Format,
+    asks_both: bool,
     base: &str,
 ) -> Response {
     let response = match format {
         Format::Json => Response::json(200, explanation),
-        Format::Html => page(200, html::explanation(explanation, history, Some(base))),
+        Format::Html => page(
+            200,
+            html::explanation(explanation, history, Some(base), asks_both),
+        ),
         Format::Csv => download(format, "cloud-sync-account.csv", account_table(explanation)),
     };
     Response {
@@ -395,7 +432,7 @@ pub(super) fn checkup(status: u16, checkup: &Checkup, format: Format, base: &str
     let links = Links { home: Some(base) };
     let level = |level| match level {
         Level::Good => badge(Tone::Good, "ok"),
-        Level::Warning => badge(Tone::Notice, "look"),
+        Level::Warning => badge(Tone::Notice, "note"),
         Level::Error => badge(Tone::Bad, "fail"),
     };
     let content = html! {
@@ -406,7 +443,7 @@ pub(super) fn checkup(status: u16, checkup: &Checkup, format: Format, base: &str
                 @for finding in &checkup.findings {
                     li {
                         (level(finding.level)) " " span.who { (finding.topic) } " " (links.text(&finding.text))
-                        @for remedy in &finding.remedy { p { code { (remedy) } } }
+                        @for remedy in &finding.remedy { p.why { (links.text(remedy)) } }
                     }
                 }
             }
@@ -417,7 +454,13 @@ pub(super) fn checkup(status: u16, checkup: &Checkup, format: Format, base: &str
 
 /// A refused call as a page with the same status.
 pub(super) fn refused(problem: Problem, base: &str) -> Response {
-    let (title, detail) = (problem.title(), problem.detail.clone());
+    // The reader of a page has filled a form in, and knows of no body.
+    let title = if problem.kind == ProblemKind::BadBody {
+        "Not done"
+    } else {
+        problem.title()
+    };
+    let detail = problem.detail.clone();
     let response = Response::from(problem);
     let frame = Page {
         title: "Cloud Sync: not done",

@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
-
 use super::wire::{Message, Value, attributes};
-use domain::{health::Run, report::Report};
+use domain::{health::Run, name_in_json, report::Report};
 
 /// `AGGREGATION_TEMPORALITY_CUMULATIVE`
 const CUMULATIVE: u32 = 2;
@@ -82,9 +80,9 @@ impl Totals {
 
     pub(super) fn add(&mut self, report: &Report, is_success: bool) {
         let run = vec![
-            ("mode", name(report.mode)),
-            ("depth", name(report.depth)),
-            ("outcome", name(report.outcome)),
+            ("mode", name_in_json(report.mode)),
+            ("depth", name_in_json(report.depth)),
+            ("outcome", name_in_json(report.outcome)),
             ("success", is_success.to_string()),
         ];
         self.count(RUNS, run, 1);
@@ -101,8 +99,8 @@ impl Totals {
         }
         for action in &report.actions {
             let labels = vec![
-                ("action", name(action.action.kind)),
-                ("outcome", name(action.outcome)),
+                ("action", name_in_json(action.action.kind)),
+                ("outcome", name_in_json(action.outcome)),
             ];
             self.count(
                 WRITES,
@@ -170,12 +168,6 @@ fn point(labels: &[(&'static str, String)], value: i64, now: u64) -> Message {
         .with(3, "timeUnixNano", Value::Fixed(now))
         .with(6, "asInt", Value::SignedFixed(value))
         .many(7, "attributes", attributes(labels))
-}
-
-/// The name as it is written in reports.
-fn name(value: impl Serialize) -> String {
-    let text = serde_json::to_value(value).unwrap_or_default();
-    text.as_str().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

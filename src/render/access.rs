@@ -8,12 +8,12 @@ use domain::snapshot::access::{
     Changed, Coverage, Delegated, Granted, InExchange, InZivver, Named, Review, Row, Since,
 };
 
-/// `directly`, or `via SG Care › SG Night`.
+/// `directly`, or `via SG Care > SG Night`.
 pub fn path(through: &[String]) -> String {
     if through.is_empty() {
         "directly".to_owned()
     } else {
-        format!("via {}", through.join(" › "))
+        format!("via {}", through.join(" > "))
     }
 }
 
@@ -41,15 +41,20 @@ pub fn exchange(row: &Row) -> String {
 
 /// What Zivver answered.
 pub fn zivver(row: &Row) -> &'static str {
-    let suspended = |it: &Delegated| it.is_suspended;
     match &row.zivver {
-        InZivver::Delegate(it) if suspended(it) => "yes, but suspended",
+        InZivver::Delegate(_) if is_suspended(row) => "yes, but suspended",
         InZivver::Delegate(_) => "yes",
         InZivver::NoDelegate => "no",
         InZivver::Unknown { last: None, .. } => "unknown",
         InZivver::Unknown { last: Some(_), .. } => "unknown, last known yes",
         InZivver::NoAccount => "no account",
     }
+}
+
+/// Whether the person is a delegate whose account is suspended.
+pub fn is_suspended(row: &Row) -> bool {
+    let suspended = |it: &Delegated| it.is_suspended;
+    matches!(&row.zivver, InZivver::Delegate(it) if suspended(it))
 }
 
 /// Why the two sides differ, or what is unknown; empty if they agree.
@@ -116,7 +121,7 @@ pub fn changes(row: &Row) -> String {
     changes.join("; ")
 }
 
-/// `all 3,120 mailboxes read`, or `3,116 of 3,120 mailboxes read; 4 unknown who has access`
+/// `all 3,120 mailboxes read`, or `3,116 of 3,120 mailboxes read; 4 could not be read`
 pub fn coverage(coverage: &Coverage) -> String {
     let mailboxes = words::number(coverage.mailboxes, "mailbox", "mailboxes");
     let mut parts = vec![if coverage.read == coverage.mailboxes {
@@ -126,11 +131,8 @@ pub fn coverage(coverage: &Coverage) -> String {
         format!("{read} of {mailboxes} read")
     }];
     for (count, what) in [
-        (coverage.unknown, "unknown who has access"),
-        (
-            coverage.not_read,
-            "not synchronised, so not asked for access",
-        ),
+        (coverage.unknown, "could not be read"),
+        (coverage.not_read, "not synchronised, so not read"),
         (coverage.rejected, "not understood"),
     ] {
         if count > 0 {
@@ -154,18 +156,18 @@ pub fn person(row: &Row) -> Named {
 
 /// What stands in place of a person.
 pub fn nobody(row: &Row) -> &'static str {
-    let is_unknown = matches!(row.exchange, InExchange::Unknown { .. })
-        || matches!(row.zivver, InZivver::Unknown { .. });
-    if is_unknown { "unknown" } else { "nobody" }
+    if row.is_unknown() {
+        "unknown"
+    } else {
+        "nobody"
+    }
 }
 
 /// What is said if there are no rows.
 pub fn nothing(names_somebody: bool, only_changed: bool) -> &'static str {
     match (names_somebody, only_changed) {
         (_, true) => "Nothing of that changed.",
-        (true, false) => {
-            "Nothing fits the question: no mailbox and no person of this snapshot has that in address or name."
-        }
+        (true, false) => "No mailbox or person matches.",
         (false, false) => "No access of a person to the mailbox of another is known.",
     }
 }

@@ -9,6 +9,7 @@ use super::{
 };
 use domain::{
     actor::Actor,
+    address::SmtpAddress,
     all_clear::Verification,
     plan::{Action, Attribute, AttributeChange},
     report::Report,
@@ -32,10 +33,12 @@ const HEADER: [&str; 12] = [
 
 /// The separator between cells. Excel expects the list separator of its region: a semicolon where numbers have a
 /// decimal comma, as in the Netherlands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Separator {
     #[default]
+    #[value(name = ",")]
     Comma,
+    #[value(name = ";")]
     Semicolon,
 }
 
@@ -57,6 +60,36 @@ struct Row<'a> {
     origin: &'a str,
 }
 
+fn push_held(csv: &mut Table, report: &Report) {
+    for set in &report.held {
+        let class = key(set.class);
+        let rejected = set.rejected.iter().map(|change| (change, "rejected"));
+        let held = set.changes.iter().map(|change| (change, "held"));
+        let approved = set.approved.iter().map(|change| (change, "approved"));
+        for (change, outcome) in held.chain(approved).chain(rejected) {
+            let reason = match &change.waits {
+                Some(why) => format!("{}; {why}", set.reason),
+                None => set.reason.clone(),
+            };
+            Row {
+                record: "held",
+                address: change.address.as_str(),
+                kind: &class,
+                outcome,
+                attribute: &change.what,
+                origin: &change.origin.map(key).unwrap_or_default(),
+                before: &change.before,
+                after: &change.after,
+                code: &set.code,
+                rule: "R26",
+                text: &reason,
+                ..Row::default()
+            }
+            .push(csv);
+        }
+    }
+}
+
 /// A report: rows about single accounts, followed by rows about the whole run.
 pub fn report(report: &Report, separator: Separator) -> String {
     let mut csv = Table::new(&HEADER, separator);
@@ -72,30 +105,7 @@ pub fn report(report: &Report, separator: Separator) -> String {
             push_action(&mut csv, "left", &left, "remaining", "");
         }
     }
-    for set in &report.held {
-        let class = key(set.class);
-        for change in &set.changes {
-            let reason = match &change.waits {
-                Some(why) => format!("{}; {why}", set.reason),
-                None => set.reason.clone(),
-            };
-            Row {
-                record: "held",
-                address: change.address.as_str(),
-                kind: &class,
-                outcome: "held",
-                attribute: &change.what,
-                origin: &change.origin.map(key).unwrap_or_default(),
-                before: &change.before,
-                after: &change.after,
-                code: &set.code,
-                rule: "R26",
-                text: &reason,
-                ..Row::default()
-            }
-            .push(&mut csv);
-        }
-    }
+    push_held(&mut csv, report);
     for note in &report.skipped {
         Row {
             record: "skipped",
@@ -170,14 +180,16 @@ pub fn table<R: AsRef<[String]>>(
 }
 
 /// Identification of the run, and who started and stopped it (R41).
-fn run(report: &Report) -> [(&'static str, String); 6] {
+fn run(report: &Report) -> [(&'static str, String); 7] {
     let name = |by: Option<&Actor>| by.map(ToString::to_string).unwrap_or_default();
+    let accounts = report.approves_accounts.iter().map(SmtpAddress::as_str);
     [
         ("id", report.id.clone()),
         ("mode", key(report.mode)),
         ("trigger", key(report.trigger)),
         ("started_by", name(report.started_by.as_ref())),
         ("approves", report.approves.join("; ")),
+        ("approves_accounts", accounts.collect::<Vec<_>>().join("; ")),
         ("stopped_by", name(report.stopped_by.as_ref())),
     ]
 }
@@ -188,6 +200,7 @@ fn verified(report: &Report) -> &'static str {
         Verification::Undone { is_partial: false } => "undone",
         Verification::Undone { is_partial: true } => "partly undone",
         Verification::Covered { .. } => "not for permissions",
+        Verification::LeftForLater { .. } => "yes, but for what is left for later",
         Verification::AsPlanned { .. } => "yes",
         Verification::Differs => "no",
     }
@@ -207,6 +220,14 @@ fn facts(csv: &mut Table, report: &Report) {
     for (name, value) in run(report) {
         fact(name, &value);
     }
+    // What was not counted is not 0.
+    let counted = |count: u32| {
+        if report.has_counted() {
+            count.to_string()
+        } else {
+            String::new()
+        }
+    };
     fact("outcome", standing_of(report.state, report.outcome));
     fact("error", report.error.as_deref().unwrap_or_default());
     fact("started", &report.started);
@@ -219,15 +240,16 @@ fn facts(csv: &mut Table, report: &Report) {
     fact("resumed_from", &report.resumed_from.join("; "));
     fact("undoes", report.undoes.as_deref().unwrap_or_default());
     fact("tenant_id", &report.source.tenant_id);
-    fact("mailboxes", &report.source.mailboxes.to_string());
-    fact("in_scope", &report.source.in_scope.to_string());
-    fact("rejected", &report.source.rejected.to_string());
-    fact("users", &report.target.users.to_string());
-    fact("functional", &report.target.functional.to_string());
-    fact("active", &report.target.active.to_string());
-    fact("outside", &report.target.outside.to_string());
+    fact("mailboxes", &counted(report.source.mailboxes));
+    fact("in_scope", &counted(report.source.in_scope));
+    fact("rejected", &counted(report.source.rejected));
+    fact("users", &counted(report.target.users));
+    fact("functional", &counted(report.target.functional));
+    fact("active", &counted(report.target.active));
+    fact("outside", &counted(report.target.outside));
     fact("planned_writes", &report.planned_writes.to_string());
     fact("estimate", &duration(report.estimate_ms));
+    fact("in_part", &report.counts.in_part.to_string());
     fact("remaining", &report.remaining.to_string());
     fact(
         "requests_exchange",

@@ -53,13 +53,14 @@ impl Page<'_> {
     /// The whole file. `html!` escapes the content; invisible characters are replaced here, in all of it.
     pub fn around(self, content: &Markup) -> String {
         let body = html! {
-            a.skip href="#content" { "To the content" }
+            a.skip href="#content" { "Skip to content" }
             header.top {
                 div {
                     @if let Some(home) = self.home {
                         a.brand href=(home) { "Cloud Sync" }
                         nav aria-label="Main" {
                             a href={ (home) "/runs?format=html" } { "Runs" }
+                            a href={ (home) "/rejections?format=html" } { "Rejections" }
                             a href={ (home) "/access?format=html" } { "Access" }
                             a href={ (home) "/check?format=html" } { "Check" }
                         }
@@ -245,8 +246,8 @@ mod tests {
         };
         let page = page.around(&html! { p title=(text) { (text) } (fact(text, text)) });
         let inert = "&lt;script&gt;alert('x')&lt;/script&gt; &amp; &quot;y&quot;[U+202E][U+0000]";
-        assert_eq!(page.matches(inert).count(), 9, "{page}");
-        assert_eq!(page.matches("alert(").count(), 9, "{page}");
+        assert_eq!(page.matches(inert).count(), 10, "{page}");
+        assert_eq!(page.matches("alert(").count(), 10, "{page}");
     }
 
     #[test]

@@ -67,6 +67,7 @@ fn with_names(names: &[&str]) -> Report {
         report.warnings.push((*name).to_owned());
         report.filter_counts.insert((*name).to_owned(), 1);
         report.held.push(HeldSet {
+            approved: Vec::new(),
             class: Class::NameChange,
             code: "c0de".into(),
             reason: format!("too many like {name}"),
@@ -80,6 +81,7 @@ fn with_names(names: &[&str]) -> Report {
                 waits: None,
             }],
             companions: vec![],
+            rejected: vec![],
         });
         report.differences.push(action(at, name).action);
         report.resumed_from.push((*name).to_owned());
@@ -229,12 +231,13 @@ fn an_explanation_is_inert_too() {
         }],
         accounts: Vec::new(),
         outside: Vec::new(),
+        renamed: BTreeMap::new(),
         actions: Vec::new(),
         held: Vec::new(),
         notes: vec![Note::new(HOSTILE[0], Code::Rejected, HOSTILE[1])],
         unknown: None,
         as_of: None,
     };
-    let page = html::explanation(&explanation, None, Some("/api/SyncHttp"));
+    let page = html::explanation(&explanation, None, Some("/api/SyncHttp"), false);
     assert_eq!(markup(&page).get("script"), Some(&1));
 }

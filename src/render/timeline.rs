@@ -50,7 +50,13 @@ pub(crate) fn details(event: &Event) -> Vec<String> {
         Happened::Held { .. } | Happened::Noted { .. } | Happened::NoLonger { .. } => Vec::new(),
     };
     let reasons = event.reasons.iter();
-    details.extend(reasons.map(|reason| format!("{} ({})", reason.fact, reason.rule)));
+    details.extend(reasons.map(|reason| {
+        format!(
+            "{}{}",
+            reason.fact,
+            words::cited(&reason.fact, &reason.rule)
+        )
+    }));
     details
 }
 

@@ -5,32 +5,24 @@ mod names;
 use std::time::Duration;
 
 use jiff::{Timestamp, tz::TimeZone};
-use serde::Serialize;
 
 use crate::engine::RunSummary;
+pub(crate) use domain::name_in_json as key;
 use domain::{
     address::SmtpAddress,
     all_clear::{AllClear, Verification},
+    hold::HeldSet,
     mode::{Depth, Mode, PerformSync},
     note::Code,
     other_setting::OtherSetting,
-    report::{ByHand, Counts, Others, Report, RunOutcome, RunState, ServiceRequests, Timing},
+    report::{ByHand, Others, Report, RunOutcome, RunState, ServiceRequests, Timing},
+    snapshot::history::Event,
     wave::Wave,
 };
 pub(crate) use names::{
     NOT_MADE, account, action_outcome, approves, attribute, class, code, entry, finding, meaning,
     mode, origin, outcome, past, started_by, verb,
 };
-
-/// The name of a value as in JSON.
-pub(crate) fn key(value: impl Serialize) -> String {
-    serde_json::to_value(value)
-        .ok()
-        .as_ref()
-        .and_then(serde_json::Value::as_str)
-        .unwrap_or_default()
-        .to_owned()
-}
 
 pub(crate) fn capital(text: &str) -> String {
     let mut chars = text.chars();
@@ -49,16 +41,17 @@ pub(crate) fn standing_of(state: RunState, ended: RunOutcome) -> &'static str {
     }
 }
 
-/// R36: that the result is as planned, with exceptions if `is_partial`.
-pub(crate) fn as_planned(of: AllClear, is_partial: bool) -> String {
-    format!("{}{}", of.text(), apart(is_partial))
+/// That all is well, with exceptions if `is_partial`, or if a person has rejected changes.
+pub(crate) fn all_clear(of: AllClear, is_partial: bool, report: &Report) -> String {
+    format!("{}{}", of.text(), apart(is_partial, report))
 }
 
-fn apart(is_partial: bool) -> &'static str {
-    if is_partial {
-        ", apart from what is held, left for later or needs attention"
-    } else {
-        ""
+fn apart(is_partial: bool, report: &Report) -> &'static str {
+    match (is_partial, report.has_rejections()) {
+        (true, true) => ", apart from what is held, rejected, left for later or needs attention",
+        (true, false) => ", apart from what is held, left for later or needs attention",
+        (false, true) => ", apart from what is rejected",
+        (false, false) => "",
     }
 }
 
@@ -85,15 +78,38 @@ pub(crate) fn applies(preview: &str) -> String {
 /// `quick apply for 2 accounts`. A full run for all accounts is described by its mode only.
 pub(crate) fn what(run: &RunSummary) -> String {
     let mode = mode_of(run.mode, run.depth);
-    let what = match (&run.undo, run.accounts.len()) {
-        (Some(_), _) => format!("{mode} of an undo"),
-        (None, 0) => mode,
-        (None, count) => format!("{mode} for {}", number(count as u64, "account", "accounts")),
-    };
+    let what = what_of(mode, run.undo.is_some(), run.accounts.len());
+    let only = run.wave.as_ref().map(wave_in_short).unwrap_or_default();
     if run.is_hypothetical() {
         format!("{what} under other settings")
     } else {
-        what
+        what + &only
+    }
+}
+
+/// `, only approved`, `, only create, update, the first 10`
+fn wave_in_short(wave: &Wave) -> String {
+    let only: Vec<String> = wave.only.iter().map(ToString::to_string).collect();
+    let only = match only.join(", ") {
+        only if only.is_empty() => only,
+        only => format!(", only {only}"),
+    };
+    let first = wave.first.map(|first| format!(", the first {first}"));
+    only + &first.unwrap_or_default()
+}
+
+/// The same for a run in the history of an account (R42).
+pub(crate) fn what_happened_in(event: &Event) -> String {
+    let mode = mode_of(event.mode, event.depth);
+    what_of(mode, event.undoes.is_some(), event.accounts.len())
+}
+
+fn what_of(mode: String, is_undo: bool, accounts: usize) -> String {
+    match (is_undo, accounts) {
+        (true, _) if mode == self::mode(Mode::Apply) => "undo".to_owned(),
+        (true, _) => format!("{mode} of an undo"),
+        (false, 0) => mode,
+        (false, count) => format!("{mode} for {}", number(count as u64, "account", "accounts")),
     }
 }
 
@@ -128,7 +144,7 @@ pub(crate) fn mode_of(mode: Mode, depth: Depth) -> String {
 pub(crate) fn verdict(report: &Report) -> String {
     match report.verification() {
         Verification::Preview => "A preview writes nothing, so there is nothing to verify.".into(),
-        Verification::NotVerified => "Not verified: nothing was applied to its end.".into(),
+        Verification::NotVerified => not_verified(report).into(),
         Verification::Differs if report.differences.is_empty() => {
             format!("Read again after applying, {}.", waiting(report))
         }
@@ -141,17 +157,40 @@ pub(crate) fn verdict(report: &Report) -> String {
             };
             format!(
                 "Read again after applying, {taken_back}{}.",
-                apart(is_partial && !report.counts.applied.is_empty())
+                apart(is_partial && !report.counts.applied.is_empty(), report)
             )
         }
         Verification::Covered { is_partial } => {
-            let apart = apart(is_partial);
+            let apart = apart(is_partial, report);
             format!("Read again after applying, {COVERED}{apart}.")
         }
+        Verification::LeftForLater { of } => {
+            let all_clear = all_clear(of, true, report);
+            format!("Read again after applying, {all_clear}.")
+        }
         Verification::AsPlanned { of, is_partial } => {
-            format!("Read again after applying, {}.", as_planned(of, is_partial))
+            let all_clear = all_clear(of, is_partial, report);
+            format!("Read again after applying, {all_clear}.")
         }
     }
+}
+
+fn not_verified(report: &Report) -> &'static str {
+    if !report.counts.may_have_written() {
+        "Not verified: nothing was applied."
+    } else if report.remaining > 0 {
+        "Not verified: the run ended before all changes were made."
+    } else {
+        "Not verified: the run ended before Zivver was read again."
+    }
+}
+
+/// Why the changes of a set were held. The reason counts them all, also what was decided since.
+pub(crate) fn reason(set: &HeldSet) -> String {
+    if set.rejected.is_empty() && set.approved.is_empty() {
+        return set.reason.clone();
+    }
+    format!("when the run held it: {}", set.reason)
 }
 
 /// R22, R33: changes that a run did not attempt, which do not count as differences from the plan.
@@ -219,7 +258,7 @@ pub(crate) fn requests(requests: &ServiceRequests) -> String {
     let kinds: Vec<String> = requests
         .by_kind
         .iter()
-        .map(|(kind, count)| format!("{} {}", thousands(*count), kind.replace('_', " ")))
+        .map(|(kind, count)| format!("{} {}", thousands(*count), kind_of_request(kind)))
         .collect();
     let total = thousands(requests.total);
     let mut parts = vec![if kinds.is_empty() {
@@ -240,6 +279,15 @@ pub(crate) fn requests(requests: &ServiceRequests) -> String {
     parts.join(", ")
 }
 
+/// What SCIM calls a Group is a functional account.
+fn kind_of_request(kind: &str) -> String {
+    let words = kind.replace('_', " ");
+    match words.strip_prefix("zivver ") {
+        Some(of_zivver) => of_zivver.replace("group", "functional account"),
+        None => words,
+    }
+}
+
 /// The command that makes the changes of a preview (R28, R37, R47).
 pub(crate) fn apply_command_of(report: &Report) -> String {
     let wave = report.wave.iter().map(ToString::to_string);
@@ -255,9 +303,40 @@ pub(crate) fn forbidden(report: &Report) -> Option<&'static str> {
     )
 }
 
-/// The restriction of a run (R47).
+/// The rule behind a text that does not name one itself: ` (R16)`.
+pub(crate) fn cited(text: &str, rule: &str) -> String {
+    let last = text.rsplit_once(" (R").map(|(_, last)| last);
+    let names_rule = last.is_some_and(|last| {
+        last.ends_with(')') && last.starts_with(|digit: char| digit.is_ascii_digit())
+    });
+    if names_rule {
+        String::new()
+    } else {
+        format!(" ({rule})")
+    }
+}
+
+/// The restriction of a run, with the options of the command line (R47).
 pub(crate) fn wave(wave: &Wave) -> String {
     format!("restricted with {wave} (R47)")
+}
+
+/// The same for a page, whose reader knows no options.
+pub(crate) fn wave_in_words(wave: &Wave) -> String {
+    let kinds: Vec<String> = wave.only.iter().map(ToString::to_string).collect();
+    let kinds = match kinds.join(", ").as_str() {
+        "" => String::new(),
+        "approved" => " to what is approved".to_owned(),
+        kinds => format!(" to {kinds}"),
+    };
+    let first = wave.first.map(|first| {
+        format!(
+            ", to the first {}",
+            number(u64::from(first), "account", "accounts")
+        )
+    });
+    let all = format!("{kinds}{}", first.unwrap_or_default());
+    format!("restricted{} (R47)", all.strip_prefix(',').unwrap_or(&all))
 }
 
 /// The command for the scope of a report (R37).
@@ -371,7 +450,7 @@ pub(crate) fn parts_of(timing: Timing) -> String {
 pub(crate) fn estimate(writes: u32, estimate_ms: u64) -> String {
     let writes = number(writes, "write", "writes");
     match estimate_ms {
-        0 => format!("{writes}, at once at Zivver's rate"),
+        0 => format!("{writes}, in less than a second at Zivver's rate"),
         ms => format!("{writes} ≈ {} at Zivver's rate", duration(ms)),
     }
 }
@@ -395,9 +474,12 @@ pub(crate) fn is_about_a_delegation(code: Code) -> bool {
     )
 }
 
-/// R44: the number of planned changes for each origin; `None` if origins are unknown.
-pub(crate) fn origins(counts: &Counts) -> Option<String> {
-    let counts = counts.origins.iter();
+/// R44: the number of changes for each origin, held ones included; `None` without a plan or if origins are unknown.
+pub(crate) fn origins(report: &Report) -> Option<String> {
+    if report.actions.is_empty() {
+        return None;
+    }
+    let counts = report.counts.origins.iter();
     let parts = counts.map(|(it, count)| format!("{} {}", thousands((*count).into()), origin(*it)));
     let parts: Vec<String> = parts.collect();
     (!parts.is_empty()).then(|| parts.join(", "))
@@ -462,6 +544,9 @@ mod tests {
             estimate(412, 83_000),
             "412 writes ≈ 1 min 23 s at Zivver's rate"
         );
-        assert_eq!(estimate(1, 0), "1 write, at once at Zivver's rate");
+        assert_eq!(
+            estimate(1, 0),
+            "1 write, in less than a second at Zivver's rate"
+        );
     }
 }

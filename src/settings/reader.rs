@@ -2,7 +2,7 @@
 
 use super::{
     Problem, SettingsError,
-    names::{PREFIX, strays},
+    names::{PREFIX, Stray, strays},
     table::{SettingDefault, Typed},
     value::{Fault, fault, is_unresolved_reference},
 };
@@ -83,28 +83,42 @@ impl<'a, L: Fn(&str) -> Option<String>> Reader<'a, L> {
     pub(super) fn typos(&self) -> Vec<String> {
         strays(self.names)
             .into_iter()
-            .map(|stray| match stray.nearest {
-                Some(nearest) => format!(
-                    "{} is not a setting and has no effect: did you mean {PREFIX}{nearest}?",
-                    stray.name
-                ),
-                None => format!(
-                    "{} is not a setting and has no effect: remove it",
-                    stray.name
-                ),
-            })
+            .map(|stray| format!("{} {NO_SETTING}: {}", stray.name, remedy(&stray)))
             .collect()
     }
 
-    /// Fails if there was a problem.
-    pub(super) fn finish(self) -> Result<(), SettingsError> {
+    /// Fails if there was a problem. The error also names the variables that are not settings: one of them may be meant
+    /// for a setting that is not set.
+    pub(super) fn finish(mut self) -> Result<(), SettingsError> {
         if self.problems.is_empty() {
-            Ok(())
-        } else {
-            Err(SettingsError {
-                problems: self.problems,
-            })
+            return Ok(());
         }
+        let is_told = |name: &str| {
+            let mut told = self.problems.iter();
+            told.any(|problem| problem.remedy.starts_with(&format!("{name} ")))
+        };
+        let strays = strays(self.names).into_iter();
+        let others: Vec<Problem> = strays
+            .filter(|stray| !is_told(stray.name))
+            .map(|stray| Problem {
+                name: stray.name.to_owned(),
+                wrong: NO_SETTING.to_owned(),
+                remedy: remedy(&stray),
+            })
+            .collect();
+        self.problems.extend(others);
+        Err(SettingsError {
+            problems: self.problems,
+        })
+    }
+}
+
+const NO_SETTING: &str = "is not a setting and has no effect";
+
+fn remedy(stray: &Stray<'_>) -> String {
+    match stray.nearest {
+        Some(nearest) => format!("did you mean {PREFIX}{nearest}?"),
+        None => "remove it".to_owned(),
     }
 }
 

@@ -57,6 +57,29 @@ fn defaults_are_those_of_the_rules() {
 }
 
 #[test]
+fn unknown_names_are_told_with_the_other_problems() {
+    let problems = told(&[
+        ("CLOUD_SYNC__EXO_CONCURRENCY", "0"),
+        ("CLOUD_SYNC__MAX_SUSPENDS", "3"),
+        ("CLOUD_SYNC__CLAIMED_DOMAINS", ""),
+        ("CLOUD_SYNC__CLAIMED_DOMAIN", "corp.example"),
+    ]);
+    let of = |name: &str| {
+        let problems = problems.iter().filter(|it| it.contains(name));
+        problems.cloned().collect::<Vec<String>>()
+    };
+    assert_eq!(
+        of("MAX_SUSPENDS"),
+        [
+            "CLOUD_SYNC__MAX_SUSPENDS is not a setting and has no effect: did you mean CLOUD_SYNC__MAX_SUSPEND?"
+        ]
+    );
+    // It is the remedy of another problem.
+    assert_eq!(of("CLAIMED_DOMAIN is set").len(), 1, "{problems:?}");
+    assert_eq!(problems.len(), 3, "{problems:?}");
+}
+
+#[test]
 fn every_limit_has_the_setting_that_reports_name() {
     for class in Class::ALL {
         if class == Class::Undone {

@@ -58,7 +58,8 @@ pub enum StateError {
     /// Truncated, foreign or missing in its sequence. Never replaced by a default, since the content may decide who has
     /// access.
     #[error(
-        "{object} in {place} is unreadable: {problem}; restore an earlier version of it, or move it away to continue without it"
+        "{object} in {place} is unreadable: {problem}; restore an earlier version of it, or move it away to continue without it{loss}",
+        loss = without(object)
     )]
     Unreadable {
         object: String,
@@ -82,6 +83,15 @@ pub enum StateError {
     /// R29: this run may never write again.
     #[error("the lock on {place} is lost: {loss}; this run stops writing, start another")]
     LockLost { place: String, loss: Loss },
+}
+
+/// What the program cannot do without the object.
+fn without(object: &str) -> &'static str {
+    if object == super::MEMORY {
+        " (accounts without ExternalAccountId are then recognised by their address alone: look at a preview before you apply)"
+    } else {
+        ""
+    }
 }
 
 impl StateError {

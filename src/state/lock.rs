@@ -15,6 +15,10 @@
 //! too late for its sender to rely on it. The two `margin`s cover the whole seconds of the store's times and the
 //! transfer time of a request.
 //!
+//! If the claim or all objects are deleted, another process can take the lock at once, and no clock shows this. So a
+//! holder reads its claim every second, and has lost the lock if the claim is gone or is that of another process. A claim
+//! that cannot be read, since the storage is away, ends nothing.
+//!
 //! A lock whose holder is a dead process of this machine is taken over immediately. [`Process`] describes how a dead
 //! process is distinguished from one that is not visible from here.
 //!
@@ -86,6 +90,11 @@ impl Lease {
 
     fn validity(self) -> Duration {
         self.length.saturating_sub(self.margin)
+    }
+
+    /// How often a holder looks whether its claim is still there: a second by default.
+    fn look_every(self) -> Duration {
+        (self.renew_every / 15).min(Duration::from_secs(1))
     }
 }
 
@@ -177,6 +186,14 @@ struct Claim {
     owner: Owner,
     lease_ms: u64,
     margin_ms: u64,
+    nonce: String,
+}
+
+/// How a holder recognises its claim, which has a time of the store.
+#[derive(Debug)]
+struct HeldClaim {
+    epoch: u64,
+    claimed_ms: i64,
     nonce: String,
 }
 
@@ -338,7 +355,12 @@ impl Lock {
             self.objects.delete(vec![object]).await?;
             return Ok(None);
         };
-        Ok(Some(LockGuard::new(self.clone(), &ours, tenure)))
+        let held = HeldClaim {
+            epoch,
+            claimed_ms: ours.claimed_ms,
+            nonce: claim.nonce,
+        };
+        Ok(Some(LockGuard::new(self.clone(), held, tenure)))
     }
 }
 

@@ -43,20 +43,40 @@ impl<T> Parts<T> {
         format!("{}/{number:08}", self.folder)
     }
 
+    async fn numbers(&self) -> Result<impl Iterator<Item = u32>, StateError> {
+        let entries = self.objects.list(&self.folder).await?;
+        let numbers = entries.into_iter();
+        Ok(numbers.filter_map(|entry| entry.name.parse().ok()))
+    }
+
+    /// The number of the newest part, also if earlier ones are missing; 0 without parts.
+    pub async fn newest(&self) -> Result<u32, StateError> {
+        Ok(self.numbers().await?.max().unwrap_or(0))
+    }
+
+    /// The same parts; the next one gets the number after `newest`.
+    #[must_use]
+    pub fn after(self, newest: u32) -> Self {
+        Self {
+            newest: Some(newest),
+            ..self
+        }
+    }
+
+    /// The error for a part that other documents name.
+    pub fn missing(&self, number: u32) -> StateError {
+        let name = self.name(number);
+        self.objects
+            .unreadable(&name, "it is missing though later ones exist")
+    }
+
     /// The number of parts. Fails if one is missing.
     async fn count(&self) -> Result<u32, StateError> {
-        let entries = self.objects.list(&self.folder).await?;
-        let numbers = entries
-            .iter()
-            .filter_map(|entry| entry.name.parse::<u32>().ok());
         let mut count = 0;
-        for number in numbers {
+        for number in self.numbers().await? {
             count += 1;
             if number != count {
-                let missing = self.name(count);
-                return Err(self
-                    .objects
-                    .unreadable(&missing, "it is missing though later ones exist"));
+                return Err(self.missing(count));
             }
         }
         Ok(count)
@@ -64,12 +84,12 @@ impl<T> Parts<T> {
 }
 
 impl<T: Serialize> Parts<T> {
-    /// Appends `part`. After an error it may have been stored anyway, so repeating can store it twice. Fails with
+    /// Appends `part`, also after a damaged or missing one. After an error it may have been stored anyway, so repeating can store it twice. Fails with
     /// [`StateError::Conflict`] if another process appends too: then one of the two has lost its lock.
     pub async fn append(&mut self, part: &T) -> Result<(), StateError> {
         let mut newest = match self.newest {
             Some(newest) => newest,
-            None => self.count().await?,
+            None => self.newest().await?,
         };
         let bytes = self.objects.encode(&self.folder, self.kind, part)?;
         loop {

@@ -3,6 +3,7 @@
 mod access;
 mod bench;
 mod beside;
+mod decided;
 mod drift;
 mod env_file;
 mod errors;
@@ -165,7 +166,7 @@ async fn r40_explain_answers_for_any_address() {
         (
             "supplier@corp.example",
             3,
-            "suspend is held: 1 change, where MAX_STRAYS=0 allows 0 of 2 (R26)",
+            "suspend is held: 1 change; MAX_STRAYS=0 allows none (R26)",
         ),
     ] {
         let explained = bench.run(&["explain", address]);
@@ -278,7 +279,7 @@ async fn r47_some_of_a_set_are_approved_and_others_rejected() {
         bench
             .run(&["reject"])
             .out
-            .starts_with("Rejected 0 changes\n")
+            .starts_with("Nothing is rejected.\n")
     );
     let held = bench.run(&["preview"]);
     assert_eq!(held.code, 3, "{held:?}");

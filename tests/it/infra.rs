@@ -605,14 +605,16 @@ fn without_powershell_the_smallest_role_is_left_to_a_person() {
 #[test]
 fn a_role_that_writes_is_pointed_at() {
     let grant = Grant::new("principal-1\n").with("roles", "29232cdf-9323-42fd-ade2-1d097af3e4de\n");
-    let check = grant.run("--principal-id principal-1 --role none --check");
+    let check = grant.run("--principal-id principal-1 --role global-reader --check");
     assert!(said(&check).contains("excess   Entra role Exchange Administrator"));
 }
 
 #[test]
 fn who_may_not_read_directory_roles_may_still_grant() {
-    let grant = Grant::new("principal-1\n").with("forbid-roles", "");
-    let made = grant.run("--principal-id principal-1 --role none");
+    let grant = Grant::new("principal-1\n")
+        .with("forbid-roles", "")
+        .with_pwsh(0);
+    let made = grant.run("--principal-id principal-1");
     assert_eq!(made.status.code(), Some(0), "{}", said(&made));
     assert!(said(&made).contains("granted  app role"), "{}", said(&made));
     assert!(
@@ -620,6 +622,14 @@ fn who_may_not_read_directory_roles_may_still_grant() {
         "{}",
         said(&made)
     );
+}
+
+#[test]
+fn without_a_role_directory_roles_are_not_read() {
+    let grant = Grant::new("principal-1\n").with("forbid-roles", "");
+    let made = grant.run("--principal-id principal-1 --role none");
+    assert_eq!(made.status.code(), Some(0), "{}", said(&made));
+    assert!(!said(&made).contains("directory roles"), "{}", said(&made));
 }
 
 /// Only exit code 3 of `grant-exchange.ps1` means that something is missing.
@@ -653,7 +663,7 @@ fn a_new_identity_is_asked_for_again() {
 }
 
 /// A file in the storage of the fake `az`, arguments, exit code, and a part of the output.
-const FAILURES: [(&str, &str, i32, &str); 13] = [
+const FAILURES: [(&str, &str, i32, &str); 14] = [
     ("", "--app app", 2, "say which identity"),
     ("", "--app", 2, "needs a value"),
     ("", "--force", 2, "not understood: --force"),
@@ -663,6 +673,12 @@ const FAILURES: [(&str, &str, i32, &str); 13] = [
         "--resource-group group --app none",
         1,
         "there is no app none in the resource group group",
+    ),
+    (
+        "",
+        "--resource-group none --app app",
+        1,
+        "there is no app app in the resource group none",
     ),
     (
         "",

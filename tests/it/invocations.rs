@@ -130,6 +130,14 @@ impl Bench {
             .unwrap();
     }
 
+    /// Replaces or deletes a document.
+    async fn damage(&self, name: &str, text: Option<&'static str>) {
+        match text {
+            Some(text) => self.put(name, text).await,
+            None => self.store.delete(&Path::from(name)).await.unwrap(),
+        }
+    }
+
     /// A run in the history that was cut off, or whose message is in the queue.
     async fn recorded(&self, request: &RunRequest, state: RunState, started: &str) -> RunId {
         let started: jiff::Timestamp = started.parse().unwrap();
@@ -168,6 +176,19 @@ async fn tick(app: &App) -> Answer {
     let invocation = Invocation {
         id: "i".into(),
         trigger: Trigger::Timer(Timer::default()),
+    };
+    app.handle(invocation).await
+}
+
+/// The `count`th repetition of a tick.
+async fn try_of(app: &App, tick: &str, count: u32) -> Answer {
+    let timer = Timer {
+        retry_count: count,
+        ..Timer::default()
+    };
+    let invocation = Invocation {
+        id: tick.into(),
+        trigger: Trigger::Timer(timer),
     };
     app.handle(invocation).await
 }

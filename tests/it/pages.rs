@@ -69,6 +69,11 @@ impl Site {
             .unwrap()
     }
 
+    async fn runs(&self) -> Value {
+        let runs = self.get("/runs?format=json", "*/*").await;
+        serde_json::from_str(&runs.body).unwrap()
+    }
+
     async fn browse(&self, path: &str) -> Response {
         let response = self
             .get(path, "text/html,application/xhtml+xml,*/*;q=0.8")
@@ -200,6 +205,36 @@ async fn the_dashboard_shows_and_starts_what_there_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn r28_the_dashboard_says_which_run_failed() {
+    let site = Site::start(&[("PERFORM_SYNC", "on-demand")]).await;
+    let fault = || site.world.sandbox.exchange.control().fail_next(403);
+    site.world.preview().await;
+    // An apply is no run of the timer: it is named, and runs succeed all the same.
+    fault();
+    let failed = RunRequest::new(Mode::Apply, StartedBy::Http);
+    let failed = site.world.run_for(&failed).await.unwrap();
+    let page = site.browse("").await.body;
+    assert!(
+        page.contains("The last apply, of ") && page.contains(&failed.id),
+        "{page}"
+    );
+    assert!(page.contains("Runs succeed; some things wait"), "{page}");
+    assert!(page.contains("apply: failed, 0 accounts changed"), "{page}");
+    assert!(page.contains("Last full preview that succeeded"), "{page}");
+    // A preview that failed before an apply that ended well.
+    fault();
+    let failed = RunRequest::new(Mode::Preview, StartedBy::Http);
+    let failed = site.world.run_for(&failed).await.unwrap();
+    site.world.apply().await;
+    let page = site.browse("").await.body;
+    let told = format!("The last preview, of {}, failed", failed.started);
+    assert!(
+        page.contains(&told) && !page.contains("The last apply, of"),
+        "{page}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn r47_a_held_set_is_decided_on_its_page() {
     let site = Site::start(&[("MAX_ALIAS_REMOVALS", "0")]).await;
     let report = site.world.preview().await;
@@ -215,6 +250,11 @@ async fn r47_a_held_set_is_decided_on_its_page() {
     let nothing = post("do=reject-selected").await.response.unwrap();
     assert_eq!(nothing.status, 400);
     assert!(nothing.body.contains("No change is selected"));
+    assert!(
+        nothing.body.contains("<h1>Not done</h1>"),
+        "{}",
+        nothing.body
+    );
     let some = format!("account={address}");
     let rejected = post(&format!("{some}&do=reject-selected")).await;
     assert!(rejected.next.is_empty());
@@ -224,6 +264,19 @@ async fn r47_a_held_set_is_decided_on_its_page() {
     let listed = site.get("/rejections", "application/json").await;
     let listed: Value = serde_json::from_str(&listed.body).unwrap();
     assert_eq!(listed["rejections"][0]["change"]["address"], address);
+    // R47: what is rejected now is not offered again, on no page.
+    let others = set
+        .changes
+        .iter()
+        .filter(|it| it.address.as_str() != address);
+    let others = others.count();
+    let shown = [site.browse("").await.body, site.browse(&path).await.body];
+    for page in shown {
+        assert!(!page.contains(&format!("name=\"account\" value=\"{address}\"")));
+        assert!(page.contains("Rejected since") && page.contains("/rejections?format=html"));
+        let count = format!("<summary>Changes <span class=\"count\">{others}</span>");
+        assert!(page.contains(&count), "{count} {page}");
+    }
     let again = site.world.preview().await;
     let is_rejected = |report: &Report| {
         let mut notes = report.skipped.iter();
@@ -273,6 +326,96 @@ async fn r34_a_run_is_stopped_on_its_page() {
         .response
         .unwrap();
     assert_eq!(again.status, 409, "{}", again.body);
+    let dashboard = site.browse("/").await.body;
+    assert!(dashboard.contains("no run yet"), "{dashboard}");
+    assert!(!dashboard.contains("failing"), "{dashboard}");
+    assert!(!dashboard.contains("role=\"alert\""), "{dashboard}");
+    assert_eq!(site.get("/health", "*/*").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r39_the_page_of_a_run_for_a_mistyped_address_says_that_both_sides_were_read() {
+    let site = Site::start(&[]).await;
+    let report = site
+        .world
+        .scoped(Mode::Preview, &["nobody@corp.example"])
+        .await;
+    let page = site.browse(&format!("/runs/{}", report.id)).await.body;
+    for words in [
+        "Both sides were read, and nothing was planned, because an address is unknown (R39).",
+        "not known",
+    ] {
+        assert!(page.contains(words), "{words}: {page}");
+    }
+    assert!(!page.contains("not read"), "{page}");
+}
+
+/// The number on a tile of a page.
+fn tile(page: &str, name: &str) -> Option<u32> {
+    let (before, _) = page.split_once(&format!("</b> <span>{name}</span>"))?;
+    before.rsplit_once("<b>")?.1.parse().ok()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r28_a_run_in_progress_shows_what_is_known_of_it_and_no_zeros() {
+    let site = Site::start(&[]).await;
+    let zivver = site.world.sandbox.zivver.control();
+    zivver.set_latency(std::time::Duration::from_millis(300));
+    let request = RunRequest::new(Mode::Apply, StartedBy::Http);
+    let look = async {
+        let (id, page) = loop {
+            let runs = site.runs().await;
+            let id = runs["runs"][0]["id"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned();
+            let page = site.browse(&format!("/runs/{id}")).await.body;
+            if tile(&page, "applied").is_some() {
+                break (id, page);
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        };
+        for words in ["What the run changes", "known when the run has ended"] {
+            assert!(page.contains(words), "{words}: {page}");
+        }
+        for words in [
+            "Zivver users",
+            "0 kB",
+            "0 ms",
+            "erification",
+            "What changed",
+        ] {
+            assert!(!page.contains(words), "{words}: {page}");
+        }
+        let dashboard = site.browse("/").await.body;
+        assert!(
+            dashboard.contains("The first run is in progress"),
+            "{dashboard}"
+        );
+        let runs = site.runs().await;
+        let sum = |counts: &Value| -> u64 {
+            let counts = counts.as_object().unwrap().values();
+            counts.map(|it| it.as_u64().unwrap()).sum()
+        };
+        let counts = &runs["runs"][0]["counts"];
+        assert_eq!(
+            Some(sum(&counts["planned"])),
+            tile(&page, "planned").map(u64::from)
+        );
+        assert!(sum(&counts["applied"]) > 0);
+        let table = site.get("/runs?format=csv", "*/*").await.body;
+        let row: Vec<&str> = table.lines().nth(1).unwrap().split(',').collect();
+        assert_eq!(row[11], "\"\"", "held is not known yet: {row:?}");
+        let report = site.world.engine.report(&RunId::parse(&id).unwrap()).await;
+        let terminal = cloud_sync::cli::terminal(&report.unwrap());
+        assert!(!terminal.contains("asked Exchange"), "{terminal}");
+    };
+    let (report, ()) = tokio::join!(site.world.run_for(&request), look);
+    let report = report.unwrap();
+    let page = site.browse(&format!("/runs/{}", report.id)).await.body;
+    for words in ["Zivver users", "Held the lock as", "What changed"] {
+        assert!(page.contains(words), "{words}: {page}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -56,7 +56,7 @@ const TYPED: &[(&str, i32, &str)] = &[
     ("cloud-sync preview --out plan.json", 3, "held back"),
     ("cloud-sync apply plan.json", 3, "only what preview "),
     (
-        "source <(cloud-sync completions bash)",
+        "eval \"$(cloud-sync completions bash)\"",
         0,
         "-F _cloud__sync",
     ),
@@ -180,7 +180,7 @@ fn each_bash_line_of_the_readme_has_its_form_in_powershell() {
             format!("$env:{} =", assignment.split('=').next().unwrap())
         } else if command.starts_with("curl ") {
             "Invoke-RestMethod".to_owned()
-        } else if command.starts_with("source ") {
+        } else if command.starts_with("eval ") {
             "cloud-sync completions powershell".to_owned()
         } else {
             continue;
@@ -343,7 +343,7 @@ async fn a_newcomer_sees_what_the_page_promises() {
             assert!(terminal.exports.contains(piece), "{}", terminal.exports);
         } else if !typed.starts_with("curl ") {
             let mut command = typed.replace("ADDRESS", "info@corp.example");
-            if command.starts_with("source ") {
+            if command.starts_with("eval ") {
                 command += "; complete -p cloud-sync";
             }
             if command.contains("CODE") {

@@ -27,5 +27,4 @@ mod rejections;
 mod reviewed;
 mod scope;
 mod stopping;
-mod trustees;
 mod waves;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use cloud_sync::{
     domain::{
         mode::{Mode, Trigger},
+        origin::Origin,
         plan::ActionKind,
         report::{Report, RunOutcome, RunState},
     },
@@ -74,6 +75,13 @@ fn assert_restored(nights: &Nights, before: &[String]) {
     assert_eq!(nights.shown(), expected);
 }
 
+/// The findings, each with its address.
+fn noted(report: &Report) -> Vec<String> {
+    let notes = report.skipped.iter();
+    let notes = notes.map(|note| format!("{}: {}", note.address, note.text));
+    notes.collect()
+}
+
 async fn run_and_undo(nights: &Nights) -> (Report, Report) {
     let run = nights.night().await;
     assert_eq!(run.outcome, RunOutcome::InSync, "{run:#?}");
@@ -102,7 +110,11 @@ async fn r37_undo_restores_what_was_before() {
     );
     assert_restored(&nights, &before);
     assert_eq!(undo.converged, Some(true), "{undo:#?}");
-    assert_eq!(undo.outcome, RunOutcome::Done);
+    // R23: the keys of accounts that were made by hand.
+    let key = "the run wrote another sign-in key, which is not taken back (R23)";
+    let anna_and_bert = ["anna.berg@corp.example", "bert@corp.example"];
+    assert_eq!(noted(&undo), anna_and_bert.map(|it| format!("{it}: {key}")));
+    assert_eq!(undo.outcome, RunOutcome::NeedsAttention);
     assert_eq!(undo.undoes.as_deref(), Some(run.id.as_str()));
 }
 
@@ -116,6 +128,10 @@ async fn r37_the_next_night_does_not_do_it_again_and_an_approval_does() {
     assert_eq!(nights.writes(), [""; 0], "{night:#?}");
     assert_eq!(night.outcome, RunOutcome::NeedsAttention);
     assert_restored(&nights, &before);
+    // Nothing failed.
+    let changes = night.held.iter().flat_map(|set| &set.changes);
+    let failed = changes.filter(|it| it.origin == Some(Origin::FailedBefore));
+    assert_eq!(failed.count(), 0, "{night:#?}");
     assert!(
         held(&night).contains(&"Undone: emil@corp.example resume".to_owned()),
         "{:?}",
@@ -150,7 +166,8 @@ async fn r37_an_undo_can_be_undone() {
 
 #[tokio::test]
 async fn r37_what_changed_since_is_left_alone() {
-    let nights = out_of_step().await;
+    let mut nights = out_of_step().await;
+    nights.set("SSO_ACCOUNT_KEY", "omit");
     let run = nights.night().await;
     nights.sandbox.zivver.with_state(|organisation| {
         organisation.user_mut("bert@corp.example").unwrap().name = "Bert by hand".into();
@@ -179,12 +196,23 @@ async fn r37_a_changed_source_is_done() {
     });
     let night = nights.night().await;
     let emil = nights.user("emil@corp.example");
-    assert_eq!((emil.name.as_str(), emil.active), ("Emil Zola", true));
-    assert!(
-        !held(&night)
+    assert_eq!((emil.name.as_str(), emil.active), ("Emil Zola", false));
+    let is_held = |night: &Report| {
+        held(night)
             .iter()
-            .any(|held| held.contains("emil@corp.example resume"))
-    );
+            .any(|it| it.contains("emil@corp.example resume"))
+    };
+    assert!(is_held(&night), "a name is not the source of a resume");
+    for disabled in [true, false] {
+        nights.sandbox.exchange.with_state(|tenant| {
+            tenant
+                .mailbox_mut("emil@corp.example")
+                .unwrap()
+                .account_disabled = Some(disabled);
+        });
+        assert!(!is_held(&nights.night().await));
+    }
+    assert!(nights.user("emil@corp.example").active);
     assert!(
         !nights.user("carl@corp.example").active,
         "his mailbox did not change"
@@ -194,6 +222,7 @@ async fn r37_a_changed_source_is_done() {
 #[tokio::test]
 async fn r37_an_undo_is_a_preview_unless_it_applies_and_has_the_same_guards() {
     let mut nights = out_of_step().await;
+    nights.set("SSO_ACCOUNT_KEY", "omit");
     let run = nights.night().await;
     let after = nights.shown();
     nights.writes();
@@ -213,10 +242,42 @@ async fn r37_an_undo_is_a_preview_unless_it_applies_and_has_the_same_guards() {
     assert!(nights.user("emil@corp.example").active);
     let mut request = RunRequest::new(Mode::Apply, Trigger::CommandLine);
     request.approve = vec![guarded.held[0].code.clone()];
+    // Another run has not shown the code: it would write everything that is not held.
+    nights.writes();
+    let code = &guarded.held[0].code;
+    let other = nights.engine().run(&request).await.unwrap_err();
+    assert_eq!(
+        other.to_string(),
+        format!(
+            "the code \"{code}\" is not of this run: the undo of run {0} has shown it, which is approved with cloud-sync \
+             undo {0} --apply --approve {code}; nothing was written (R27)",
+            run.id
+        )
+    );
+    assert_eq!(nights.writes(), [""; 0]);
     request.undo = RunId::parse(&run.id);
     let approved = nights.engine().run(&request).await.unwrap();
     assert_eq!(approved.outcome, RunOutcome::Done, "{approved:#?}");
     assert!(!nights.user("emil@corp.example").active);
+}
+
+#[tokio::test]
+async fn r27_r37_a_code_of_an_ordinary_run_approves_nothing_in_an_undo() {
+    let mut nights = out_of_step().await;
+    nights.set("SSO_ACCOUNT_KEY", "omit");
+    let run = nights.night().await;
+    let undone = nights.undo(&run, Mode::Apply).await.unwrap();
+    let night = nights.night().await;
+    let mut request = RunRequest::new(Mode::Apply, Trigger::CommandLine);
+    request.approve = vec![night.held[0].code.clone()];
+    request.undo = RunId::parse(&undone.id);
+    nights.writes();
+    let refused = nights.engine().run(&request).await.unwrap_err();
+    assert!(
+        refused.to_string().contains("no undo has shown it"),
+        "{refused}"
+    );
+    assert_eq!(nights.writes(), [""; 0]);
 }
 
 #[tokio::test]
@@ -284,8 +345,8 @@ async fn r34_an_undo_that_its_budget_cuts_off_goes_on_in_the_next_invocation() {
     assert_eq!(nights.writes(), [""; 0], "{night:#?}");
 }
 
-#[tokio::test]
-async fn r35_an_undo_that_was_killed_half_way_is_completed_by_undoing_again() {
+/// A run, and its undo whose process ended half way.
+async fn half_undone() -> (Nights, Report) {
     let mut nights = crowd(80).await;
     nights.set("LOCK_LEASE", "10s");
     let run = nights.night().await;
@@ -305,9 +366,55 @@ async fn r35_an_undo_that_was_killed_half_way_is_completed_by_undoing_again() {
         }
     }
     control.clear_faults();
-    let mut request = undo_of(&run);
+    (nights, run)
+}
+
+/// The lock of a killed run has yet to expire.
+async fn patiently(nights: &Nights, mut request: RunRequest) -> Report {
     request.patience = Duration::from_secs(60);
-    let again = nights.engine().run(&request).await.unwrap();
+    nights.engine().run(&request).await.unwrap()
+}
+
+#[tokio::test]
+async fn r37_what_a_killed_undo_left_waits_for_a_person() {
+    let (nights, run) = half_undone().await;
+    let undo = nights.engine().history(1).await.unwrap().remove(0).id;
+    let again = format!("cloud-sync undo {} --apply", run.id);
+    let leave = format!("cloud-sync stop {undo}");
+    for _ in 0..2 {
+        let night = RunRequest::new(Mode::Apply, Trigger::Timer);
+        let night = patiently(&nights, night).await;
+        assert_eq!(night.error, None);
+        assert_eq!(night.resumed_from, [""; 0], "{night:#?}");
+        let problems = nights.engine().health().await.unwrap().problems;
+        let listed = nights.engine().history(10).await.unwrap();
+        let listed = listed.into_iter().find(|it| it.id == undo).unwrap();
+        let listed = [listed.error.unwrap_or_default()];
+        for texts in [&night.warnings[..], &problems, &listed] {
+            let tells = |text: &String| text.contains(&again) && text.contains(&leave);
+            assert!(texts.iter().any(tells), "{texts:?}");
+        }
+    }
+    // A person leaves the rest as it is.
+    let engine = nights.engine();
+    let records = engine.records().await.unwrap();
+    let id = RunId::parse(&undo).unwrap();
+    let stopped = records.stop(&id, None).await.unwrap();
+    assert_eq!(stopped.outcome, RunOutcome::Stopped);
+    let night = nights.night().await;
+    let names = |texts: &[String]| texts.iter().any(|text| text.contains(&undo));
+    assert!(!names(&night.warnings), "{:?}", night.warnings);
+    let problems = engine.health().await.unwrap().problems;
+    assert!(!names(&problems), "{problems:?}");
+    let report = records.report(&id).await.unwrap();
+    let done = report.actions.iter().filter(|it| it.outcome.is_done());
+    assert_eq!(done.count(), named(&nights, "Old"));
+}
+
+#[tokio::test]
+async fn r35_an_undo_that_was_killed_half_way_is_completed_by_undoing_again() {
+    let (nights, run) = half_undone().await;
+    let again = patiently(&nights, undo_of(&run)).await;
     assert_eq!(named(&nights, "Old"), 80);
     assert_eq!(again.resumed_from.len(), 1);
     assert_eq!(
@@ -328,6 +435,7 @@ async fn r37_without_the_sso_key_everything_comes_back_and_no_key_is_sent() {
     let (_, undo) = run_and_undo(&nights).await;
     assert_restored(&nights, &before);
     assert_eq!(undo.converged, Some(true), "{undo:#?}");
+    assert_eq!(undo.outcome, RunOutcome::Done);
     let journal = nights.sandbox.zivver.control().journal();
     assert!(
         journal
@@ -337,4 +445,143 @@ async fn r37_without_the_sso_key_everything_comes_back_and_no_key_is_sent() {
     nights.writes();
     let night = nights.night().await;
     assert_eq!(nights.writes(), [""; 0], "{night:#?}");
+}
+
+/// Two people with access to accounts of others, and a run that takes it from them and renames one of them.
+async fn access_taken() -> (Nights, Report) {
+    let people = ["anna", "bert", "carl", "eve"].map(|it| format!("{it}@corp.example"));
+    let desk = Mailbox::shared("desk@corp.example")
+        .opened_by("carl@corp.example")
+        .opened_by("eve@corp.example");
+    let mut tenant = Tenant::new("corp.example").mailbox(desk);
+    for person in &people {
+        let mailbox = Mailbox::user(person);
+        tenant = tenant.mailbox(match person.as_str() {
+            "anna@corp.example" => mailbox.opened_by("bert@corp.example"),
+            _ => mailbox,
+        });
+    }
+    let mut nights = Nights::begin(tenant, Organisation::new(["corp.example"])).await;
+    nights.night().await;
+    nights.pass_hours(25);
+    nights.sandbox.exchange.with_state(|tenant| {
+        let anna = tenant.mailbox_mut("anna@corp.example").unwrap();
+        anna.permissions.clear();
+        anna.display_name = "Anna".into();
+        let desk = tenant.mailbox_mut("desk@corp.example").unwrap();
+        desk.permissions.retain(|it| it.user != "eve@corp.example");
+    });
+    let run = nights.night().await;
+    assert_eq!(run.outcome, RunOutcome::InSync, "{run:#?}");
+    assert_eq!(run.actions.len(), 2, "{run:#?}");
+    nights.pass_hours(25);
+    (nights, run)
+}
+
+/// New people have the addresses of anna and eve, and an approval gives them the accounts.
+async fn handed_over(nights: &mut Nights) -> Report {
+    nights.sandbox.exchange.with_state(|tenant| {
+        for person in ["anna", "eve"] {
+            let mailbox = tenant.mailbox_mut(&format!("{person}@corp.example"));
+            let mailbox = mailbox.unwrap();
+            let next = Mailbox::user(&format!("next.{person}@corp.example"));
+            (mailbox.edoid, mailbox.guid) = (next.edoid, next.guid);
+        }
+        let anna = tenant.mailbox_mut("anna@corp.example").unwrap();
+        anna.display_name = "Anna the Next".into();
+    });
+    let night = nights.night().await;
+    let approved = nights.approve(&night).await;
+    assert_eq!(approved.outcome, RunOutcome::InSync, "{approved:#?}");
+    nights.pass_hours(25);
+    approved
+}
+
+/// A preview and an apply of the undo write nothing, and both say what is left.
+async fn assert_left(nights: &Nights, run: &Report, expected: &[&str]) {
+    let before = nights.shown();
+    nights.writes();
+    for mode in [Mode::Preview, Mode::Apply] {
+        let undo = nights.undo(run, mode).await.unwrap();
+        assert_eq!(noted(&undo), expected);
+        assert_eq!(undo.outcome, RunOutcome::NeedsAttention, "{undo:#?}");
+    }
+    assert_eq!((nights.writes(), nights.shown()), (vec![], before));
+    let night = nights.night().await;
+    assert_eq!(night.outcome, RunOutcome::InSync, "{night:#?}");
+}
+
+#[tokio::test]
+async fn r16_r37_an_undo_changes_nothing_that_belongs_to_another_person_by_then() {
+    let (mut nights, run) = access_taken().await;
+    handed_over(&mut nights).await;
+    let expected = [
+        "anna@corp.example: its account belongs to another object id now, so nothing is undone on it (R16)",
+        "desk@corp.example: eve@corp.example does not become its delegate again: its account belongs to another object id now (R16)",
+    ];
+    assert_left(&nights, &run, &expected).await;
+}
+
+#[tokio::test]
+async fn r16_r37_an_undo_names_the_accounts_that_the_run_gave_to_other_people() {
+    let (mut nights, _) = access_taken().await;
+    let run = handed_over(&mut nights).await;
+    assert_eq!(nights.user("anna@corp.example").name, "Anna the Next");
+    let text = "the run gave its account to another object id, which is not taken back, so nothing is undone on it (R16)";
+    let expected = ["anna", "eve"].map(|it| format!("{it}@corp.example: {text}"));
+    assert_left(&nights, &run, &expected.each_ref().map(String::as_str)).await;
+}
+
+#[tokio::test]
+async fn r16_r37_an_account_that_was_created_for_another_person_is_not_suspended() {
+    let mut nights = Nights::begin(
+        Tenant::new("corp.example").mailbox(Mailbox::user("anna@corp.example")),
+        Organisation::new(["corp.example"]),
+    )
+    .await;
+    let run = nights.night().await;
+    nights.sandbox.exchange.with_state(|tenant| {
+        let eve = Mailbox::user("eve@corp.example");
+        tenant.mailboxes.push(eve);
+    });
+    nights.night().await;
+    handed_over(&mut nights).await;
+    let expected = [
+        "anna@corp.example: its account belongs to another object id now, so nothing is undone on it (R16)",
+    ];
+    assert_left(&nights, &run, &expected).await;
+}
+
+#[tokio::test]
+async fn r22_r37_a_delegate_who_gets_an_address_back_keeps_access() {
+    let tenant = ["anna", "bert"]
+        .into_iter()
+        .fold(Tenant::new("corp.example"), |tenant, it| {
+            let mailbox = Mailbox::user(&format!("{it}@corp.example"));
+            tenant.mailbox(if it == "bert" {
+                mailbox.opened_by("anna@corp.example")
+            } else {
+                mailbox
+            })
+        });
+    let mut nights = Nights::begin(tenant, Organisation::new(["corp.example"])).await;
+    nights.sandbox.zivver.with_state(|organisation| {
+        organisation.switches.delegates_follow_rename = false;
+    });
+    nights.night().await;
+    nights.pass_hours(25);
+    let before = nights.shown();
+    nights.sandbox.exchange.with_state(|tenant| {
+        let anna = tenant.mailbox_mut("anna@corp.example").unwrap();
+        anna.primary_smtp_address = "anna.b@corp.example".into();
+        anna.email_addresses = vec!["SMTP:anna.b@corp.example".into()];
+        let bert = tenant.mailbox_mut("bert@corp.example").unwrap();
+        bert.permissions[0].user = "anna.b@corp.example".into();
+    });
+    let (_, undo) = run_and_undo(&nights).await;
+    assert_eq!(nights.shown(), before);
+    assert_eq!(undo.outcome, RunOutcome::Done, "{undo:#?}");
+    let night = nights.night().await;
+    let rename = "Undone: anna@corp.example rename";
+    assert_eq!(held(&night), [rename], "{night:#?}");
 }

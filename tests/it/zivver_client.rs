@@ -15,8 +15,9 @@ use std::{
 
 use cloud_sync::{
     domain::{
-        account::Extension,
+        account::{Extension, UserAccount},
         address::SmtpAddress,
+        execute::{FunctionalExtensionUpdate, FunctionalUpdate, UserExtensionUpdate, UserUpdate},
         ids::{ObjectId, ScimId, SignInKey},
         probe::AnswerSheet,
     },
@@ -25,9 +26,7 @@ use cloud_sync::{
         control::{Entry, Fault, FaultKind},
         zivver::{API_KEY, Organisation, Simulator, Switches, User},
     },
-    zivver::{
-        ApiKey, Connection, MayWrite, Policy, Rate, UserExtensionBody, UserWrite, ZivverClient,
-    },
+    zivver::{ApiKey, Connection, MayWrite, Policy, Rate, ZivverClient},
 };
 use serde_json::Value;
 
@@ -117,18 +116,26 @@ fn address(text: &str) -> SmtpAddress {
     SmtpAddress::parse(text).unwrap()
 }
 
-fn named(name: &str) -> UserWrite {
-    UserWrite {
+fn named(name: &str) -> UserUpdate {
+    UserUpdate {
         name: Some(name.into()),
-        ..UserWrite::default()
+        ..UserUpdate::default()
     }
 }
 
-fn with_aliases(read: &Extension, aliases: &[SmtpAddress]) -> UserWrite {
-    let key = ObjectId::parse(KEY).map(SignInKey::ObjectId);
-    UserWrite {
-        extension: Some(UserExtensionBody::of(read, aliases, [], key)),
-        ..UserWrite::default()
+fn key() -> Option<SignInKey> {
+    ObjectId::parse(KEY).map(SignInKey::ObjectId)
+}
+
+fn with_aliases(read: &Extension, aliases: &[SmtpAddress]) -> UserUpdate {
+    UserUpdate {
+        extension: Some(UserExtensionUpdate {
+            read: read.clone(),
+            aliases: aliases.to_vec(),
+            delegates: Vec::new(),
+            key: key(),
+        }),
+        ..UserUpdate::default()
     }
 }
 

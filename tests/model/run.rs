@@ -280,7 +280,13 @@ impl Life {
         let read = Read::new(organisation, gone, memory, self);
         let policy = policy(self.limit);
         let plan = plan(&read.world, &policy, memory, &read.matching, wishes);
-        let record = PlanRecord::of(&plan, &read.world, memory, policy.sso_account_key);
+        let record = PlanRecord::of(
+            &plan,
+            &read.world,
+            &read.matching,
+            memory,
+            policy.sso_account_key,
+        );
         let planned = Derived::new(Planned {
             read,
             record: Document::new(record),
@@ -409,7 +415,9 @@ impl State {
                 let known = entries.iter().find(|entry| entry.action as usize == at);
                 match known {
                     Some(entry) => entry.outcome,
-                    None if record.record.actions[at].changed_in(world) => ActionOutcome::Applied,
+                    None if record.record.actions[at].changed_in(&world.accounts) => {
+                        ActionOutcome::Applied
+                    }
                     None => ActionOutcome::Remaining,
                 }
             };
@@ -436,6 +444,7 @@ impl State {
             read_from,
             by: None,
             four_eyes: false,
+            undoes: None,
         };
         for held in &plan.held {
             let known = self.approvals.get(&held.code);

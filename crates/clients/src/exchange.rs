@@ -139,7 +139,7 @@ impl ExchangeClient {
             });
         }
         let service = Service {
-            sender: Sender::new(transport, "EXO_URL"),
+            sender: Sender::new(transport, "CLOUD_SYNC__EXO_URL"),
             gate: Gate::new(config.concurrency_max),
             tokens: TokenKeeper::new(identity, &config.base, config.clock),
             retry_budget: RetryBudget::new(),

@@ -24,7 +24,8 @@ use url::Url;
 use domain::{
     account::{Actual, FunctionalAccount, RejectedAccount, UserAccount},
     address::SmtpAddress,
-    ids::ScimId,
+    execute::{FunctionalUpdate, UserUpdate},
+    ids::{ScimId, SignInKey},
 };
 
 pub use crate::http::MayWrite;
@@ -38,8 +39,6 @@ pub use governor::Rate;
 pub use key::{ApiKey, ApiKeyError};
 pub use refusal::{Refusal, RefusalKind};
 use wire::Resource;
-use write::Verb;
-pub use write::{GroupExtensionBody, GroupWrite, MembersPatch, UserExtensionBody, UserWrite};
 
 /// The address of Zivver and the limits of the client.
 #[derive(Debug, Clone)]
@@ -110,7 +109,7 @@ impl ZivverClient {
     pub fn new(connection: Connection, transport: Transport) -> Self {
         Self {
             governor: Arc::new(Governor::new(connection.rate)),
-            sender: Arc::new(Sender::new(transport, "ZIVVER_API_URL")),
+            sender: Arc::new(Sender::new(transport, "CLOUD_SYNC__ZIVVER_API_URL")),
             connection,
             gate: Gate::default(),
         }
@@ -180,55 +179,52 @@ impl ZivverClient {
         self.find(address).await
     }
 
-    /// Creates the user with this address. `user.user_name` is ignored.
+    /// Creates the user with this address.
     pub async fn create_user(
         &self,
         address: &SmtpAddress,
-        user: &UserWrite,
+        name: &str,
+        key: Option<&SignInKey>,
     ) -> Result<Creation<UserAccount>, WriteError> {
-        let user = UserWrite {
-            user_name: Some(address.clone()),
-            ..user.clone()
-        };
-        self.create(address, &user.body(Verb::Create)).await
+        self.create(address, &write::new_user(address, name, key))
+            .await
     }
 
-    /// Creates the functional account with this address. `group.external_id` is ignored.
+    /// Creates the functional account with this address.
     pub async fn create_group(
         &self,
         address: &SmtpAddress,
-        group: &GroupWrite,
+        name: &str,
+        members: &[ScimId],
+        aliases: &[SmtpAddress],
     ) -> Result<Creation<FunctionalAccount>, WriteError> {
-        let group = GroupWrite {
-            external_id: Some(address.clone()),
-            ..group.clone()
-        };
-        self.create(address, &group.body(Verb::Create)).await
+        self.create(address, &write::new_group(address, name, members, aliases))
+            .await
     }
 
     /// Returns the updated user, if Zivver's answer contains it.
     pub async fn update_user(
         &self,
         id: &ScimId,
-        user: &UserWrite,
+        user: &UserUpdate,
     ) -> Result<Option<UserAccount>, WriteError> {
-        self.update(id, &user.body(Verb::Update)).await
+        self.update(id, &write::updated_user(user)).await
     }
 
     /// Returns the updated functional account, if Zivver's answer contains it.
     pub async fn update_group(
         &self,
         id: &ScimId,
-        group: &GroupWrite,
+        group: &FunctionalUpdate,
     ) -> Result<Option<FunctionalAccount>, WriteError> {
-        self.update(id, &group.body(Verb::Update)).await
+        self.update(id, &write::updated_group(group)).await
     }
 
-    /// Returns the updated functional account, if Zivver's answer contains it.
-    pub async fn patch_members(
+    /// Gives a functional account these members, also none. Returns it, if Zivver's answer contains it.
+    pub async fn set_members(
         &self,
         id: &ScimId,
-        patch: &MembersPatch,
+        members: &[ScimId],
     ) -> Result<Option<FunctionalAccount>, WriteError> {
         let call = Call {
             kind: "zivver patch group",
@@ -236,7 +232,7 @@ impl ZivverClient {
             method: Method::PATCH,
             url: self.resource_url::<FunctionalAccount>(id),
             media_type: MediaType::ScimJson,
-            body: patch.body().to_string().into(),
+            body: write::members(members).to_string().into(),
             access: Access::Write,
         };
         self.written(id, &call).await
@@ -264,7 +260,7 @@ impl ZivverClient {
         id: &ScimId,
         call: &Call,
     ) -> Result<Option<R>, WriteError> {
-        let reply = self.repeat(call).await.map_err(WriteError::from)?;
+        let reply = self.repeat(call).await?;
         Ok(R::parse(&reply.body).filter(|account| account.id() == id))
     }
 

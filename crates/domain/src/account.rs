@@ -42,6 +42,8 @@ pub struct RejectedAccount {
     pub name: Option<String>,
     pub active: bool,
     pub aliases: Vec<SmtpAddress>,
+    /// Of a user, as far as they can be read.
+    pub delegates: Vec<SmtpAddress>,
     /// `ExternalAccountId`, where it is a GUID.
     pub object_id: Option<ObjectId>,
     /// The name in reports: its address, id or name, otherwise its place in the list.

@@ -5,7 +5,7 @@ use super::{
     account::{Actual, Extension, FunctionalAccount, RejectedAccount, UserAccount},
     address::SmtpAddress,
     directory::to_u32,
-    hash::HashMap,
+    hash::{HashMap, HashSet},
     ids::{Guid, ObjectId, ScimId},
     index::Index,
 };
@@ -181,7 +181,7 @@ impl Accounts {
         &self.members[begin as usize..self.members_end[at] as usize]
     }
 
-    fn is_user(&self, ix: AccountIx) -> bool {
+    pub fn is_user(&self, ix: AccountIx) -> bool {
         (ix.0 as usize) < self.actual.users.len()
     }
 
@@ -284,6 +284,12 @@ impl Accounts {
         })
     }
 
+    /// R1, R22: a rejected user that names a delegate by this address.
+    pub fn rejected_that_names(&self, address: &SmtpAddress) -> Option<&RejectedAccount> {
+        let mut rejected = self.rejected().iter();
+        rejected.find(|row| row.delegates.contains(address))
+    }
+
     /// R7: whether a rejected user is a member of this functional account. Such a member must not be removed.
     pub fn has_rejected_member(&self, ix: AccountIx) -> bool {
         let AccountView::Functional(group) = self.get(ix) else {
@@ -364,6 +370,20 @@ impl Accounts {
         current
     }
 
+    /// The users who are delegates or members of other accounts.
+    pub fn delegates(&self) -> HashSet<AccountIx> {
+        let users = self.actual.users.iter().zip(0..);
+        let of_users = users.flat_map(|(user, at)| {
+            let named = user.delegates.iter();
+            let called = named.filter_map(|address| self.user_called(address));
+            called.filter(move |delegate| *delegate != AccountIx(at))
+        });
+        let members = self.members.iter().copied();
+        of_users
+            .chain(members.filter(|member| self.is_user(*member)))
+            .collect()
+    }
+
     /// R26 "active": a user by its flag, a functional account if at least one member is a user.
     pub fn is_active(&self, ix: AccountIx) -> bool {
         match self.get(ix) {
@@ -399,6 +419,7 @@ mod tests {
             name: None,
             active: true,
             aliases: Vec::new(),
+            delegates: Vec::new(),
             object_id: None,
             label: String::new(),
             reason: String::new(),

@@ -50,6 +50,11 @@ impl Action {
         is_whole || self.changes.iter().any(removes)
     }
 
+    /// R23: whether it changes what is in the extension of the account, of which Zivver shows all but the key.
+    pub(super) fn writes_extension(&self) -> bool {
+        self.changes.iter().any(|it| it.attribute.is_set())
+    }
+
     /// R34: joins an action that an earlier invocation made in part (`self`) with the rest that a later one made.
     pub(super) fn followed_by(&mut self, later: Self) {
         if self.kind != ActionKind::Create && later.kind != ActionKind::Update {

@@ -103,7 +103,7 @@ impl fmt::Display for Actor {
         match self {
             Self::Timer => f.write_str("the schedule"),
             Self::SignedIn { name, .. } => f.write_str(name),
-            Self::FunctionKey { name } => write!(f, "function key {name}"),
+            Self::FunctionKey { name } => write!(f, "function key \"{name}\""),
             Self::OsUser { name } => write!(f, "user {name}"),
             Self::Unnamed => f.write_str("an unnamed caller"),
         }
@@ -191,10 +191,10 @@ mod tests {
         assert_eq!(approves(Some(&Actor::Timer), Some(&anna)), Ok(()));
         for (holder, approver, why) in [
             (Some(&anna), Some(&anna), "anna started the run"),
-            (Some(&anna), Some(&key), "not function key default"),
+            (Some(&anna), Some(&key), "not function key \"default\""),
             (Some(&anna), Some(&user), "not user root"),
             (Some(&anna), None, "not an unnamed caller"),
-            (Some(&key), Some(&bob), "a run of function key default"),
+            (Some(&key), Some(&bob), "a run of function key \"default\""),
             (None, Some(&bob), "a run of an unnamed caller"),
         ] {
             let refused = approves(holder, approver).unwrap_err();

@@ -3,6 +3,7 @@
 
 use super::{
     mode::{Depth, Mode},
+    note::Code,
     report::{Report, RunOutcome},
 };
 
@@ -73,6 +74,10 @@ pub enum Verification {
         /// Something is held, was refused, or needs attention.
         is_partial: bool,
     },
+    /// R28, R47: what the run was for. The rest is left for a later run.
+    LeftForLater {
+        of: AllClear,
+    },
     AsPlanned {
         of: AllClear,
         /// Something is held, was refused, or needs attention.
@@ -92,15 +97,42 @@ impl Report {
             (Some(true), _) if self.depth == Depth::Quick => Verification::Covered {
                 is_partial: self.outcome != RunOutcome::Done,
             },
+            (Some(true), _) if self.counts.leave_out() => Verification::LeftForLater {
+                of: self.what_follows(),
+            },
             (Some(true), _) => Verification::AsPlanned {
-                of: if self.accounts.is_empty() {
-                    AllClear::Follows
-                } else {
-                    AllClear::NamedFollow
-                },
+                of: self.what_follows(),
                 is_partial: self.outcome != RunOutcome::InSync,
             },
         }
+    }
+
+    fn what_follows(&self) -> AllClear {
+        if self.accounts.is_empty() {
+            AllClear::Follows
+        } else {
+            AllClear::NamedFollow
+        }
+    }
+
+    /// R47: how many changes are not made because a person has rejected them.
+    pub fn rejected(&self) -> usize {
+        let notes = self.skipped.iter();
+        let notes = notes.filter(|note| note.code == Code::Rejection).count();
+        let since = self.held.iter().map(|set| set.rejected.len());
+        notes + since.sum::<usize>()
+    }
+
+    /// R28, R47: how many findings are about changes that are left for a later run.
+    pub fn left_for_later(&self) -> usize {
+        let notes = self.skipped.iter();
+        notes.filter(|note| note.code.is_left_for_later()).count()
+    }
+
+    /// R47: whether changes are not made because a person has rejected them.
+    pub fn has_rejections(&self) -> bool {
+        let mut notes = self.skipped.iter();
+        notes.any(|note| note.code == Code::Rejection)
     }
 
     /// A plan without actions means that there is nothing to change only if nothing is held or unknown.

@@ -34,6 +34,10 @@ pub struct Approval {
     /// Epoch seconds of the last use.
     #[serde(default)]
     pub last_used: Option<i64>,
+    /// R37: the runs whose undo has shown the set; `None` for a run that is no undo. Empty in a state of an earlier
+    /// version.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
+    pub shown_in: BTreeSet<Option<String>>,
     /// R41: who started the run that held the set first.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub held_by: Option<Actor>,
@@ -53,6 +57,8 @@ pub struct Showing<'a> {
     pub by: Option<&'a Actor>,
     /// R41: `FOUR_EYES`.
     pub four_eyes: bool,
+    /// R37: the run that it undoes.
+    pub undoes: Option<&'a str>,
 }
 
 impl Showing<'_> {
@@ -69,7 +75,7 @@ impl Approval {
     /// What is stored when a set is shown. It can be approved for 24 hours from when it was last shown, or from its
     /// first use. A change that was made and undone can be approved again. `None` if `known` stays as it is. R41: the
     /// first holder stays, unless that holder is not a known person: a later run holds the set all the same. With
-    /// `FOUR_EYES` a code of such a holder cannot be in use.
+    /// `FOUR_EYES` a code of such a holder cannot be in use. A set that was made and is held again is a new one.
     pub fn offer(held: &HeldSet, known: Option<&Self>, showing: Showing<'_>) -> Option<Self> {
         // A set that was shown just now is not changed, since an apply that runs at the same time may be about to use
         // it.
@@ -80,7 +86,8 @@ impl Approval {
                 !showing.is_after(known.last_used) && known.has_age(showing.at, AGE_MAX_S)
             }
         };
-        let holder = known.and_then(|known| known.held_by.as_ref());
+        let same = known.filter(|known| known.used.is_empty());
+        let holder = same.and_then(|known| known.held_by.as_ref());
         let held_by = holder
             .filter(|it| it.is_certain())
             .or(showing.by)
@@ -88,7 +95,9 @@ impl Approval {
         let gets_holder = |known: &Self| {
             showing.four_eyes && known.used.is_empty() && known.held_by.as_ref() != held_by
         };
-        let stays = |known: &Self| stays(known) && !gets_holder(known);
+        // R37: the same set of an undo and of another run is held by both. What is in use keeps its record.
+        let is_new_there = |known: &Self| known.used.is_empty() && !known.serves(showing.undoes);
+        let stays = |known: &Self| stays(known) && !gets_holder(known) && !is_new_there(known);
         if known.is_some_and(stays) {
             return None;
         }
@@ -102,10 +111,22 @@ impl Approval {
                 .map(|it| it.fingerprint.clone())
                 .collect(),
             used: BTreeSet::new(),
+            shown_in: same
+                .map(|known| known.shown_in.clone())
+                .into_iter()
+                .flatten()
+                .chain([showing.undoes.map(str::to_owned)])
+                .collect(),
             held_by: held_by.cloned(),
             approved_by: None,
             last_used: None,
         })
+    }
+
+    /// Whether a run that undoes this run, or no run, has shown the set (R37).
+    pub fn serves(&self, undoes: Option<&str>) -> bool {
+        let mut shown_in = self.shown_in.iter();
+        self.shown_in.is_empty() || shown_in.any(|it| it.as_deref() == undoes)
     }
 
     pub fn is_expired(&self, now: i64) -> bool {
@@ -179,6 +200,62 @@ impl Approval {
 mod tests {
     use super::*;
 
+    fn anna() -> Actor {
+        Actor::signed_in("anna@corp.example", None)
+    }
+
+    fn bert() -> Actor {
+        Actor::signed_in("bert@corp.example", None)
+    }
+
+    #[test]
+    fn r41_who_holds_a_set_again_after_it_was_made_cannot_approve_it() {
+        let change = HeldChange {
+            address: SmtpAddress::verbatim("left@corp.example"),
+            what: "suspend".into(),
+            before: "active".into(),
+            after: "suspended".into(),
+            fingerprint: "suspend left".into(),
+            origin: None,
+            waits: None,
+        };
+        let held = HeldSet {
+            class: Class::Stray,
+            code: "0123456789".into(),
+            reason: String::new(),
+            changes: vec![change.clone()],
+            companions: Vec::new(),
+            rejected: Vec::new(),
+            approved: Vec::new(),
+        };
+        let offer = |known: Option<&Approval>, at: i64, by: &Actor| {
+            let showing = Showing {
+                at,
+                read_from: Some(at),
+                by: Some(by),
+                four_eyes: true,
+                undoes: None,
+            };
+            Approval::offer(&held, known, showing)
+        };
+        let holder = |approval: &Approval| approval.held_by.clone().unwrap();
+        let mut first = offer(None, 0, &anna()).unwrap();
+        // As long as it is held, it stays the set of who held it first.
+        let again = offer(Some(&first), 7200, &bert()).unwrap();
+        assert_eq!(holder(&again), anna());
+        assert!(first.use_up(&[&change.fingerprint].into(), 60));
+        let new = offer(Some(&first), 7200, &bert()).unwrap();
+        assert_eq!(holder(&new), bert());
+        // A command line does not tell the person, so the next run that does counts.
+        let os_user = Actor::OsUser {
+            name: "root".into(),
+        };
+        let new = offer(Some(&first), 7200, &os_user).unwrap();
+        assert_eq!(holder(&new), os_user);
+        let next = offer(Some(&new), 7201, &bert()).unwrap();
+        assert_eq!(holder(&next), bert());
+    }
+
     #[test]
     fn r27_a_code_that_a_clock_ahead_has_shown_does_not_serve_for_longer() {
         let approval = |shown| Approval {
@@ -187,6 +264,7 @@ mod tests {
             changes: Vec::new(),
             companions: BTreeSet::new(),
             used: BTreeSet::new(),
+            shown_in: BTreeSet::new(),
             held_by: None,
             approved_by: None,
             last_used: None,

@@ -76,6 +76,8 @@ pub enum Change {
     RemoveAlias(SmtpAddress),
     AddDelegate(Target),
     RemoveDelegate(AccountIx),
+    /// R22: an entry that names nobody but the account itself.
+    RemoveEntry(SmtpAddress),
 }
 
 impl Change {
@@ -96,12 +98,16 @@ impl Change {
                 stray.into_iter().chain(others).collect()
             }
             Self::SignInKey { change, .. } => match change {
-                KeyChange::First => vec![(Class::SignInKey, 1)],
+                KeyChange::First | KeyChange::Renamed | KeyChange::OtherSetting => {
+                    vec![(Class::SignInKey, 1)]
+                }
                 KeyChange::Updated => Vec::new(),
             },
             Self::RemoveAlias(_) => vec![(Class::AliasRemoval, 1)],
             Self::RemoveDelegate(_) => vec![(Class::DelegateRemoval, 1)],
-            Self::Resume | Self::AddAlias(_) | Self::AddDelegate(_) => Vec::new(),
+            Self::Resume | Self::AddAlias(_) | Self::AddDelegate(_) | Self::RemoveEntry(_) => {
+                Vec::new()
+            }
         }
     }
 
@@ -148,6 +154,7 @@ impl Change {
             Self::AddDelegate(Target::Existing(ix)) => format!("+delegate {}", id(ix)),
             Self::AddDelegate(Target::New(_)) => return None,
             Self::RemoveDelegate(ix) => format!("-delegate {}", id(ix)),
+            Self::RemoveEntry(address) => format!("-entry {address}"),
         })
     }
 
@@ -181,8 +188,35 @@ impl Change {
             Self::Create { .. }
             | Self::Tie { .. }
             | Self::SignInKey { .. }
-            | Self::AddDelegate(Target::New(_)) => return None,
+            | Self::AddDelegate(Target::New(_))
+            | Self::RemoveEntry(_) => return None,
         })
+    }
+}
+
+/// What of an account a change is about, in either direction, by its [`Change::key`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Matter<'a> {
+    Status,
+    Name,
+    Address,
+    Alias(&'a str),
+    /// The id of the delegate.
+    Delegate(&'a str),
+    /// What an undo does not take back.
+    Other,
+}
+
+impl<'a> Matter<'a> {
+    pub fn of(key: &'a str) -> Self {
+        match key.split_once(' ').unwrap_or((key, "")) {
+            ("stop" | "resume", _) => Self::Status,
+            ("name", _) => Self::Name,
+            ("address", _) => Self::Address,
+            ("+alias" | "-alias", alias) => Self::Alias(alias),
+            ("+delegate" | "-delegate", id) => Self::Delegate(id),
+            _ => Self::Other,
+        }
     }
 }
 
@@ -216,6 +250,7 @@ impl Delta {
             address,
             mailbox: _,
             owner,
+            people: _,
             key,
             key_change,
             create,
@@ -228,6 +263,7 @@ impl Delta {
             remove_aliases,
             add_delegates,
             remove_delegates,
+            remove_entries,
             reasons: _,
             unless_approved: _,
         } = self;
@@ -266,6 +302,7 @@ impl Delta {
             }))
             .chain(add_delegates.iter().copied().map(Change::AddDelegate))
             .chain(removed.map(Change::RemoveDelegate))
+            .chain(remove_entries.iter().cloned().map(Change::RemoveEntry))
     }
 
     /// R23: whether its extension replaces a key with another one. A tie is approved together with its key (R16).
@@ -276,9 +313,14 @@ impl Delta {
     /// Whether a change is written with the extension, and the key with it (R23).
     pub fn is_in_extension(&self, change: &Change) -> bool {
         match change {
-            Change::AddAlias(_) | Change::RemoveAlias(_) | Change::SignInKey { .. } => true,
+            Change::AddAlias(_)
+            | Change::RemoveAlias(_)
+            | Change::SignInKey { .. }
+            | Change::RemoveEntry(_) => true,
             Change::AddDelegate(_) | Change::RemoveDelegate(_) => self.kind == AccountKind::User,
-            Change::Rename { .. } => self.drops_alias_for_rename(),
+            Change::Rename { .. } => {
+                self.drops_alias_for_rename() || self.key_change == Some(KeyChange::Renamed)
+            }
             Change::Create { .. }
             | Change::Tie { .. }
             | Change::Name { .. }
@@ -345,6 +387,7 @@ impl Delta {
             Change::RemoveAlias(alias) => drop(self.remove_aliases.remove(alias)),
             Change::AddDelegate(target) => drop(self.add_delegates.remove(target)),
             Change::RemoveDelegate(ix) => drop(self.remove_delegates.remove(ix)),
+            Change::RemoveEntry(address) => drop(self.remove_entries.remove(address)),
         }
     }
 }

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
-
 use super::{
-    action::AttributeChange,
+    action::{ActionKind, AttributeChange},
+    change::Attribute,
     figures::Figures,
+    hold::hash_of,
+    name_in_json,
+    note::Code,
     report::{ActionOutcome, Report},
     since::{Comparison, Finding, FindingKind, NumberChange, Since},
 };
@@ -14,18 +16,23 @@ use super::{
 /// The maximum number of findings that are listed. All of them are counted.
 const NAMED_MAX: usize = 200;
 
-/// The differences between `now` and the run `before` it.
+/// The differences between `now` and the run `before` it. What a person has rejected in between still differs (R47).
 pub fn since(before: &Report, now: &Report) -> Since {
+    let mut was = findings(before);
+    was.retain(|(kind, address, _), text| {
+        *kind != FindingKind::Held || !is_rejected(address, text, now)
+    });
     Since {
         run: before.id.clone(),
         started: before.started.clone(),
-        compared: compared(
-            &findings(before),
-            &findings(now),
-            numbers(before, now),
-            NAMED_MAX,
-        ),
+        compared: compared(&was, &findings(now), numbers(before, now), NAMED_MAX),
     }
+}
+
+/// R47: whether a report lists a change of an account as rejected.
+fn is_rejected(address: &str, change: &str, report: &Report) -> bool {
+    let mut notes = report.skipped.iter();
+    notes.any(|it| it.code == Code::Rejection && it.address == address && it.text.ends_with(change))
 }
 
 /// R46: what differs `under` other settings from the present ones, account by account, without a limit on the number.
@@ -83,14 +90,14 @@ fn findings(report: &Report) -> BTreeMap<Key, String> {
             let key = (
                 FindingKind::Held,
                 change.address.to_string(),
-                change.fingerprint.clone(),
+                hash_of(&change.fingerprint).to_owned(),
             );
             found.insert(key, change.in_words());
         }
     }
     for action in &report.actions {
         let address = action.action.address.to_string();
-        let kind = serde_name(action.action.kind);
+        let kind = name_in_json(action.action.kind);
         let (finding, text) = match action.outcome {
             ActionOutcome::Partly if action.problems.is_empty() => {
                 (FindingKind::Pending, kind.clone())
@@ -113,7 +120,7 @@ fn findings(report: &Report) -> BTreeMap<Key, String> {
         let key = (
             FindingKind::Attention,
             note.address.clone(),
-            serde_name(note.code),
+            name_in_json(note.code),
         );
         found.insert(key, note.text.clone());
     }
@@ -125,9 +132,14 @@ fn details(report: &Report) -> BTreeMap<Key, String> {
     let mut found = findings(report);
     found.retain(|(kind, ..), _| *kind != FindingKind::Pending);
     for action in report.actions.iter().map(|it| &it.action) {
-        let kind = serde_name(action.kind);
-        let changes = action.changes.iter().flat_map(in_words);
-        for text in changes.chain([format!("{kind} {}", serde_name(action.account))]) {
+        let kind = name_in_json(action.kind);
+        // What the kind says is not listed a second time.
+        let is_whole = !matches!(action.kind, ActionKind::Update | ActionKind::Rename);
+        let changes = action.changes.iter();
+        let changes = changes.filter(|it| !is_whole || it.attribute != Attribute::Active);
+        let whole = format!("{kind} {}", name_in_json(action.account));
+        let whole = is_whole.then_some(whole);
+        for text in changes.flat_map(in_words).chain(whole) {
             let key = (
                 FindingKind::Pending,
                 action.address.to_string(),
@@ -141,8 +153,11 @@ fn details(report: &Report) -> BTreeMap<Key, String> {
 
 /// `name A → B`; for a set one text for each entry.
 fn in_words(change: &AttributeChange) -> Vec<String> {
-    let name = serde_name(change.attribute);
-    let name = name.replace('_', " ");
+    let name = if change.attribute == Attribute::SignInKey {
+        "sign-in key".to_owned()
+    } else {
+        name_in_json(change.attribute).replace('_', " ")
+    };
     if change.attribute.is_set() {
         let gone = change
             .before
@@ -189,19 +204,12 @@ fn differing<const N: usize>(before: [(&str, u32); N], now: [(&str, u32); N]) ->
         .collect()
 }
 
-/// The name of a value in JSON.
-fn serde_name(value: impl Serialize) -> String {
-    let name = serde_json::to_value(value).ok();
-    let name = name.as_ref().and_then(serde_json::Value::as_str);
-    name.unwrap_or_default().to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
         mode::{Mode, Trigger},
-        note::{Code, Note},
+        note::Note,
     };
 
     fn report(id: &str) -> Report {

@@ -1,7 +1,7 @@
 //! What should change about one account. `diff` makes it; `guard` and `settle` take out of it what is held or cannot be
 //! made.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +11,7 @@ use super::{
     directory::{Directory, MailboxIx},
     guard::Class,
     ids::{ObjectId, SignInKey},
+    world::Policy,
 };
 
 /// An account that exists, or the one that this plan creates for a mailbox.
@@ -56,6 +57,9 @@ pub struct Delta {
     pub mailbox: Option<MailboxIx>,
     /// The object id of the mailbox, if an approval names who gets the account (R16, R17, R27).
     pub owner: Option<ObjectId>,
+    /// R16: the object ids that the account and its delegates belong to, as far as they are known. What is decided about
+    /// a change is decided about these people (R27, R47).
+    pub people: BTreeMap<AccountIx, ObjectId>,
     /// The key for the extension of a user (R23).
     pub key: Option<SignInKey>,
     /// What is known about the key that is replaced, where it matters.
@@ -74,6 +78,9 @@ pub struct Delta {
     pub remove_aliases: BTreeSet<SmtpAddress>,
     pub add_delegates: BTreeSet<Target>,
     pub remove_delegates: BTreeSet<AccountIx>,
+    /// R22: entries among the delegates of a user that name nobody but the user itself, and that another account could
+    /// get.
+    pub remove_entries: BTreeSet<SmtpAddress>,
     pub reasons: Vec<Reason>,
     /// R16, R19: what happens to the account until a person has approved who it belongs to.
     pub unless_approved: Option<Box<Self>>,
@@ -92,8 +99,22 @@ pub struct Rename {
 pub enum KeyChange {
     /// This program has not written one: a working sign-in may end.
     First,
+    /// The same, and the account is renamed while keys are addresses: without a new key, sign-in ends with the rename.
+    Renamed,
     /// This program wrote another one, and the mailbox has changed since.
     Updated,
+    /// This program wrote another one under another value of `SSO_ACCOUNT_KEY`.
+    OtherSetting,
+}
+
+impl KeyChange {
+    /// Whether the key is written although nothing else in the extension differs.
+    pub fn is_due(self) -> bool {
+        match self {
+            Self::First => false,
+            Self::Renamed | Self::Updated | Self::OtherSetting => true,
+        }
+    }
 }
 
 /// A change of status (R19).
@@ -119,6 +140,7 @@ impl Delta {
             address,
             mailbox,
             owner: None,
+            people: BTreeMap::new(),
             key: None,
             key_change: None,
             create: None,
@@ -131,6 +153,7 @@ impl Delta {
             remove_aliases: BTreeSet::new(),
             add_delegates: BTreeSet::new(),
             remove_delegates: BTreeSet::new(),
+            remove_entries: BTreeSet::new(),
             reasons: Vec::new(),
             unless_approved: None,
         }
@@ -143,6 +166,21 @@ impl Delta {
                 .rename
                 .as_ref()
                 .is_some_and(|rename| rename.class == Class::Identity)
+    }
+
+    /// The address of the mailbox, or of the account if there is no mailbox.
+    pub fn label<'a>(&'a self, directory: &'a Directory) -> &'a SmtpAddress {
+        let mailbox = self.mailbox.map(|ix| directory.mailbox(ix));
+        mailbox.map_or(&self.address, |mailbox| &mailbox.primary)
+    }
+
+    /// R23: why the extension of a user without a known key is not written.
+    pub fn lacks_key(&self, policy: &Policy) -> Option<&'static str> {
+        let lacks = policy.needs_key()
+            && self.kind == AccountKind::User
+            && self.key.is_none()
+            && self.touches_extension();
+        lacks.then_some("its object id is not known, so its aliases and delegates cannot be written without losing the SSO account key")
     }
 
     pub fn rename_to(&mut self, to: SmtpAddress, class: Class) {
@@ -161,7 +199,7 @@ impl Delta {
     /// extension. A tie is written with its key. A user's extension without a key may erase the key in Zivver, so a tie
     /// without a key sends no extension.
     pub fn touches_extension(&self) -> bool {
-        self.key_change == Some(KeyChange::Updated)
+        self.key_change.is_some_and(KeyChange::is_due)
             || (self.tie.is_some() && (self.key.is_some() || self.kind == AccountKind::Functional))
             || !self.add_aliases.is_empty()
             || !self.remove_aliases.is_empty()
@@ -174,8 +212,35 @@ impl Delta {
         self.renames_to_alias && self.rename.is_some()
     }
 
+    /// R23: the key that another value of the setting asks for goes only with what else is written of the extension.
+    pub fn delay_key(&mut self) {
+        if self.key_change == Some(KeyChange::OtherSetting) {
+            self.key_change = Some(KeyChange::First);
+        }
+    }
+
     pub fn touches_delegates(&self) -> bool {
-        !self.add_delegates.is_empty() || !self.remove_delegates.is_empty()
+        !self.add_delegates.is_empty()
+            || !self.remove_delegates.is_empty()
+            || !self.remove_entries.is_empty()
+    }
+
+    /// R22: writes a delegate again, who gives up the address by which the account names it. `key` goes with it (R23).
+    pub(crate) fn name_anew(
+        &mut self,
+        delegate: AccountIx,
+        address: &SmtpAddress,
+        key: Option<SignInKey>,
+    ) {
+        if self.remove_delegates.contains(&delegate) {
+            return;
+        }
+        self.key = self.key.take().or(key);
+        self.because(
+            "R22",
+            format!("it names a delegate by {address}, which that delegate gives up"),
+        );
+        self.add_delegates.insert(Target::Existing(delegate));
     }
 
     pub fn because(&mut self, rule: &str, fact: impl Into<String>) {

@@ -62,11 +62,7 @@ pub fn delegates_of(
         left_out: BTreeMap::new(),
         kept: BTreeMap::new(),
     };
-    let Some(Delegations::Known(grants)) = world
-        .delegations
-        .get(ix.0 as usize)
-        .and_then(Option::as_ref)
-    else {
+    let Some(Delegations::Known(grants)) = world.delegations_of(ix) else {
         return derived;
     };
     let mut wanted = BTreeSet::new();
@@ -105,7 +101,7 @@ pub fn delegates_of(
         }
     }
     for outsider in &grants.outsiders {
-        let accounts = accounts_of_outsider(world, matching, outsider);
+        let accounts = accounts_of_outsider(world, matching, outsider, own);
         if !accounts.is_empty() {
             kept.extend(accounts);
             let reason = format!("Exchange has it as a {}", outsider.kind);

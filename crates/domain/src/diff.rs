@@ -130,9 +130,15 @@ impl Differ<'_> {
         }
         match self.matching.mailbox(ix) {
             MailboxFate::Protected(protection) => {
+                if protection.code == Code::OutsideClaimedDomains {
+                    self.foreign_stays_active(ix, mailbox);
+                }
                 self.note(&mailbox.primary, protection.code, &*protection.text);
             }
             MailboxFate::OutsideDomains => {
+                if self.foreign_stays_active(ix, mailbox) {
+                    return;
+                }
                 let text = format!(
                     "the domain {} is not among CLAIMED_DOMAINS",
                     mailbox.primary.domain()
@@ -182,12 +188,7 @@ impl Differ<'_> {
                 self.note(&mailbox.primary, Code::AliasContested, text);
             }
         }
-        match self
-            .world
-            .delegations
-            .get(ix.0 as usize)
-            .and_then(Option::as_ref)
-        {
+        match self.world.delegations_of(ix) {
             Some(Delegations::Unknown(reason)) => {
                 self.note(
                     &mailbox.primary,
@@ -200,8 +201,9 @@ impl Differ<'_> {
                     let (code, text) = words(remark, &mailbox.primary);
                     self.note(&mailbox.primary, code, text);
                 }
+                let own = self.matching.claimed[ix.0 as usize];
                 for outsider in &grants.outsiders {
-                    if accounts_of_outsider(self.world, self.matching, outsider).is_empty() {
+                    if accounts_of_outsider(self.world, self.matching, outsider, own).is_empty() {
                         let text = format!(
                             "{} ({}) is not a mailbox of the tenant and has no active account",
                             outsider.label, outsider.kind
@@ -226,7 +228,7 @@ impl Differ<'_> {
             Some(ix),
         );
         delta.key = self.policy.sign_in_key(mailbox);
-        let other = found.tied_to_other.as_ref();
+        let other = found.tied_to_other.as_deref();
         let stop = other.and_then(|id| self.identity_change(mailbox, found.account, id));
         if mailbox.kind == (MailboxKind::User { disabled: true }) {
             if !self.belongs_to_somebody_else(ix, found.account) {
@@ -241,7 +243,7 @@ impl Differ<'_> {
         }
         delta.unless_approved = stop.map(Box::new);
         follow(&mut delta, mailbox, found);
-        delta.tie.clone_from(&found.tied_to_other);
+        delta.tie = found.tied_to_other.as_deref().copied();
         delta.owner = delta.tie.and(mailbox.object_id);
         let delta_count = self.out.deltas.len();
         self.attributes(delta, ix, mailbox, found.account);
@@ -348,25 +350,8 @@ impl Differ<'_> {
         let Some(kind) = kind_of(mailbox) else { return };
         let derived = delegates_of(self.world, self.policy, self.matching, ix, None);
         self.pruned(mailbox, &derived);
-        if mailbox.kind == (MailboxKind::User { disabled: true }) {
-            self.note(
-                &mailbox.primary,
-                Code::InactiveNotCreated,
-                "its mailbox is disabled, so no account is created",
-            );
-            return;
-        }
-        if kind == AccountKind::User && mailbox.object_id.is_none() {
-            self.note(
-                &mailbox.primary,
-                Code::NoObjectId,
-                "the mailbox has no object id, so no account is created",
-            );
-            return;
-        }
-        if !mailbox.knows_aliases {
-            let text = "it may have an account under an alias, and its aliases are not known, so no account is created";
-            self.note(&mailbox.primary, Code::AliasesUnknown, text);
+        if let Some((code, text)) = self.cannot_be_created(mailbox, kind) {
+            self.note(&mailbox.primary, code, text);
             return;
         }
         let mut delta = Delta::new(Target::New(ix), kind, mailbox.primary.clone(), Some(ix));
@@ -412,16 +397,69 @@ impl Differ<'_> {
         self.out.deltas.push(delta);
     }
 
+    /// R4, R21, R23, R24: why no account is created for a mailbox, independent of its delegates.
+    fn cannot_be_created(
+        &self,
+        mailbox: &Mailbox,
+        kind: AccountKind,
+    ) -> Option<(Code, &'static str)> {
+        let is_user = kind == AccountKind::User;
+        let has_key = !self.policy.needs_key() || self.policy.sign_in_key(mailbox).is_some();
+        if mailbox.kind == (MailboxKind::User { disabled: true }) {
+            let text = "its mailbox is disabled, so no account is created";
+            Some((Code::InactiveNotCreated, text))
+        } else if is_user && mailbox.object_id.is_none() {
+            let text = "the mailbox has no object id, so no account is created";
+            Some((Code::NoObjectId, text))
+        } else if is_user && !has_key {
+            let text = "the mailbox has no UserPrincipalName, from which SSO_ACCOUNT_KEY takes the key, so no account is created";
+            Some((Code::NoKey, text))
+        } else if !mailbox.knows_aliases {
+            let text = "it may have an account under an alias, and its aliases are not known, so no account is created";
+            Some((Code::AliasesUnknown, text))
+        } else {
+            None
+        }
+    }
+
+    /// R6: an account keeps an alias that its mailbox no longer has and several others have.
+    fn contested(&mut self, ix: AccountIx, account: AccountView<'_>) {
+        let own = match self.matching.account(ix) {
+            AccountFate::Foreign | AccountFate::Protected(_) => return,
+            AccountFate::Owned(mailbox) => Some(self.world.directory.mailbox(*mailbox)),
+            AccountFate::OwnedByDisabled
+            | AccountFate::MailboxOutsideDomains(_)
+            | AccountFate::Evidence(_)
+            | AccountFate::MergeCandidate(_)
+            | AccountFate::Unowned => None,
+        };
+        for alias in &account.extension().aliases {
+            if self.policy.claimed_domains.holds(alias)
+                && self.world.directory.is_shared_address(alias)
+                && own.is_none_or(|own| !own.aliases.contains(alias))
+            {
+                let text = format!(
+                    "it keeps the alias {alias}, which is not its own and belongs to more than one mailbox"
+                );
+                self.note(account.address(), Code::AliasContested, text);
+            }
+        }
+    }
+
     fn account(&mut self, ix: AccountIx, account: AccountView<'_>) {
+        self.contested(ix, account);
         match self.matching.account(ix) {
             // Foreign accounts are counted, not listed. An owned account was handled with its mailbox.
             AccountFate::Foreign | AccountFate::Owned(_) | AccountFate::Evidence(_) => {}
             AccountFate::MailboxOutsideDomains(mailbox) => {
-                let text = format!(
-                    "its mailbox {} is outside the claimed domains; the account stays as it is",
-                    self.world.directory.mailbox(*mailbox).primary
-                );
-                self.note(account.address(), Code::OutsideClaimedDomains, text);
+                let mailbox = self.world.directory.mailbox(*mailbox);
+                if !self.stays_active(ix, mailbox) {
+                    let text = format!(
+                        "its mailbox {} is outside the claimed domains; the account stays as it is",
+                        mailbox.primary
+                    );
+                    self.note(account.address(), Code::OutsideClaimedDomains, text);
+                }
             }
             AccountFate::Protected(protection)
                 if self.stops_though_protected(ix, account, protection.code)
@@ -450,6 +488,42 @@ impl Differ<'_> {
             AccountFate::MergeCandidate(mailbox) => self.merge_candidate(ix, account, *mailbox),
             AccountFate::Unowned => self.absent(ix, account),
         }
+    }
+
+    /// R13: the note about an account outside the claimed domains, if its mailbox is disabled. Returns whether it says all
+    /// that is to be said about the address of the mailbox.
+    fn foreign_stays_active(&mut self, ix: MailboxIx, mailbox: &Mailbox) -> bool {
+        let Some(account) = self.matching.claimed[ix.0 as usize] else {
+            return false;
+        };
+        let address = self.world.accounts.get(account).address();
+        *self.matching.account(account) == AccountFate::Foreign
+            && self.policy.target_filter.matched(address).is_none()
+            && self.stays_active(account, mailbox)
+            && *address == mailbox.primary
+    }
+
+    /// R13: the note about an active account that is not suspended because it, or its disabled mailbox, is outside the
+    /// claimed domains. Returns whether it is such an account.
+    fn stays_active(&mut self, ix: AccountIx, mailbox: &Mailbox) -> bool {
+        let account = self.world.accounts.get(ix);
+        if mailbox.kind != (MailboxKind::User { disabled: true })
+            || account.kind() != AccountKind::User
+            || !self.world.accounts.is_active(ix)
+        {
+            return false;
+        }
+        let primary = &mailbox.primary;
+        let outside = if self.policy.claimed_domains.holds(primary) {
+            format!("it is outside the claimed domains, its mailbox {primary} is disabled")
+        } else {
+            format!("its mailbox {primary} is outside the claimed domains and disabled")
+        };
+        let text = format!(
+            "{outside}, and its owner can still sign in; suspend the account in the Zivver WebApp"
+        );
+        self.note(account.address(), Code::DisabledOutsideDomains, text);
+        true
     }
 
     /// Whether a mailbox with exactly this address was read. The note is then about the mailbox.

@@ -10,7 +10,8 @@
 //! - sending, from its request (`turn`) to the last answer (`sending`); or
 //! - ended, with an outcome (`outcome`).
 //!
-//! After the run is stopped or its time is over, no other step starts, and the steps that are sending are completed.
+//! After its time is over, no other step starts, and the steps that are sending are completed. After the run is stopped,
+//! those of them that wait for their turn are not sent any more.
 
 mod alias_domains;
 mod outcome;
@@ -156,6 +157,12 @@ impl<'a> Execution<'a> {
         let Some(sending) = self.sending.get_mut(&step) else {
             return;
         };
+        if let Answer::Stopped {
+            is_cut_off: true, ..
+        } = answer
+        {
+            self.is_cut_off = true;
+        }
         match sending.answered(answer) {
             Next::Send => self.to_send.push_back(step),
             Next::End(ended) => {
@@ -315,6 +322,7 @@ impl<'a> Execution<'a> {
         if (step.0 as usize) < self.stops_from {
             self.open_before_stops -= 1;
         }
+        let shown = updated.as_ref().map(|it| it.view().address().clone());
         if let Some(account) = updated {
             self.answers.insert(account.id().clone(), account);
         }
@@ -334,7 +342,7 @@ impl<'a> Execution<'a> {
             text,
         });
         summary.refusals.extend(whole.into_iter().chain(aliases));
-        self.situation.end(step, end, &asked);
+        self.situation.end(step, end, &asked, shown.as_ref());
         summary.asked.merge(asked);
         if self.open[action] == 0 {
             self.ended.push(action);
@@ -370,18 +378,17 @@ impl<'a> Execution<'a> {
         }
     }
 
-    /// R16: an account that was found by its address and belongs to another object id does not count as the one to be
-    /// created.
+    /// R16, R31: an account that was found by its address and is another one does not count as the one to be created.
     fn without_another(&self, step: StepIx, mut ended: Ended) -> Ended {
         if let (Target::New(mailbox), Some(created)) =
             (self.situation.step(step).target, &ended.created)
             && created.is_found
-            && let Some(text) = self.situation.is_of_another(mailbox, &created.account)
+            && let Some((end, text)) = self.situation.is_another(mailbox, &created.account)
         {
-            ended.end = StepEnd::Refused;
+            ended.end = end;
             ended.created = None;
-            ended.problems.push(text.clone());
-            ended.refusal = Some(text);
+            ended.refusal = (end == StepEnd::Refused).then(|| text.clone());
+            ended.problems.push(text);
         }
         ended
     }

@@ -1,6 +1,10 @@
 //! Explains the state of any address: facts, rules, decision (R40).
 
-use std::collections::BTreeSet;
+mod held;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use held::{actions_without, counts_with_others, held_now, held_then, is_partial};
 
 use serde::{Deserialize, Serialize};
 
@@ -12,19 +16,23 @@ use super::{
     delegation::{Delegations, Grantee},
     delta::Delta,
     directory::{Directory, MailboxIx, Party},
-    guard::Class,
-    hold::{HeldChange, HeldSet, guarded_changes, guarded_fingerprints},
+    hold::{HeldChange, HeldSet},
     mailbox::MailboxKind,
     matching::{AccountFate, MailboxFate, Matching},
     memory::Memory,
     named::{UnknownAddress, concerned, names, nearest, suggestion},
-    note::Note,
+    note::{Code, Note},
     plan::{Action, Plan},
+    report::Report,
     scope::ClaimedDomains,
     source::RecipientAnswer,
     suspended::Suspended,
     world::{MailboxScope, Policy, World},
 };
+
+/// R26: what is said of a count for which only one account was read.
+const ALONE: &str =
+    "as far as this address alone tells: a run counts what it takes from all together (R26)";
 
 /// All facts and decisions about one address.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +45,9 @@ pub struct Explanation {
     /// R13: addresses of both sides that no rule compares, since their domain is not claimed.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub outside: Vec<String>,
+    /// R22: delegates in Zivver whose mailbox has another address by now, with that address.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub renamed: BTreeMap<String, String>,
     /// The planned changes, with their rules.
     pub actions: Vec<Action>,
     pub held: Vec<HeldFact>,
@@ -94,6 +105,7 @@ pub struct AccountFacts {
 /// A change that waits for an approval.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeldFact {
+    /// The code of a stored set that approves it; empty if no run has shown such a set, or its code has expired.
     pub code: String,
     pub reason: String,
     pub change: HeldChange,
@@ -104,6 +116,36 @@ pub struct HeldFact {
 pub struct LastRun {
     /// Each with the id of its run.
     pub held: Vec<(String, HeldSet)>,
+}
+
+impl Explanation {
+    /// The answer for an account of which something is held, after the reasons of its held changes are known better.
+    pub fn restate_held(&mut self) {
+        if let Some(held) = self.held.first() {
+            self.verdict = held_verdict(held);
+        }
+    }
+}
+
+impl Explanation {
+    /// Says of an answer from a snapshot that a later run has changed the account.
+    pub fn outdate(&mut self, later: &Report) {
+        let run = match later.undoes {
+            Some(_) => "undo",
+            None => "run",
+        };
+        self.verdict = format!(
+            "changed since by the {run} {}; what follows is from before",
+            later.id
+        );
+        for account in &mut self.accounts {
+            account.suspended = None;
+        }
+    }
+}
+
+fn held_verdict(held: &HeldFact) -> String {
+    format!("{} is held: {}", held.change.what, held.reason)
 }
 
 /// R40.
@@ -133,6 +175,10 @@ pub fn explain(
             .map(|ix| account_facts(*ix, world, memory, matching))
             .collect(),
         outside: Vec::new(),
+        renamed: accounts
+            .iter()
+            .flat_map(|ix| renamed_delegates(*ix, world, matching))
+            .collect(),
         actions: plan
             .approved
             .actions()
@@ -140,7 +186,7 @@ pub fn explain(
             .filter(|action| about(action.address.as_str()))
             .cloned()
             .collect(),
-        held: held_now(plan, about),
+        held: held_now(plan, is_partial(world, policy), &about),
         notes: plan
             .notes
             .iter()
@@ -159,10 +205,13 @@ pub fn explain(
         .filter(|delta| about(delta.address.as_str()))
         .filter(|delta| is_partial(world, policy) && counts_with_others(delta))
         .collect();
-    explanation.held.extend(
-        last.into_iter()
-            .flat_map(|last| held_then(last, &counted, world)),
-    );
+    let then = last.into_iter();
+    let then = then.flat_map(|last| held_then(last, &counted, world));
+    let then: Vec<HeldFact> = then.collect();
+    if !then.is_empty() {
+        explanation.actions = actions_without(&then, plan, world, about);
+    }
+    explanation.held.extend(then);
     explanation.outside = outside(&explanation, &policy.claimed_domains);
     explanation.unknown = unknown(address, &explanation, world);
     let nearest = explanation
@@ -174,9 +223,8 @@ pub fn explain(
     });
     let is_planned = explanation.held.is_empty() && !explanation.actions.is_empty();
     if is_planned && !counted.is_empty() {
-        explanation.verdict.push_str(
-            ", as far as this address alone tells: a run counts what it takes from all together (R26)",
-        );
+        explanation.verdict.push_str(", ");
+        explanation.verdict.push_str(ALONE);
     }
     explanation
 }
@@ -195,69 +243,15 @@ pub(super) fn outside(explanation: &Explanation, domains: &ClaimedDomains) -> Ve
     all.into_iter().filter(is_outside).collect()
 }
 
-fn held_now(plan: &Plan, about: impl Fn(&str) -> bool) -> Vec<HeldFact> {
-    let all = plan
-        .held
-        .iter()
-        .flat_map(|set| set.changes.iter().map(move |change| (set, change)));
-    all.filter(|(_, change)| about(change.address.as_str()))
-        .map(|(set, change)| HeldFact {
-            code: set.code.clone(),
-            reason: set.reason.clone(),
-            change: change.clone(),
-        })
-        .collect()
-}
-
-/// Whether only some permissions were read. It is then unknown who else loses access.
-fn is_partial(world: &World, policy: &Policy) -> bool {
-    world.directory.iter().any(|(ix, _)| {
-        let read = world
-            .delegations
-            .get(ix.0 as usize)
-            .and_then(Option::as_ref);
-        read.is_none() && policy.wants_permissions(&world.directory, ix)
-    })
-}
-
-/// R26: whether its limits depend on permissions.
-fn counts_with_others(delta: &Delta) -> bool {
-    guarded_changes(delta)
-        .keys()
-        .any(|class| matches!(class, Class::Suspend | Class::DelegateRemoval))
-}
-
-/// What the last run held of these changes.
-fn held_then<'a>(
-    last: &'a LastRun,
-    deltas: &[&Delta],
-    world: &World,
-) -> impl Iterator<Item = HeldFact> + use<'a> {
-    let planned: BTreeSet<String> = deltas
-        .iter()
-        .flat_map(|delta| guarded_fingerprints(delta, &world.accounts))
-        .collect();
-    let all = last
-        .held
-        .iter()
-        .flat_map(|(run, set)| set.changes.iter().map(move |change| (run, set, change)));
-    all.filter(move |(.., change)| planned.contains(&change.fingerprint))
-        .map(move |(run, set, change)| HeldFact {
-            code: set.code.clone(),
-            reason: format!("{} in run {run}", set.reason),
-            change: change.clone(),
-        })
-}
-
 /// `stranger` describes an address without mailbox and account.
 pub(super) fn verdict(explanation: &Explanation, stranger: impl FnOnce() -> String) -> String {
-    let first_note = explanation
-        .notes
-        .iter()
-        .find(|note| note.code.needs_attention())
-        .or(explanation.notes.first());
+    // What a run had to make, and found made already, says that nothing is left.
+    let notes = explanation.notes.iter();
+    let mut notes = notes.filter(|note| note.code != Code::ReviewMade);
+    let first_note = notes.clone().find(|note| note.code.needs_attention());
+    let first_note = first_note.or_else(|| notes.next());
     if let Some(held) = explanation.held.first() {
-        format!("{} is held: {}", held.change.what, held.reason)
+        held_verdict(held)
     } else if let Some(action) = explanation.actions.first() {
         format!("{:?} is planned", action.kind).to_lowercase()
     } else if explanation.mailboxes.is_empty() && explanation.accounts.is_empty() {
@@ -327,11 +321,7 @@ fn mailbox_facts(
         MailboxKind::Shared => ("SharedMailbox", None),
         MailboxKind::Other(kind) => (&**kind, None),
     };
-    let full_access = match world
-        .delegations
-        .get(ix.0 as usize)
-        .and_then(Option::as_ref)
-    {
+    let full_access = match world.delegations_of(ix) {
         Some(Delegations::Known(grants)) => {
             let mailboxes = grants.grantees.iter();
             let mailboxes = mailboxes
@@ -409,7 +399,7 @@ fn account_facts(
 ) -> AccountFacts {
     let accounts: &Accounts = &world.accounts;
     let account = accounts.get(ix);
-    let delegates = match account {
+    let mut delegates: Vec<String> = match account {
         AccountView::User(user) => user.delegates.iter().map(ToString::to_string).collect(),
         AccountView::Functional(group) => group
             .members
@@ -422,6 +412,7 @@ fn account_facts(
             })
             .collect(),
     };
+    delegates.sort_unstable();
     AccountFacts {
         id: account.id().to_string(),
         kind: account.kind(),
@@ -447,6 +438,41 @@ fn account_facts(
             .map(|at| Suspended::at(account.address(), *at)),
         standing: account_standing(ix, world, matching),
     }
+}
+
+/// R22: a delegate is an account, whatever its address is.
+fn renamed_delegates(
+    ix: AccountIx,
+    world: &World,
+    matching: &Matching,
+) -> BTreeMap<String, String> {
+    let accounts = &world.accounts;
+    let delegates: Vec<AccountIx> = match accounts.get(ix) {
+        AccountView::User(user) => {
+            let addresses = user.delegates.iter();
+            let known = addresses.flat_map(|address| accounts.with_address(address));
+            known.copied().collect()
+        }
+        AccountView::Functional(group) => {
+            let ids = group.members.iter();
+            ids.filter_map(|id| accounts.with_id(id)).collect()
+        }
+    };
+    let renamed = delegates.into_iter().filter_map(|delegate| {
+        let AccountFate::Owned(mailbox) = matching.account(delegate) else {
+            return None;
+        };
+        let MailboxFate::Matched(found) = matching.mailbox(*mailbox) else {
+            return None;
+        };
+        let (before, now) = (
+            accounts.get(delegate).address(),
+            &world.directory.mailbox(*mailbox).primary,
+        );
+        let is_renamed = found.tied_to_other.is_none() && before != now;
+        is_renamed.then(|| (before.to_string(), now.to_string()))
+    });
+    renamed.collect()
 }
 
 fn rejected_account_facts(row: &RejectedAccount) -> AccountFacts {

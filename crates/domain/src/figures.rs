@@ -88,7 +88,8 @@ impl Figures {
 }
 
 fn held_lines(report: &Report) -> Vec<HeldLine> {
-    let lines = report.held.iter().map(|set| HeldLine {
+    let waiting = report.held.iter().filter(|set| !set.is_decided());
+    let lines = waiting.map(|set| HeldLine {
         class: set.class,
         changes: set.changes.len(),
         reason: set.reason.clone(),

@@ -1,6 +1,8 @@
 //! Whether runs succeed as they should (R28): the definition of a success, and of an unhealthy app.
 
-use std::{fmt, time::Duration};
+mod text;
+
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -26,6 +28,15 @@ pub const CLOCKS_DIFFER_S: i64 = 60;
 /// How many times of the schedule without a success are a problem, if quick runs are scheduled (R45).
 const TIMES_WITHOUT_SUCCESS: usize = 3;
 
+/// An apply whose process ended in the middle (R35).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Killed {
+    /// A later run makes what it has left.
+    TakenUp,
+    /// R37: an undo that no person has started again or stopped since.
+    UndoIsLeft,
+}
+
 /// What health needs to know about a run in the history. Times are epoch seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Run<'a> {
@@ -41,8 +52,7 @@ pub struct Run<'a> {
     pub is_for_all: bool,
     /// R46: a preview under other settings, which says nothing about the success of runs.
     pub is_hypothetical: bool,
-    /// An apply whose process ended in the middle (R35).
-    pub was_killed: bool,
+    pub killed: Option<Killed>,
     /// R45: how many users a quick run left to be resumed by a full one.
     pub resumes_left: u32,
 }
@@ -70,7 +80,7 @@ impl Run<'_> {
 
     /// R45: whether only a full run makes what this one has left, so that the timer is not to wait for `FULL_EVERY`.
     fn needs_full(&self) -> bool {
-        let was_killed = self.was_killed && self.depth == Depth::Full;
+        let was_killed = self.killed.is_some() && self.depth == Depth::Full;
         (was_killed || self.resumes_left > 0) && self.mode == Mode::Apply
     }
 
@@ -128,7 +138,7 @@ impl<'a> From<&'a Report> for Run<'a> {
                 && !report.is_hypothetical()
                 && !report.counts.leave_out(),
             is_hypothetical: report.is_hypothetical(),
-            was_killed: false,
+            killed: None,
             resumes_left: report.counts.resumes_left(),
         }
     }
@@ -137,6 +147,17 @@ impl<'a> From<&'a Report> for Run<'a> {
 /// Converts a time of a report to epoch seconds.
 pub fn epoch(time: &str) -> Option<i64> {
     time.parse().ok().map(Timestamp::as_second)
+}
+
+/// R28: the newest run that the setting does not give the timer, if it failed: it does not count as a run of the timer,
+/// but a person has started it. `runs` are sorted from new to old.
+pub fn failed_beside<'r, 'a>(runs: &'r [Run<'a>], setting: PerformSync) -> Option<&'r Run<'a>> {
+    let mut beside = runs
+        .iter()
+        .filter(|run| run.has_ended_for_all() && run.mode != setting.timer_mode());
+    beside
+        .next()
+        .filter(|run| run.outcome == RunOutcome::Failed)
 }
 
 /// R45: the newest success of any depth. `runs` are sorted from new to old.
@@ -341,7 +362,10 @@ pub struct Overdue {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Problem {
     LastRunFailed {
+        mode: Mode,
         depth: Depth,
+        /// Epoch seconds.
+        started: Option<i64>,
         error: String,
     },
     Killed {
@@ -402,19 +426,28 @@ pub fn problems_of_runs(of: &Circumstances<'_>) -> Vec<Problem> {
     problems.extend(failed.map(|run| {
         let cause = run.error.unwrap_or("the report tells no cause");
         Problem::LastRunFailed {
+            mode: run.mode,
             depth: run.depth,
+            started: run.started,
             error: cause.to_owned(),
         }
     }));
     let success = last_success(of.runs, of.setting);
     let fresh = of.runs.iter().position(|run| run.is_fresh(of.setting));
-    let since = of.runs.iter().enumerate();
-    let since = since.take_while(|(_, run)| Some(*run) != success);
+    let succeeded = of.runs.iter().position(|run| Some(run) == success);
     let is_open = |(at, run): &(usize, &Run<'_>)| {
-        let is_made_up = run.depth == Depth::Quick && fresh.is_some_and(|fresh| fresh < *at);
-        run.was_killed && !is_made_up
+        let made_up = match run.depth {
+            Depth::Quick => fresh,
+            Depth::Full => succeeded,
+        };
+        match run.killed {
+            Some(Killed::UndoIsLeft) => true,
+            Some(Killed::TakenUp) => made_up.is_none_or(|made_up| made_up > *at),
+            None => false,
+        }
     };
-    problems.extend(since.filter(is_open).map(|(_, run)| {
+    let killed = of.runs.iter().enumerate().filter(is_open);
+    problems.extend(killed.map(|(_, run)| {
         let error = run.error.unwrap_or("its process ended");
         Problem::Killed {
             run: run.id.to_owned(),
@@ -491,8 +524,12 @@ fn no_tick(of: &Circumstances<'_>) -> Option<Problem> {
 /// A new app has time for its first success. That time ends with a run that is not a success in any mode, such as a
 /// scoped one: it must not look like the start of an app that works.
 fn no_success_yet(of: &Circumstances<'_>) -> Option<Problem> {
+    // A run that a person stopped says nothing (R34).
     let has_ended = |run: &&Run<'_>| {
-        run.state == RunState::Ended && !run.saw_everybody() && !run.is_hypothetical
+        run.state == RunState::Ended
+            && run.outcome != RunOutcome::Stopped
+            && !run.saw_everybody()
+            && !run.is_hypothetical
     };
     let run = of
         .runs
@@ -523,80 +560,4 @@ fn clock_is_behind(of: &Circumstances<'_>, success: Option<&Run<'_>>) -> Option<
         started,
         now: of.now,
     })
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::LastRunFailed { depth, error } => {
-                let run = match depth {
-                    Depth::Full => "run",
-                    Depth::Quick => "quick run",
-                };
-                write!(f, "the last {run} failed: {error}")
-            }
-            Self::Killed { run, error } => write!(f, "run {run}: {error}"),
-            Self::Overdue(overdue) => overdue.fmt(f),
-            Self::NoSuccessYet { run, why } => {
-                let why = match why {
-                    NoSuccess::Failed => "failed",
-                    NoSuccess::NotForAll => "was not for all accounts",
-                    NoSuccess::Quick => "was a quick one, which reads no permissions (R45)",
-                };
-                write!(f, "no run has succeeded yet: run {run} {why}")
-            }
-            Self::TickFailed(error) => {
-                write!(f, "the timer's last run failed and is not in the history: {error}")
-            }
-            Self::NoTick { due } => write!(
-                f,
-                "the timer was due at {} and the host did not start it: look at the log of the Functions host, and whether \
-                 it lists the function SyncTimer",
-                utc(*due)
-            ),
-            Self::Unreadable(error) => f.write_str(error),
-            Self::ClockIsBehind { run, started, now } => write!(
-                f,
-                "the clock shows {}, before run {run} at {}; correct the clock of this machine, or wait",
-                utc(*now),
-                utc(*started)
-            ),
-            Self::NoSchedule => f.write_str(
-                "the timer never starts: SYNC_SCHEDULE is not set; set it to 0 0 2 * * * for each night at 02:00 UTC",
-            ),
-            Self::Schedule { text, why } => write!(
-                f,
-                "the timer never starts: SYNC_SCHEDULE {text:?} is not a schedule, since {why}; set it to \
-                 0 0 2 * * * for each night at 02:00 UTC"
-            ),
-            Self::Disabled(setting) => write!(
-                f,
-                "the setting {setting} disables a function that runs need; remove it, or set it to false"
-            ),
-        }
-    }
-}
-
-impl fmt::Display for Overdue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hours = self.age_max_s / 3600;
-        if self.depth == Depth::Quick {
-            let minutes = self.age_max_s / 60;
-            write!(
-                f,
-                "no run, quick or full, has succeeded for {minutes} minutes, three intervals of the schedule"
-            )
-        } else if self.has_succeeded {
-            write!(f, "no run has succeeded for {hours} hours")
-        } else {
-            write!(
-                f,
-                "no run has succeeded yet, {hours} hours after the app was first seen"
-            )
-        }
-    }
-}
-
-fn utc(second: i64) -> String {
-    Timestamp::from_second(second).map_or_else(|_| second.to_string(), |time| time.to_string())
 }

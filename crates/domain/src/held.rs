@@ -18,12 +18,28 @@ pub struct HeldSet {
     /// R27: held changes of other sets without which some of `changes` cannot be made. The code approves them too.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub companions: Vec<HeldChange>,
+    /// R47: what a person has rejected since the run. It is in neither of the other lists, and its code alone does not
+    /// approve it. A stored report has none: they are set apart when the report is read.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub rejected: Vec<HeldChange>,
+    /// R47: the same of what was approved since the run, and is made or about to be made.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub approved: Vec<HeldChange>,
 }
 
 impl HeldSet {
     /// Everything that its code approves.
     pub fn approves(&self) -> impl Iterator<Item = &HeldChange> {
         self.changes.iter().chain(&self.companions)
+    }
+
+    pub(super) fn approves_mut(&mut self) -> impl Iterator<Item = &mut HeldChange> {
+        self.changes.iter_mut().chain(&mut self.companions)
+    }
+
+    /// R47: whether everything that it held was rejected or approved since, so that it waits for nobody.
+    pub fn is_decided(&self) -> bool {
+        self.changes.is_empty() && (!self.rejected.is_empty() || !self.approved.is_empty())
     }
 
     /// Whether an approval would make any of its changes.

@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use super::held::{HeldChange, HeldSet};
 pub use base::Base;
-use fingerprints::fingerprint;
 pub use fingerprints::{approved_changes, guarded_fingerprints};
-pub(super) use fingerprints::{code, digest, hash_of, hashes, is_approved, known_again};
+pub(super) use fingerprints::{code, decided, digest, hash_of, hashes, is_approved};
+use fingerprints::{fingerprint, known_again};
 pub use limits::guarded_changes;
 use limits::{Wanted, refusal};
 
@@ -280,7 +280,7 @@ impl Guarding<'_> {
             let runs: Vec<String> = runs.into_iter().collect();
             reasons.remove("");
             reasons.insert(format!(
-                "undone with run {}, and not done again until approved or until the mailbox changes (R37)",
+                "undone with run {}, and not done again until approved or until its cause in Exchange changes (R37)",
                 runs.join(", ")
             ));
         }
@@ -309,14 +309,11 @@ impl Guarding<'_> {
             if !keys.iter().any(|key| undone.contains(key)) {
                 continue;
             }
-            let known = |decided| {
-                let class = Some(Class::Undone);
-                known_again(class, &subject, &change, self.accounts, decided)
-            };
-            let decided = known(self.approved);
-            let rejected = known(&self.rejections.all);
-            let approved = self.makeable(decided.clone());
-            if decided.is_empty() && !rejected.is_empty() {
+            let class = Some(Class::Undone);
+            let known = known_again(class, &subject, &change, self.accounts, self.approved);
+            let rejected = decided(&subject, &change, self.accounts, &self.rejections.all);
+            let approved = self.makeable(known.clone());
+            if known.is_empty() && !rejected.is_empty() {
                 let met = rejected.into_iter().map(|it| (it, subject.target));
                 self.rejected.extend(met);
                 subject.take_out(&change);
@@ -403,10 +400,10 @@ impl Guarding<'_> {
         }) && approved_changes(delta, self.accounts, self.approved).is_empty()
     }
 
-    /// R47: the fingerprints under which a change is rejected. Empty if the change is approved, since the approval is
-    /// newer.
+    /// R47: the fingerprints under which a change is rejected, also one that no longer counts as undone (R37). Empty if
+    /// the change is approved, since the approval is newer.
     fn rejected(&self, delta: &Delta, change: &Change) -> Vec<String> {
-        let known = |decided| known_again(None, delta, change, self.accounts, decided);
+        let known = |fingerprints| decided(delta, change, self.accounts, fingerprints);
         if known(self.approved).is_empty() {
             known(&self.rejections.all)
         } else {
@@ -433,12 +430,10 @@ impl Guarding<'_> {
                     .redone
                     .contains(&mark_key(delta, &change, self.accounts));
             // An earlier invocation may have begun to repeat what was undone.
-            for class in [None, Some(Class::Undone)] {
-                let approved = known_again(class, delta, &change, self.accounts, self.approved);
-                let approved = self.makeable(approved);
-                is_approved |= !approved.is_empty();
-                self.used.extend(approved);
-            }
+            let approved = decided(delta, &change, self.accounts, self.approved);
+            let approved = self.makeable(approved);
+            is_approved |= !approved.is_empty();
+            self.used.extend(approved);
             let is_begun = begun.is_some_and(|begun| begun.is_completed_by(&change));
             self.units.push(Unit {
                 at,
@@ -480,7 +475,12 @@ impl Guarding<'_> {
             let is_open = self.units[unit].state == UnitState::Open;
             if is_open && self.units[unit].weight(class) > 0 {
                 let gravest = self.units[unit].classes[0].0;
-                self.hold(unit, gravest, reason);
+                if gravest == class {
+                    self.hold(unit, gravest, reason);
+                } else {
+                    let reason = format!("they also count in {}: {reason}", class.setting());
+                    self.hold(unit, gravest, &reason);
+                }
             }
         }
     }
@@ -556,6 +556,8 @@ impl Guarding<'_> {
                     reason: reasons.into_iter().collect::<Vec<_>>().join("; "),
                     changes,
                     companions: Vec::new(),
+                    rejected: Vec::new(),
+                    approved: Vec::new(),
                 });
             }
         }

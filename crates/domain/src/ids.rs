@@ -20,8 +20,7 @@ impl ObjectId {
     /// The GUID in `text`, or `None` if it is not a GUID or the null GUID.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim().trim_start_matches('{').trim_end_matches('}');
-        let Guid(number) = Guid::parse(&text.to_ascii_lowercase())?;
-        NonZeroU128::new(number).map(Self)
+        NonZeroU128::new(number(text)?).map(Self)
     }
 }
 
@@ -56,30 +55,33 @@ impl fmt::Display for SignInKey {
     }
 }
 
-/// Any GUID as a number, which makes a small key.
+/// Any GUID. As bytes it needs no padding beside a position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Guid(u128);
+pub struct Guid([u8; 16]);
 
 impl Guid {
-    /// `text` in lower case with dashes and without braces.
+    /// `text` with dashes and without braces.
     pub(super) fn parse(text: &str) -> Option<Self> {
-        (text.len() == 36).then_some(())?;
-        text.bytes()
-            .enumerate()
-            .try_fold(0, |number: u128, (at, byte)| match (at, byte) {
-                (8 | 13 | 18 | 23, b'-') => Some(number),
-                (8 | 13 | 18 | 23, _) => None,
-                (_, b'0'..=b'9') => Some(number << 4 | u128::from(byte - b'0')),
-                (_, b'a'..=b'f') => Some(number << 4 | u128::from(byte - b'a' + 10)),
-                _ => None,
-            })
-            .map(Self)
+        number(text).map(|number| Self(number.to_be_bytes()))
     }
+}
+
+fn number(text: &str) -> Option<u128> {
+    (text.len() == 36).then_some(())?;
+    let mut bytes = text.bytes().enumerate();
+    bytes.try_fold(0, |number: u128, (at, byte)| match (at, byte) {
+        (8 | 13 | 18 | 23, b'-') => Some(number),
+        (8 | 13 | 18 | 23, _) => None,
+        (_, b'0'..=b'9') => Some(number << 4 | u128::from(byte - b'0')),
+        (_, b'a'..=b'f') => Some(number << 4 | u128::from(byte - b'a' + 10)),
+        (_, b'A'..=b'F') => Some(number << 4 | u128::from(byte - b'A' + 10)),
+        _ => None,
+    })
 }
 
 impl From<&ObjectId> for Guid {
     fn from(id: &ObjectId) -> Self {
-        Self(id.0.get())
+        Self(id.0.get().to_be_bytes())
     }
 }
 
@@ -162,14 +164,13 @@ mod tests {
     }
 
     #[test]
-    fn a_guid_is_a_number_and_only_in_one_spelling() {
-        let guid = |text| Guid::parse(text).map(|Guid(number)| number);
+    fn a_guid_is_a_number_with_dashes_and_without_braces() {
+        let guid = |text| Guid::parse(text).map(|Guid(bytes)| u128::from_be_bytes(bytes));
         assert_eq!(
             guid("22222222-0000-4000-8000-00000000000a"),
             Some(0x2222_2222_0000_4000_8000_0000_0000_000a)
         );
         for text in [
-            "22222222-0000-4000-8000-00000000000A",
             "{22222222-0000-4000-8000-0000000000a}",
             "22222222-0000-4000-8000+00000000000a",
             "22222222-0000-4000-8000-0000000000g0",

@@ -11,54 +11,45 @@ use super::{
     address::SmtpAddress,
     change::{Change, account_of, key_of},
     delta::{Activity, Delta, Target},
+    given::Given,
     ids::{ScimId, SignInKey},
-    memory::{Ineffective, Memory, Untaken},
+    memory::{Ineffective, Lately, Memory},
     note::{Code, Note},
     offenders::{removes_all, wait_s},
+    plan::Proposal,
     scope::RunScope,
     wishes::Wishes,
-    world::World,
 };
 
 /// How long lists may lag behind writes, in seconds, before a difference counts.
 pub const LIST_LAG_MAX_S: i64 = 60;
 
-/// What earlier runs recorded about the proposed changes.
-#[derive(Debug, Clone, Default)]
-pub struct Known {
-    /// The notes about changes that Zivver did not keep, by [`key_of`].
-    pub notes: BTreeMap<String, Note>,
-    /// Whether some of them wait.
-    pub is_waiting: bool,
-    /// Changes that were counted in the limits although Zivver now shows that they were not made.
-    pub untaken: Untaken,
-}
-
-/// Takes out what waits for a later day, and returns what Zivver did not keep before. In a run for named accounts
-/// nothing waits.
-pub fn withhold(deltas: &mut Vec<Delta>, world: &World, memory: &Memory, wishes: &Wishes) -> Known {
-    let mut known = Known::default();
-    if memory.ineffective.is_empty() {
-        return known;
+/// Takes out what waits for a later day, and adds what Zivver did not keep before. In a run for named accounts nothing
+/// waits.
+pub(super) fn withhold(proposal: &mut Proposal, given: Given<'_>, wishes: &Wishes) {
+    let Given { world, memory, .. } = given;
+    if memory.ineffective.is_empty() && memory.lately.is_empty() {
+        return;
     }
     // A delegate who is renamed or resumed in this plan may be kept this time.
+    let deltas = proposal.deltas.iter();
     let changing: BTreeSet<Target> = deltas
-        .iter()
         .filter(|delta| delta.rename.is_some() || delta.activity == Some(Activity::Resume))
         .map(|delta| delta.target)
         .collect();
-    for delta in deltas.iter_mut() {
+    for delta in &mut proposal.deltas {
         // The members cannot be removed without those that take their place (R12).
         let replaces_all = removes_all(delta, &world.accounts);
         let account = account_of(delta, &world.accounts);
         for change in delta.changes() {
-            let key = change
-                .key(&world.accounts)
-                .map(|key| key_of(&account, &key));
-            let Some((key, before)) = key.and_then(|key| {
-                let before = memory.ineffective.get(&key)?;
-                Some((key, before))
-            }) else {
+            let Some(key) = change.key(&world.accounts) else {
+                continue;
+            };
+            let key = key_of(&account, &key);
+            if is_late(memory.lately.get(&key), &change, wishes.now) {
+                proposal.untaken.insert(key.clone(), change.classes());
+            }
+            let Some(before) = memory.ineffective.get(&key) else {
                 continue;
             };
             let again = before.last + wait_s(before.times);
@@ -71,17 +62,22 @@ pub fn withhold(deltas: &mut Vec<Delta>, world: &World, memory: &Memory, wishes:
             let text = text(&change, before.times, waits.then_some(again));
             let note = Note::new(delta.address.as_str(), code(&change), text);
             if before.counted_from.as_deref() == Some(change.replaced()) {
-                known.untaken.insert(key.clone(), change.classes());
+                proposal.untaken.insert(key.clone(), change.classes());
             }
-            known.notes.insert(key, note);
+            proposal.ineffective.insert(key, note);
             if waits {
-                known.is_waiting = true;
+                proposal.is_waiting = true;
                 delta.take_out(&change);
             }
         }
     }
-    deltas.retain(|delta| !delta.is_empty());
-    known
+    let notes = proposal.ineffective.values();
+    proposal.notes.extend(notes.cloned());
+}
+
+/// Whether the change was made just now, and a list that lags does not show it.
+fn is_late(made: Option<&Lately>, change: &Change, now: i64) -> bool {
+    made.is_some_and(|made| now - made.at < LIST_LAG_MAX_S && made.from == change.replaced())
 }
 
 fn code(change: &Change) -> Code {
@@ -92,12 +88,28 @@ fn code(change: &Change) -> Code {
     }
 }
 
+const SENT_AGAIN: &str = "each run sends it again, unless a limit holds it";
+
+/// What the note says about a change that this run does not send.
+pub fn not_sent(note: &Note, is_held: bool) -> Note {
+    let why = if is_held {
+        "it is held in this report and sent again when a person approves it"
+    } else {
+        "this run does not send it again"
+    };
+    let text = note.text.replace(SENT_AGAIN, why);
+    Note {
+        text,
+        ..note.clone()
+    }
+}
+
 /// `again` is when a change that waits is sent again, in epoch seconds.
 fn text(change: &Change, times: u32, again: Option<i64>) -> String {
     let runs = if times == 1 { "run" } else { "runs" };
     if change.takes_access() {
         return format!(
-            "Zivver accepted {} in {times} {runs} and did not do it, so the access is still open; each run sends it again: \
+            "Zivver accepted {} in {times} {runs} and did not do it, so the access is still open; {SENT_AGAIN}: \
              do it in the Zivver WebApp, or ask Zivver's support",
             change.accepted_text()
         );
@@ -257,6 +269,52 @@ pub fn compare(
     .collect()
 }
 
+/// R22: whether the lists show an account as neither the requests of an action nor the last answer have it, so that they
+/// are older than these. `answer` is `None` if Zivver did not return the account.
+pub fn is_outdated(
+    sent: &Sent<'_>,
+    answer: Option<AccountView<'_>>,
+    before: &Accounts,
+    now: &Accounts,
+) -> bool {
+    let Target::Existing(ix) = sent.delta.target else {
+        return false;
+    };
+    let Some(ix) = now.with_id(before.get(ix).id()) else {
+        return false;
+    };
+    let asked = sent.asked;
+    let aliases = asked.aliases.as_ref().is_some_and(|asked| {
+        let all = |view: AccountView<'_>| -> BTreeSet<SmtpAddress> {
+            view.extension().aliases.iter().cloned().collect()
+        };
+        let listed = all(now.get(ix));
+        listed != *asked && answer.is_none_or(|it| all(it) != listed)
+    });
+    let user = |id: &ScimId| now.with_id(id).filter(|ix| now.is_user(*ix));
+    // A delegate may have been renamed in this run.
+    let named = |address: &SmtpAddress| {
+        let ids =
+            [before, now].map(|it| it.with_address(address).first().map(|ix| it.get(*ix).id()));
+        ids.into_iter().flatten().find_map(user)
+    };
+    let delegates = |view: AccountView<'_>| -> BTreeSet<AccountIx> {
+        match view {
+            AccountView::User(it) => it.delegates.iter().filter_map(named).collect(),
+            AccountView::Functional(it) => it.members.iter().filter_map(user).collect(),
+        }
+    };
+    let of_user = asked.delegates.as_ref();
+    let of_user = of_user.map(|it| it.iter().filter_map(named).collect());
+    let of_group = asked.members.as_ref();
+    let of_group = || of_group.map(|it| it.iter().filter_map(user).collect());
+    let asked: Option<BTreeSet<AccountIx>> = of_user.or_else(of_group);
+    let listed = delegates(now.get(ix));
+    aliases
+        || asked
+            .is_some_and(|asked| listed != asked && answer.is_none_or(|it| delegates(it) != listed))
+}
+
 struct Comparing<'a> {
     asked: &'a Asked,
     before: &'a Accounts,
@@ -305,6 +363,13 @@ impl Comparing<'_> {
             Change::RemoveDelegate(delegate) => {
                 let asked = !self.asks_delegate(self.before.get(*delegate).id())?;
                 asked.then(|| !self.has_delegate(*delegate))
+            }
+            Change::RemoveEntry(address) => {
+                let asked = !self.asked.delegates.as_ref()?.contains(address);
+                asked.then(|| match view {
+                    AccountView::User(user) => !user.delegates.contains(address),
+                    AccountView::Functional(_) => true,
+                })
             }
         }
     }
@@ -364,18 +429,21 @@ fn has_alias(view: AccountView<'_>, alias: &SmtpAddress) -> bool {
     view.extension().aliases.contains(alias)
 }
 
-/// Records what a run sent: counts a change that was not kept once for each run, and forgets what was kept. Returns the
-/// notes about the former.
-pub fn remember(
-    ineffective: &mut BTreeMap<String, Ineffective>,
-    sent: &[SentChange],
-    run: &str,
-    now: i64,
-) -> Vec<Note> {
+/// Records what a run sent: counts a change that was not kept once for each run. A removed entry is remembered
+/// while lists may lag. Returns the notes about the former.
+pub fn remember(memory: &mut Memory, sent: &[SentChange], run: &str, now: i64) -> Vec<Note> {
     let mut notes = Vec::new();
+    let ineffective = &mut memory.ineffective;
+    memory.lately.clear();
     for change in sent {
         if change.is_kept {
             ineffective.remove(&change.key);
+            // An entry that is held is written back with the rest of its set.
+            if let Change::RemoveAlias(_) | Change::RemoveDelegate(_) = &change.change {
+                let from = change.change.replaced().to_owned();
+                let made = Lately { at: now, from };
+                memory.lately.insert(change.key.clone(), made);
+            }
             continue;
         }
         let times = match ineffective.get(&change.key) {

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    accounts::{AccountIx, AccountKind},
+    accounts::{AccountIx, AccountKind, AccountView},
     address::SmtpAddress,
     directory::{MailboxIx, Party},
     ids::ObjectId,
@@ -14,19 +14,32 @@ use super::{
     world::World,
 };
 
-/// The active user accounts of an outsider.
+/// The active user accounts of an outsider. `own` is the account that it may open.
 pub(super) fn accounts_of_outsider(
     world: &World,
     matching: &Matching,
     outsider: &Outsider,
+    own: Option<AccountIx>,
 ) -> BTreeSet<AccountIx> {
-    active_accounts(
-        world,
-        matching,
-        outsider.addresses.iter(),
-        outsider.object_id.as_ref(),
-        None,
-    )
+    let object_id = outsider.object_id.as_ref();
+    let known = outsider.addresses.iter();
+    let found = active_accounts(world, matching, known, object_id, None);
+    let Some(own) = own.filter(|_| found.is_empty()) else {
+        return found;
+    };
+    // Exchange may show an outsider without its other addresses, and finds it by them (R19).
+    let delegates = world.accounts.delegates_of(own).users;
+    let delegates = delegates.into_iter().map(|it| world.accounts.get(it));
+    let is_outsider = |address: &&SmtpAddress| match world.answers.recipients.get(address.as_str())
+    {
+        Some(RecipientAnswer::Found(recipient)) => outsider.is(recipient),
+        Some(
+            RecipientAnswer::NotFound | RecipientAnswer::Ambiguous | RecipientAnswer::Failed(_),
+        )
+        | None => false,
+    };
+    let shown = delegates.map(AccountView::address).filter(is_outsider);
+    active_accounts(world, matching, shown, object_id, None)
 }
 
 /// The active user accounts of a mailbox that is not judged here.
@@ -91,7 +104,7 @@ fn is_anothers(
     if !claimants.is_empty() {
         return !mailbox.is_some_and(|mailbox| claimants.contains(&mailbox));
     }
-    matching.known_object_id(account).is_some_and(|known| {
+    matching.owner(account).is_some_and(|known| {
         Some(known) != object_id
             && world.answers.recipients.get(&known.to_string()) == Some(&RecipientAnswer::NotFound)
     })

@@ -15,9 +15,10 @@ use crate::{
     mode::Depth,
     note::Note,
     offenders::{self, Occasion, Tried},
-    plan::{Plan, next_mapping},
-    record::{Entry, PlanRecord},
+    plan::Plan,
+    record::{Entry, PlanRecord, last},
     seen::SeenAccounts,
+    ties::{doubtful_ties, next_mapping},
     world::{Policy, World},
 };
 
@@ -43,8 +44,9 @@ pub struct Ledger<'a> {
 impl Ledger<'_> {
     /// Records the results of reading and planning.
     pub fn record_plan(&self, memory: &mut Memory) {
-        let mapping = std::mem::take(&mut memory.mapping);
-        memory.mapping = next_mapping(self.world, self.matching, mapping);
+        let mapping = next_mapping(self.world, self.matching, memory);
+        memory.doubtful_ties = doubtful_ties(self.world, self.matching, memory, &mapping);
+        memory.mapping = mapping;
         memory.seen_accounts = Some(SeenAccounts::of(&self.world.accounts));
         let accounts = &self.world.accounts;
         memory.begun_renames.retain(|id, begun| {
@@ -58,6 +60,10 @@ impl Ledger<'_> {
         if self.is_for_all {
             memory.rejections.clone_from(&self.plan.rejections);
             self.record_limits(memory);
+        } else {
+            let ended = &self.plan.rejections_ended;
+            let rejections = &mut memory.rejections;
+            rejections.retain(|it| !ended.contains(&it.change.fingerprint));
         }
         memory.give_back(&self.plan.untaken);
     }
@@ -212,7 +218,7 @@ impl Ledger<'_> {
     /// notes about them.
     pub fn record_effects(&self, memory: &mut Memory, changes: &[SentChange]) -> Vec<Note> {
         self.forget_kept(memory);
-        ineffective::remember(&mut memory.ineffective, changes, self.run, self.now)
+        ineffective::remember(memory, changes, self.run, self.now)
     }
 
     /// Forgets changes without effect that are no longer proposed: Zivver shows them, or their cause is gone.
@@ -301,10 +307,14 @@ fn record_owners(
 ) {
     let outcomes = record.outcomes(entries, Some(world));
     for (at, planned) in record.actions.iter().enumerate() {
-        let entry = entries.iter().find(|entry| entry.action as usize == at);
-        let created = planned.created_in(entry, world);
-        // The remaining part of an action may be the one that contains its key.
-        let is_done = entry.is_some_and(|entry| entry.outcome.is_done() && entry.left.is_empty());
+        let entry = last(entries, at);
+        let created = planned.created_in(entry, &world.accounts);
+        // The remaining part of an action may be the one that contains its key. Without an outcome in the journal, Zivver
+        // shows whether the extension was written, which always contains the key.
+        let is_done = match entry {
+            Some(entry) => entry.outcome.is_done() && entry.left.is_empty(),
+            None => outcomes[at].is_done() && planned.action.writes_extension(),
+        };
         let updated = planned.action.id.as_ref().filter(|_| is_done);
         if let (Some(key), Some(id)) = (planned.key, created.as_ref().or(updated)) {
             memory.keys.insert(id.clone(), key);

@@ -22,6 +22,7 @@ pub mod effect;
 pub mod execute;
 pub mod explain;
 pub mod figures;
+mod given;
 mod group_index;
 pub mod guard;
 pub mod hash;
@@ -52,6 +53,7 @@ pub mod probe;
 pub mod record;
 pub mod rejection;
 pub mod remedies;
+mod reopened;
 pub mod report;
 pub mod reviewed;
 pub mod schedule;
@@ -65,6 +67,7 @@ pub mod snapshot;
 pub mod source;
 pub mod step;
 pub mod suspended;
+mod ties;
 pub mod trustee;
 mod unconfirmed;
 pub mod undo;
@@ -72,6 +75,13 @@ mod unlisted;
 pub mod wave;
 pub mod wishes;
 pub mod world;
+
+/// The name of a value without fields, as JSON has it.
+pub fn name_in_json(value: impl serde::Serialize) -> String {
+    let name = serde_json::to_value(value).ok();
+    let name = name.as_ref().and_then(serde_json::Value::as_str);
+    name.unwrap_or_default().to_owned()
+}
 
 #[cfg(test)]
 mod tests;

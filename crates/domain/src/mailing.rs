@@ -103,11 +103,13 @@ mod tests {
 
     fn run(outcome: RunOutcome, held: &[Class]) -> Report {
         let held = held.iter().map(|class| HeldSet {
+            approved: Vec::new(),
             class: *class,
             code: "c0de".into(),
             reason: "over its limit".into(),
             changes: vec![],
             companions: vec![],
+            rejected: vec![],
         });
         Report {
             outcome,

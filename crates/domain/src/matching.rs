@@ -24,7 +24,7 @@ use super::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MailboxFate {
     /// R7: neither it nor its accounts are changed.
-    Protected(Protection),
+    Protected(Box<Protection>),
     /// R13: not synchronised. Its accounts stay as they are.
     OutsideDomains,
     Matched(Match),
@@ -46,7 +46,7 @@ pub struct Match {
     pub account: AccountIx,
     pub level: Level,
     /// R16: the account is tied to this other object id.
-    pub tied_to_other: Option<ObjectId>,
+    pub tied_to_other: Option<Box<ObjectId>>,
 }
 
 /// R16: how strong a claim is.
@@ -76,7 +76,7 @@ pub enum AccountFate {
     /// R13: its address is in no claimed domain.
     Foreign,
     /// R7.
-    Protected(Protection),
+    Protected(Box<Protection>),
     /// The account of this mailbox, which decides about it.
     Owned(MailboxIx),
     /// R16: all its claimants are disabled user mailboxes, so it must not be used.
@@ -102,8 +102,12 @@ pub struct Matching {
     pub claimed: Vec<Option<AccountIx>>,
     /// R15: accounts whose address `TARGET_FILTER` matches.
     pub filtered: Vec<AccountIx>,
+    /// Mailboxes that are protected only because their account is.
+    protected_by_account: HashSet<MailboxIx>,
     /// The object id that memory or `ExternalAccountId` has for an account (R16, R19), by position.
     known_object_ids: Vec<Option<ObjectId>>,
+    /// R16: accounts that a tie in doubt gives to an object id.
+    in_doubt: HashSet<AccountIx>,
     /// The mapping in memory, by object id.
     mapped: Vec<(ObjectId, AccountIx)>,
 }
@@ -126,6 +130,39 @@ impl Matching {
     /// R16, R19: the object id that memory or `ExternalAccountId` has for an account.
     pub fn known_object_id(&self, ix: AccountIx) -> Option<&ObjectId> {
         self.known_object_ids[ix.0 as usize].as_ref()
+    }
+
+    /// R16, R19: the object id of the owner, so that the owner is gone if it is. A tie in doubt says nothing about the
+    /// owner.
+    pub fn owner(&self, ix: AccountIx) -> Option<&ObjectId> {
+        self.known_object_id(ix)
+            .filter(|_| !self.in_doubt.contains(&ix))
+    }
+
+    /// R16 (a): the account that certainly belongs to a mailbox with this object id, even if either is protected or outside
+    /// the claimed domains: the next owner of the address must not get it.
+    pub fn certain_account(&self, ix: MailboxIx, object_id: &ObjectId) -> Option<AccountIx> {
+        match self.mailbox(ix) {
+            MailboxFate::Matched(found) => found.tied_to_other.is_none().then_some(found.account),
+            MailboxFate::Protected(by)
+                if self.protected_by_account.contains(&ix)
+                    || matches!(
+                        by.code,
+                        Code::ClaimConflict
+                            | Code::DuplicatePrimary
+                            | Code::AccountRejected
+                            | Code::KindNotSynchronised
+                    ) =>
+            {
+                None
+            }
+            MailboxFate::Protected(_) | MailboxFate::OutsideDomains => {
+                let known = |account: &AccountIx| self.known_object_id(*account);
+                self.claimed[ix.0 as usize]
+                    .filter(|account| known(account).is_none_or(|known| known == object_id))
+            }
+            MailboxFate::Evidence(_) | MailboxFate::NoAccount => None,
+        }
     }
 
     pub fn is_protected(&self, ix: AccountIx) -> bool {
@@ -164,6 +201,7 @@ pub fn match_accounts(world: &World, policy: &Policy, memory: &Memory) -> Matchi
         matcher.protect_ties();
     }
     Matching {
+        in_doubt: in_doubt(&mapped, memory),
         mapped,
         ..matcher.finish(&evidence)
     }
@@ -175,6 +213,12 @@ fn mapped(accounts: &Accounts, memory: &Memory) -> Vec<(ObjectId, AccountIx)> {
     known
         .filter_map(|(object_id, id)| Some((*object_id, accounts.with_id(id)?)))
         .collect()
+}
+
+fn in_doubt(mapped: &[(ObjectId, AccountIx)], memory: &Memory) -> HashSet<AccountIx> {
+    let doubtful = &memory.doubtful_ties;
+    let ties = mapped.iter().filter(|(id, _)| doubtful.contains(id));
+    ties.map(|(_, account)| *account).collect()
 }
 
 /// Accounts by the object id that the mapping has for them.
@@ -234,7 +278,7 @@ impl Matcher<'_> {
             let claim = self.claims[ix.0 as usize].as_ref();
             let outside = self.policy.scope_of(self.directory, ix) == MailboxScope::OutsideDomains;
             let fate = if let Some(protection) = self.protected.get(&ix) {
-                MailboxFate::Protected(protection.clone())
+                MailboxFate::Protected(Box::new(protection.clone()))
             } else if outside {
                 if let Some(account) = claim.map(|claim| claim.account) {
                     set(account, AccountFate::MailboxOutsideDomains(ix));
@@ -265,7 +309,7 @@ impl Matcher<'_> {
                 fates[ix.0 as usize] = AccountFate::OwnedByDisabled;
             }
         }
-        self.hand_down(&mut mailboxes, &fates);
+        let protected_by_account = self.hand_down(&mut mailboxes, &fates);
         let known_object_ids = known_object_ids(self.owner, self.accounts);
         let claimed = self
             .claims
@@ -278,7 +322,9 @@ impl Matcher<'_> {
             frozen: self.frozen,
             claimed,
             filtered: self.filtered,
+            protected_by_account,
             known_object_ids,
+            in_doubt: HashSet::default(),
             mapped: Vec::new(),
         }
     }
@@ -288,7 +334,7 @@ impl Matcher<'_> {
         if !self.policy.claimed_domains.holds(address) {
             AccountFate::Foreign
         } else if let Some(protection) = self.account_protection.get(&ix) {
-            AccountFate::Protected(protection.clone())
+            AccountFate::Protected(Box::new(protection.clone()))
         } else if is_claimed {
             AccountFate::Unowned
         } else {
@@ -301,8 +347,13 @@ impl Matcher<'_> {
         }
     }
 
-    /// A mailbox is protected if its account is protected or outside the claimed domains.
-    fn hand_down(&mut self, mailboxes: &mut [MailboxFate], fates: &[AccountFate]) {
+    /// A mailbox is protected if its account is protected or outside the claimed domains. Returns these mailboxes.
+    fn hand_down(
+        &mut self,
+        mailboxes: &mut [MailboxFate],
+        fates: &[AccountFate],
+    ) -> HashSet<MailboxIx> {
+        let mut protected = HashSet::default();
         for (at, fate) in mailboxes.iter_mut().enumerate() {
             let MailboxFate::Matched(claim) = fate else {
                 continue;
@@ -310,13 +361,13 @@ impl Matcher<'_> {
             let account = claim.account;
             let protection = match &fates[account.0 as usize] {
                 AccountFate::Protected(protection) => protection.clone(),
-                AccountFate::Foreign => Protection {
-                    code: Code::OutsideClaimedDomains,
-                    text: format!(
-                        "its account {} is outside the claimed domains",
-                        self.accounts.get(account).address()
-                    ),
-                },
+                AccountFate::Foreign => {
+                    let address = self.accounts.get(account).address();
+                    Box::new(Protection {
+                        code: Code::OutsideClaimedDomains,
+                        text: format!("its account {address} is outside the claimed domains"),
+                    })
+                }
                 AccountFate::Owned(_)
                 | AccountFate::OwnedByDisabled
                 | AccountFate::MailboxOutsideDomains(_)
@@ -327,10 +378,10 @@ impl Matcher<'_> {
             if protection.code != Code::TargetFilter {
                 self.frozen.insert(account);
             }
-            self.protected
-                .insert(MailboxIx(to_u32(at)), protection.clone());
+            protected.insert(MailboxIx(to_u32(at)));
             *fate = MailboxFate::Protected(protection);
         }
+        protected
     }
 }
 

@@ -12,6 +12,7 @@ use super::{
     guard::Class,
     held::HeldChange,
     ids::{ObjectId, ScimId, SignInKey, SsoAccountKey},
+    ineffective::LIST_LAG_MAX_S,
     seen::{SeenAccounts, TargetDoubt},
 };
 
@@ -24,6 +25,10 @@ const LISTED_WITHIN_S: i64 = 3600;
 pub struct Memory {
     /// R16 (a): which account belongs to which mailbox.
     pub mapping: BTreeMap<ObjectId, ScimId>,
+    /// R16: ties in the mapping that an equal address made while the mailbox was not understood or of another kind than the
+    /// account. They keep the account from others, and give it to the mailbox under another address only if approved.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub doubtful_ties: BTreeSet<ObjectId>,
     /// R2: what the last run in which nothing was held saw.
     pub baseline: Option<Baseline>,
     /// R2: the accounts of Zivver that the last apply saw or created.
@@ -31,6 +36,9 @@ pub struct Memory {
     pub seen_accounts: Option<SeenAccounts>,
     /// R22: changes that Zivver accepted and did not keep, by [`super::change::key_of`].
     pub ineffective: BTreeMap<String, Ineffective>,
+    /// R22, R26: removals that the last run made and Zivver showed, by [`super::change::key_of`].
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub lately: BTreeMap<String, Lately>,
     /// R23: the sign-in keys that this program wrote, by account.
     pub keys: BTreeMap<ScimId, WrittenKey>,
     /// R26: guarded changes of the last 24 hours.
@@ -128,6 +136,16 @@ pub struct Ineffective {
     pub counted_from: Option<String>,
 }
 
+/// R22, R26: a change that was made. A list that shows it as still to be made within [`LIST_LAG_MAX_S`] lags: the change is
+/// sent again and does not count twice.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lately {
+    /// Epoch seconds.
+    pub at: i64,
+    /// The value that it replaced.
+    pub from: String,
+}
+
 /// R26: the counts of changes that were sent and not made, by [`super::change::key_of`].
 pub type Untaken = BTreeMap<String, Vec<(Class, u32)>>;
 
@@ -141,12 +159,18 @@ pub struct WrittenKey {
 
 impl WrittenKey {
     pub fn of(by: SsoAccountKey, key: &SignInKey) -> Self {
-        let hash = Sha256::digest(key.to_string());
+        let hash = Self::hash(&key.to_string());
+        Self { by, hash }
+    }
+
+    pub fn is_of(&self, text: &str) -> bool {
+        self.hash == Self::hash(text)
+    }
+
+    fn hash(text: &str) -> u64 {
+        let hash = Sha256::digest(text);
         let first = hash.first_chunk().copied().unwrap_or_default();
-        Self {
-            by,
-            hash: u64::from_le_bytes(first),
-        }
+        u64::from_le_bytes(first)
     }
 }
 
@@ -195,15 +219,16 @@ pub struct Offender {
     pub run: String,
 }
 
-/// R37: changes of one account that are held until they are approved or its source changes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// R37: changes of one account, each of which is held until it is approved or its source changes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Undone {
     /// The run that was undone.
     pub run: String,
-    /// What the source wanted at the time of the undo.
-    pub source: SourceState,
-    /// The changes that must not be made again, as [`super::undo`] names them.
+    /// The changes that must not be made again, by [`super::change::Change::key`].
     pub changes: BTreeSet<String>,
+    /// What the source wanted of each of them at the time of the undo. A change is missing until that is known.
+    #[serde(default)]
+    pub sources: BTreeMap<String, String>,
 }
 
 /// R47: a change that a person has rejected.
@@ -260,15 +285,15 @@ impl Memory {
     /// R22, R26: a change that a later run finds still to be made did not take anything away, so it no longer counts.
     pub fn give_back(&mut self, untaken: &Untaken) {
         for (key, counts) in untaken {
-            let Some(entry) = self.ineffective.get_mut(key) else {
+            let counted = self.ineffective.get_mut(key);
+            let counted = counted.and_then(|it| it.counted_from.take().map(|_| it.last));
+            let counted = counted.or_else(|| self.lately.remove(key).map(|it| it.at));
+            let Some(counted) = counted else {
                 continue;
             };
-            if entry.counted_from.take().is_none() {
-                continue;
-            }
             for (class, mut count) in counts.iter().copied() {
                 let spent = self.spent.iter_mut().rev();
-                for spent in spent.filter(|it| it.class == class && it.at <= entry.last) {
+                for spent in spent.filter(|it| it.class == class && it.at <= counted) {
                     let back = count.min(spent.count);
                     spent.count -= back;
                     count -= back;
@@ -284,8 +309,8 @@ impl Memory {
             .is_some_and(|plan| plan.ended.is_none())
     }
 
-    /// Corrects times that were written while the clock was ahead: they count as `now` (epoch seconds). Forgets
-    /// accounts that were created so long ago that every list shows them.
+    /// Corrects times that were written while the clock was ahead: they count as `now` (epoch seconds). Forgets what was
+    /// done so long ago that every list shows it.
     pub fn correct_times(&mut self, now: i64) {
         for spent in &mut self.spent {
             spent.at = spent.at.min(now);
@@ -296,6 +321,11 @@ impl Memory {
         for entry in self.ineffective.values_mut() {
             entry.last = entry.last.min(now);
         }
+        for change in self.lately.values_mut() {
+            change.at = change.at.min(now);
+        }
+        self.lately
+            .retain(|_, change| now - change.at < LIST_LAG_MAX_S);
         for at in self.suspended.values_mut() {
             *at = (*at).min(now);
         }

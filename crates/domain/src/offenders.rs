@@ -14,9 +14,13 @@ use super::{
     change::{Change, account_of},
     delta::{Delta, KeyChange, Target},
     effect::asked,
+    given::Given,
     ids::ScimId,
     memory::Offender,
     note::{Code, Note},
+    plan::Proposal,
+    scope::RunScope,
+    wishes::Wishes,
     world::World,
 };
 
@@ -70,49 +74,35 @@ pub(super) fn was_refused(
     })
 }
 
-/// What is carried out, and the keys of what waits.
-#[derive(Debug, Default)]
-pub struct Withheld {
-    pub deltas: Vec<Delta>,
-    pub waiting: BTreeSet<String>,
-    pub notes: Vec<Note>,
-}
-
-/// Takes out of the deltas what waits at `now` (epoch seconds).
-pub fn withhold(
-    deltas: Vec<Delta>,
-    world: &World,
-    offenders: &BTreeMap<String, Offender>,
-    now: i64,
-) -> Withheld {
-    let mut withheld = Withheld::default();
-    for mut delta in deltas {
-        // R27: an identity change that a person has approved is tried.
-        if !offenders.is_empty() && !delta.waits_for_identity() {
-            let account = account_of(&delta, &world.accounts);
-            for part in parts(&delta) {
-                let key = key(&account, &part);
-                let Some(offender) = offenders.get(&key) else {
-                    continue;
-                };
-                let same = fingerprint(&delta, &part, &account, offenders, world)
-                    .is_some_and(|asked| asked == offender.asked);
-                if same && now < again(offender) {
-                    withheld.notes.push(note(&delta, &part, offender, world));
-                    withheld.waiting.insert(key);
-                }
-            }
-            let waiting = |part: &Part| withheld.waiting.contains(&key(&account, part));
-            let parts: Vec<Part> = parts(&delta).into_iter().filter(waiting).collect();
-            for part in parts {
-                take_out(&mut delta, &part, &world.accounts);
+/// Takes out of the deltas what waits. In a run for named accounts nothing waits.
+pub(super) fn withhold(proposal: &mut Proposal, given: Given<'_>, wishes: &Wishes) {
+    let (world, offenders) = (given.world, &given.memory.offenders);
+    if offenders.is_empty() || wishes.scope != RunScope::All {
+        return;
+    }
+    let waiting = &mut proposal.waiting;
+    // R27: an identity change that a person has approved is tried.
+    let deltas = proposal.deltas.iter_mut();
+    for delta in deltas.filter(|delta| !delta.waits_for_identity()) {
+        let account = account_of(delta, &world.accounts);
+        for part in parts(delta) {
+            let key = key(&account, &part);
+            let Some(offender) = offenders.get(&key) else {
+                continue;
+            };
+            let same = fingerprint(delta, &part, &account, offenders, world)
+                .is_some_and(|asked| asked == offender.asked);
+            if same && wishes.now < again(offender) {
+                proposal.notes.push(note(delta, &part, offender, world));
+                waiting.insert(key);
             }
         }
-        if !delta.is_empty() {
-            withheld.deltas.push(delta);
+        let waits = |part: &Part| waiting.contains(&key(&account, part));
+        let parts: Vec<Part> = parts(delta).into_iter().filter(waits).collect();
+        for part in parts {
+            take_out(delta, &part, &world.accounts);
         }
     }
-    withheld
 }
 
 /// A delta that was carried out, completely or in part.
@@ -254,7 +244,8 @@ fn is_in(change: &Change, part: &Part, renames: bool) -> bool {
         Change::Suspend { .. }
         | Change::Empty { .. }
         | Change::RemoveAlias(_)
-        | Change::RemoveDelegate(_) => false,
+        | Change::RemoveDelegate(_)
+        | Change::RemoveEntry(_) => false,
     }
 }
 
@@ -283,6 +274,9 @@ fn fingerprint(
 /// Removed members of a functional account need those that take their place, and the rest of the extension needs the
 /// decision about its key.
 fn take_out(delta: &mut Delta, part: &Part, accounts: &Accounts) {
+    if matches!(part, Part::Account | Part::Completion) {
+        delta.delay_key();
+    }
     let renames = delta.rename.is_some();
     let replaces_all = removes_all(delta, accounts);
     delta.retain(|change| {
@@ -326,8 +320,6 @@ fn note(delta: &Delta, part: &Part, offender: &Offender, world: &World) -> Note 
         "{what} was refused the same way in {} runs, and is tried again {when}, or when it changes: {}",
         offender.times, offender.refusal
     );
-    let label = delta.mailbox.map_or(delta.address.as_str(), |ix| {
-        world.directory.mailbox(ix).primary.as_str()
-    });
-    Note::new(label, Code::RepeatOffender, text)
+    let label = delta.label(&world.directory);
+    Note::new(label.as_str(), Code::RepeatOffender, text)
 }

@@ -205,12 +205,8 @@ impl Ordering<'_> {
             return;
         };
         let aliases: Vec<SmtpAddress> = delta.add_aliases.iter().cloned().collect();
-        let delegates: Vec<Delegate> = delta
-            .add_delegates
-            .iter()
-            .copied()
-            .map(Delegate::Account)
-            .collect();
+        let delegates = delta.add_delegates.iter().copied();
+        let delegates: Vec<Delegate> = delegates.map(Delegate::Account).collect();
         let (address, key) = (delta.address.clone(), delta.key.clone());
         let call = match delta.kind {
             AccountKind::User => Call::CreateUser { address, name, key },
@@ -234,15 +230,11 @@ impl Ordering<'_> {
             || members
                 .iter()
                 .any(|member| self.drafts[*member].phase == Phase::LateCreateUser);
-        let draft = self.push(
-            if waits { late } else { early },
-            at,
-            call,
-            DraftWhen::Always,
-        );
-        self.claim(draft, &self.deltas[at].address.clone());
+        let phase = if waits { late } else { early };
+        let draft = self.push(phase, at, call, DraftWhen::Always);
+        self.claim(draft, &delta.address);
         self.drafts[draft].after.extend(members);
-        self.made_by.insert(self.deltas[at].target, draft);
+        self.made_by.insert(delta.target, draft);
     }
 
     fn claims(&mut self) {
@@ -291,12 +283,8 @@ impl Ordering<'_> {
             return;
         };
         let aliases: Vec<SmtpAddress> = delta.add_aliases.iter().cloned().collect();
-        let delegates: Vec<Delegate> = delta
-            .add_delegates
-            .iter()
-            .copied()
-            .map(Delegate::Account)
-            .collect();
+        let delegates = delta.add_delegates.iter().copied();
+        let delegates: Vec<Delegate> = delegates.map(Delegate::Account).collect();
         let name = delta.create.clone();
         let call = match delta.kind {
             AccountKind::User => Call::UpdateUser {
@@ -322,9 +310,8 @@ impl Ordering<'_> {
 
     /// A step that claims addresses waits for those that free them.
     fn waits(&mut self, draft: usize, at: usize) {
-        let adds: Vec<SmtpAddress> = self.deltas[at].add_aliases.iter().cloned().collect();
-        for alias in adds {
-            self.claim(draft, &alias);
+        for alias in &self.deltas[at].add_aliases {
+            self.claim(draft, alias);
         }
     }
 

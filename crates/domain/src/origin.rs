@@ -258,7 +258,11 @@ fn origin(
     let earlier = asked.earlier(&entry);
     let (_, after) = asked.key(&entry);
     let same = |it: &&&Earlier| it.after == after;
+    let undone = earlier.iter().rfind(|it| it.when == When::SinceInUndo);
+    let undone = undone.filter(|it| it.outcome == ActionOutcome::Applied);
+    // What an undo has taken back was made, and did not fail.
     let has_failed = |it: &Earlier| match it.outcome {
+        _ if undone.is_some_and(|undone| undone.at > it.at) => false,
         ActionOutcome::Refused | ActionOutcome::Failed | ActionOutcome::Partly => true,
         ActionOutcome::Applied => it.is_recent,
         ActionOutcome::Planned | ActionOutcome::Remaining => false,
@@ -278,23 +282,25 @@ fn origin(
         Some(_) if asked.is_compared_by_value() => !is_own,
         Some(_) | None => asked.is_by_hand(),
     };
+    let held = || {
+        let hashes = hashes(delta, change, &world.accounts);
+        hashes.iter().find_map(|it| before.held.get(it)).copied()
+    };
     let has_source_changed = is_own && written.is_some_and(|it| it.when == When::Since);
     let origin = if asked.is_known_to_fail() || earlier.iter().filter(same).any(|it| has_failed(it))
     {
         Origin::FailedBefore
     } else if !was_written && is_by_hand {
         Origin::ChangedByHand
+    } else if let Some(held @ Origin::ChangedByHand) = held() {
+        held
     } else if asked.is_new_here() {
         Origin::NotManaged
     } else if asked.has_exchange_changed() || has_source_changed {
         Origin::ExchangeChanged
     } else {
         let stated = earlier.iter().rev().filter(same).find_map(|it| it.origin);
-        let stated = stated.or_else(|| {
-            let hashes = hashes(delta, change, &world.accounts);
-            hashes.iter().find_map(|it| before.held.get(it)).copied()
-        });
-        stated.unwrap_or(Origin::Unchanged)
+        stated.or_else(held).unwrap_or(Origin::Unchanged)
     };
     Some((entry, origin))
 }
@@ -339,7 +345,8 @@ impl Asked<'_> {
             | Change::Empty { .. }
             | Change::SignInKey { .. }
             | Change::AddAlias(_)
-            | Change::RemoveAlias(_) => return Vec::new(),
+            | Change::RemoveAlias(_)
+            | Change::RemoveEntry(_) => return Vec::new(),
         };
         let id = self.world.accounts.get(ix).id();
         let then = self.before.accounts.get(id);
@@ -375,7 +382,8 @@ impl Asked<'_> {
             | Change::Empty { .. }
             | Change::AddAlias(_)
             | Change::RemoveAlias(_)
-            | Change::RemoveDelegate(_) => true,
+            | Change::RemoveDelegate(_)
+            | Change::RemoveEntry(_) => true,
         }
     }
 
@@ -383,7 +391,7 @@ impl Asked<'_> {
     fn key(&self, entry: &str) -> (String, String) {
         let comes = match self.change {
             Change::AddAlias(_) | Change::AddDelegate(_) => true,
-            Change::RemoveAlias(_) | Change::RemoveDelegate(_) => false,
+            Change::RemoveAlias(_) | Change::RemoveDelegate(_) | Change::RemoveEntry(_) => false,
             Change::Create { .. }
             | Change::Tie { .. }
             | Change::Rename { .. }
@@ -454,6 +462,9 @@ impl Asked<'_> {
                 !self.is_named(*target) && has_delegate(target) == Some(true)
             }
             Change::RemoveDelegate(ix) => has_delegate(&Target::Existing(*ix)) != Some(true),
+            Change::RemoveEntry(address) => {
+                !then.delegates.iter().any(|it| it.who == address.as_str())
+            }
         }
     }
 
@@ -494,9 +505,7 @@ impl Asked<'_> {
     /// Whether the mailbox differs from the snapshot in a value that decides about the change.
     fn has_exchange_changed(&self) -> bool {
         let Some(ix) = self.delta.mailbox else {
-            return self
-                .account
-                .is_some_and(|id| self.before.owners.contains_key(id));
+            return self.account.is_some_and(|id| self.had_owner(id));
         };
         let Some(then) = self.before.mailbox(self.world, ix) else {
             return true;
@@ -514,6 +523,7 @@ impl Asked<'_> {
             }
             Change::Tie { .. } => then.object_id != now.object_id || address(),
             Change::Rename { .. } => address() || upn(),
+            Change::RemoveEntry(_) => address(),
             Change::SignInKey { .. } => {
                 address()
                     || upn()
@@ -540,6 +550,16 @@ impl Asked<'_> {
         }
     }
 
+    /// R16: whether the mailbox of an account was in the snapshot. A mailbox at its address that has another object id is
+    /// not its own.
+    fn had_owner(&self, id: &ScimId) -> bool {
+        let mut mapped = self.before.memory.mapping.iter();
+        let mapped = mapped.find(|(_, it)| *it == id).map(|(tied, _)| *tied);
+        let tied = mapped.or_else(|| self.external_object_id());
+        let owner = self.before.owners.get(id);
+        owner.is_some_and(|owner| tied.is_none() || owner.object_id == tied)
+    }
+
     fn has_aliases_changed(&self, then: &MailboxEntry, ix: MailboxIx) -> bool {
         let now = self.world.directory.mailbox(ix);
         let differs = |one: &[_], other: &[_]| one.iter().any(|it| !other.contains(it));
@@ -552,8 +572,7 @@ impl Asked<'_> {
     /// Who has access, independent of what happens in Zivver.
     fn has_access_changed(&self, then: &MailboxEntry, ix: MailboxIx) -> bool {
         let world = self.world;
-        let delegations = world.delegations.get(ix.0 as usize);
-        let Some(Delegations::Known(now)) = delegations.and_then(Option::as_ref) else {
+        let Some(Delegations::Known(now)) = world.delegations_of(ix) else {
             return false;
         };
         let people = now.grantees.iter();

@@ -66,6 +66,17 @@ impl Outsider {
         })
     }
 
+    /// Whether a recipient is this one: by its object id, or by its primary address if either has none.
+    pub(super) fn is(&self, recipient: &RecipientRecord) -> bool {
+        let object_id = recipient.object_id.as_deref().and_then(ObjectId::parse);
+        if let (Some(own), Some(other)) = (&self.object_id, &object_id) {
+            return own == other;
+        }
+        let primary = recipient.primary_smtp_address.as_deref();
+        let primary = primary.and_then(|text| SmtpAddress::parse(text).ok());
+        primary.is_some() && self.addresses.first() == primary.as_ref()
+    }
+
     /// Identifies it, whichever text an entry or a group uses for it.
     pub(super) fn key(&self) -> String {
         match (&self.object_id, self.addresses.first()) {

@@ -8,29 +8,31 @@ use std::{
 };
 
 use super::{
+    accounts::Accounts,
     action::actions,
+    change::{account_of, key_of},
     delta::{Delta, Target},
     diff::{Diff, diff},
+    given::Given,
     guard::Class,
-    hash::HashMap,
     hold::{Base, Circumstances, Doubt, Guarded, HeldSet, Judge, Marks},
-    ids::{ObjectId, ScimId},
+    ids::ScimId,
     ineffective,
-    matching::{AccountFate, MailboxFate, Matching},
+    matching::{AccountFate, Matching},
     memory::{Baseline, Memory, Rejection, Undone, Untaken},
     note::{Code, Note},
-    offenders::{Withheld, withhold},
+    offenders,
     order::order,
-    origin::{self, Before},
-    possible::{Given, Unmade, complete, used},
-    rejection::rejections,
+    origin::{self, Before, Origin},
+    possible::{Asked, Unmade, complete, used},
+    rejection::{Rejected, rejections},
+    reopened,
     reviewed::{Restricted, Reviewed},
-    scope::RunScope,
     settle::{Settled, Sides},
     sign_in_keys,
     step::Step,
     unconfirmed,
-    undo::{Reversal, Undo, reverse, still_undone, undone_after},
+    undo::{Reversal, Undo, reverse, state_people, still_undone, undone_after},
     unlisted,
     wave::Wave,
     world::{Policy, World},
@@ -79,6 +81,8 @@ pub struct Plan {
     pub undone: BTreeMap<ScimId, Undone>,
     /// R47: what is still rejected.
     pub rejections: Vec<Rejection>,
+    /// R47: fingerprints of rejected changes that are approved with this plan.
+    pub rejections_ended: BTreeSet<String>,
     /// R2: what this run saw of the source.
     pub seen: Baseline,
     pub doubt: Doubt,
@@ -131,16 +135,31 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// R44: the origins of what `first`, the plan of the same run, held too. The causes of changes are not looked for
+    /// again after the run has written.
+    pub fn keep_origins(&mut self, first: &Self) {
+        let held = first.held.iter().flat_map(HeldSet::approves);
+        let stated = held.filter_map(|it| Some((it.fingerprint.clone(), it.origin?)));
+        let stated: BTreeMap<String, Origin> = stated.collect();
+        for change in self.held.iter_mut().flat_map(HeldSet::approves_mut) {
+            change.origin = stated.get(&change.fingerprint).copied();
+        }
+    }
+}
+
 /// What is asked for, before anything is held.
-struct Proposal {
-    deltas: Vec<Delta>,
+#[derive(Debug, Default)]
+pub(super) struct Proposal {
+    pub(super) deltas: Vec<Delta>,
     /// R39: the deltas of accounts that the run does not cover.
     others: BTreeMap<Target, Delta>,
-    notes: Vec<Note>,
-    /// R33
-    waiting: BTreeSet<String>,
-    /// R22
-    ineffective: ineffective::Known,
+    pub(super) notes: Vec<Note>,
+    /// As in [`Plan`].
+    pub(super) waiting: BTreeSet<String>,
+    pub(super) ineffective: BTreeMap<String, Note>,
+    pub(super) untaken: Untaken,
+    pub(super) is_waiting: bool,
     /// R37: what was undone and is therefore held.
     undone: BTreeMap<ScimId, Undone>,
 }
@@ -153,22 +172,28 @@ pub fn plan(
     matching: &Matching,
     wishes: &Wishes,
 ) -> Plan {
-    let proposal = propose(world, policy, memory, matching, wishes);
-    let plan = decide(&proposal, world, policy, memory, matching, wishes);
+    let given = Given {
+        world,
+        policy,
+        memory,
+        matching,
+    };
+    let proposal = propose(given, wishes);
+    let plan = decide(&proposal, given, wishes);
     let mut plan = match certain_owners(matching, plan.approved.deltas()) {
         None => plan,
         Some(certain) => {
-            let proposal = propose(world, policy, memory, &certain, wishes);
-            decide(&proposal, world, policy, memory, &certain, wishes)
+            let given = given.with(&certain);
+            decide(&propose(given, wishes), given, wishes)
         }
     };
     complete(&mut plan, &wishes.approved, |approved| {
-        let weighed = weigh(&proposal, world, policy, memory, matching, wishes, approved);
+        let weighed = weigh(&proposal, given, wishes, approved);
         match certain_owners(matching, &weighed.settled.deltas) {
             None => weighed.unmade,
             Some(certain) => {
-                let proposal = propose(world, policy, memory, &certain, wishes);
-                weigh(&proposal, world, policy, memory, &certain, wishes, approved).unmade
+                let given = given.with(&certain);
+                weigh(&propose(given, wishes), given, wishes, approved).unmade
             }
         }
     });
@@ -176,40 +201,28 @@ pub fn plan(
 }
 
 /// What the two sides ask for, before the guard.
-fn propose(
-    world: &World,
-    policy: &Policy,
-    memory: &Memory,
-    matching: &Matching,
-    wishes: &Wishes,
-) -> Proposal {
-    let Diff { deltas, mut notes } = diff(world, policy, matching);
-    let deltas = sign_in_keys::judge(deltas, world, policy, memory, matching);
-    let (deltas, others) = scoped(deltas, world, wishes);
-    // In a run for named accounts nothing waits (R33).
-    let withheld = match wishes.scope {
-        RunScope::All => withhold(deltas, world, &memory.offenders, wishes.now),
-        RunScope::Only(_) => Withheld {
-            deltas,
-            ..Withheld::default()
-        },
-    };
-    notes.extend(withheld.notes);
-    let mut deltas = withheld.deltas;
-    let mut ineffective = ineffective::withhold(&mut deltas, world, memory, wishes);
-    notes.extend(ineffective.notes.values().cloned());
-    let unlisted = unlisted::withhold(&mut deltas, world, memory);
-    ineffective.is_waiting |= !unlisted.is_empty();
-    notes.extend(unlisted);
-    notes.extend(unconfirmed::withhold(&mut deltas, world));
-    Proposal {
+fn propose(given: Given<'_>, wishes: &Wishes) -> Proposal {
+    let Diff { deltas, notes } = diff(given.world, given.policy, given.matching);
+    let mut deltas = sign_in_keys::judge(deltas, given);
+    state_people(&mut deltas, given);
+    let (deltas, others) = scoped(deltas, given.world, wishes);
+    let mut proposal = Proposal {
         deltas,
         others,
         notes,
-        waiting: withheld.waiting,
-        ineffective,
-        undone: still_undone(world, policy, matching, memory),
+        undone: still_undone(given),
+        ..Proposal::default()
+    };
+    for withhold in [
+        offenders::withhold,
+        ineffective::withhold,
+        unlisted::withhold,
+        unconfirmed::withhold,
+    ] {
+        withhold(&mut proposal, given, wishes);
+        proposal.deltas.retain(|delta| !delta.is_empty());
     }
+    proposal
 }
 
 /// R37: the plan that reverses a run. Nothing waits, since a person asks for it now.
@@ -221,30 +234,28 @@ pub fn plan_undo(
     matching: &Matching,
     wishes: &Wishes,
 ) -> Plan {
-    let Reversal { deltas, notes } = reverse(undo, world, policy, matching);
-    let deltas = sign_in_keys::of_deltas(deltas, world, policy, memory);
+    let given = Given {
+        world,
+        policy,
+        memory,
+        matching,
+    };
+    let Reversal { deltas, notes } = reverse(undo, given);
+    let mut deltas = sign_in_keys::of_deltas(deltas, given);
+    state_people(&mut deltas, given);
     let (deltas, others) = scoped(deltas, world, wishes);
     let proposal = Proposal {
         deltas,
         others,
         notes,
-        waiting: BTreeSet::new(),
-        ineffective: ineffective::Known::default(),
-        undone: BTreeMap::new(),
+        ..Proposal::default()
     };
-    let mut plan = decide(&proposal, world, policy, memory, matching, wishes);
+    let mut plan = decide(&proposal, given, wishes);
     complete(&mut plan, &wishes.approved, |approved| {
-        weigh(&proposal, world, policy, memory, matching, wishes, approved).unmade
+        weigh(&proposal, given, wishes, approved).unmade
     });
-    let undone = still_undone(world, policy, matching, memory);
-    plan.undone = undone_after(
-        undone,
-        undo,
-        plan.approved.deltas(),
-        world,
-        policy,
-        matching,
-    );
+    let undone = still_undone(given);
+    plan.undone = undone_after(undone, undo, plan.approved.deltas(), given);
     plan
 }
 
@@ -262,15 +273,13 @@ struct Weighed {
 
 fn weigh(
     proposal: &Proposal,
-    world: &World,
-    policy: &Policy,
-    memory: &Memory,
-    matching: &Matching,
+    given: Given<'_>,
     wishes: &Wishes,
     approved: &BTreeSet<String>,
 ) -> Weighed {
-    let memory = &without_untaken(memory, &proposal.ineffective.untaken);
-    let base = Base::count(&world.accounts, policy, matching);
+    let Given { world, policy, .. } = given;
+    let memory = &without_untaken(given.memory, &proposal.untaken);
+    let base = Base::count(&world.accounts, policy, given.matching);
     let began = wishes
         .began
         .unwrap_or_else(|| base.with_taken(memory, wishes.now));
@@ -285,15 +294,12 @@ fn weigh(
     };
     let deltas = proposal.deltas.iter();
     let proposed = deltas.map(|delta| (delta.target, delta.clone())).collect();
-    let given = Given {
-        world,
-        policy,
-        memory,
-        matching,
+    let asked = Asked {
+        given: Given { memory, ..given },
         outside: &proposal.others,
         proposed: &proposed,
     };
-    let (guarded, settled, unmade) = given.possible(&proposal.deltas, &circumstances);
+    let (guarded, settled, unmade) = asked.possible(&proposal.deltas, &circumstances);
     Weighed {
         seen,
         doubt,
@@ -306,15 +312,10 @@ fn weigh(
     }
 }
 
-fn decide(
-    proposal: &Proposal,
-    world: &World,
-    policy: &Policy,
-    memory: &Memory,
-    matching: &Matching,
-    wishes: &Wishes,
-) -> Plan {
-    let memory = &without_untaken(memory, &proposal.ineffective.untaken);
+fn decide(proposal: &Proposal, given: Given<'_>, wishes: &Wishes) -> Plan {
+    let (world, policy) = (given.world, given.policy);
+    let memory = &without_untaken(given.memory, &proposal.untaken);
+    let given = Given { memory, ..given };
     let Weighed {
         seen,
         doubt,
@@ -324,31 +325,33 @@ fn decide(
         guarded,
         settled,
         unmade,
-    } = weigh(
-        proposal,
-        world,
-        policy,
-        memory,
-        matching,
-        wishes,
-        &wishes.approved,
-    );
-    let given = Given {
-        world,
-        policy,
-        memory,
-        matching,
+    } = weigh(proposal, given, wishes, &wishes.approved);
+    let asked = Asked {
+        given,
         outside: &proposal.others,
         proposed: &proposed,
     };
-    let ineffective = proposal.ineffective.clone();
+    let mut ineffective = proposal.ineffective.clone();
     let mut notes = proposal.notes.clone();
     let possible = used(&settled.deltas, world, &guarded.used);
-    let (rejections, rejected) = rejections(memory, &guarded, wishes, world, policy, matching);
+    let Rejected {
+        still: rejections,
+        ended: rejections_ended,
+        notes: rejected,
+    } = rejections(&guarded, wishes, given);
     notes.extend(rejected);
-    let (settled, reviewed) = restricted(&guarded.deltas, settled, &given.sides(&guarded), wishes);
+    let (settled, reviewed) = restricted(
+        &guarded.deltas,
+        settled,
+        &asked.sides(&guarded),
+        memory,
+        wishes,
+    );
     notes.extend(settled.notes);
+    let sent = keys(&settled.deltas, &world.accounts);
+    correct_not_sent(&mut ineffective, &mut notes, &sent, &guarded.marks);
     let rejected = rejected_owners(memory, &guarded, &proposed);
+    reopened::tell(&mut notes, &settled.deltas, given);
     without_answered(&mut notes, settled.deltas.iter().chain(rejected), world);
     notes.sort_unstable();
     notes.dedup();
@@ -357,14 +360,14 @@ fn decide(
         approved: ordered(settled.deltas, world, policy, wishes),
         held: guarded.held,
         notes,
-        filter_counts: filter_counts(world, policy, matching),
+        filter_counts: filter_counts(world, policy, given.matching),
         base,
         began,
         marks: guarded.marks,
         exceeded: guarded.exceeded,
-        is_waiting: !proposal.waiting.is_empty() || ineffective.is_waiting,
-        ineffective: ineffective.notes,
-        untaken: ineffective.untaken,
+        is_waiting: !proposal.waiting.is_empty() || proposal.is_waiting,
+        ineffective,
+        untaken: proposal.untaken.clone(),
         approved_for_later: &possible - &used,
         used_approvals: used,
         unmade,
@@ -372,12 +375,42 @@ fn decide(
         waiting: proposal.waiting.clone(),
         undone: guarded.undone,
         rejections,
+        rejections_ended,
         seen,
         doubt,
-        accounts_outside: outside(matching),
+        accounts_outside: outside(given.matching),
         leaves_out: settled.leaves_out,
         reviewed,
     }
+}
+
+/// R22: corrects the notes about changes that this run does not send again.
+fn correct_not_sent(
+    ineffective: &mut BTreeMap<String, Note>,
+    notes: &mut [Note],
+    sent: &BTreeSet<String>,
+    held: &Marks,
+) {
+    for (key, note) in ineffective
+        .iter_mut()
+        .filter(|(key, _)| !sent.contains(*key))
+    {
+        let instead = ineffective::not_sent(note, held.contains_key(key));
+        let known = notes.iter_mut().filter(|it| *it == note);
+        known.for_each(|it| it.clone_from(&instead));
+        *note = instead;
+    }
+}
+
+/// The changes of some deltas, by [`key_of`].
+fn keys(deltas: &[Delta], accounts: &Accounts) -> BTreeSet<String> {
+    let of = |delta: &Delta| {
+        let account = account_of(delta, accounts);
+        let keys = delta.changes().into_iter();
+        keys.filter_map(move |change| Some(key_of(&account, &change.key(accounts)?)))
+            .collect::<Vec<_>>()
+    };
+    deltas.iter().flat_map(of).collect()
 }
 
 fn judge<'a>(wishes: &'a Wishes, began: Base, doubt: &'a Doubt) -> Judge<'a> {
@@ -402,6 +435,7 @@ fn restricted(
     allowed: &[Delta],
     settled: Settled,
     sides: &Sides<'_>,
+    memory: &Memory,
     wishes: &Wishes,
 ) -> (Restricted, Option<Reviewed>) {
     let wave = wishes.wave.as_ref();
@@ -416,7 +450,8 @@ fn restricted(
     };
     let proposed: Vec<Delta> = sides.proposed.values().cloned().collect();
     let written = &wishes.written;
-    let mut restricted = reviewed.restrict(&proposed, allowed, settled.deltas, sides, written);
+    let mut restricted =
+        reviewed.restrict(&proposed, allowed, settled.deltas, sides, memory, written);
     restricted.notes.extend(settled.notes);
     (restricted, Some(reviewed))
 }
@@ -517,34 +552,4 @@ fn filter_counts(world: &World, policy: &Policy, matching: &Matching) -> BTreeMa
 fn outside(matching: &Matching) -> u32 {
     let fates = matching.accounts.iter();
     super::directory::to_u32(fates.filter(|fate| **fate == AccountFate::Foreign).count())
-}
-
-/// R16 (a): `mapping` after this run, before what it creates: every matched mailbox, without the accounts whose owner
-/// is in doubt. An id that no list shows has no effect, but is forgotten only with its mailbox: a list can lag behind a
-/// create, and without the entry the next owner of the address would get the account.
-pub fn next_mapping(
-    world: &World,
-    matching: &Matching,
-    mut mapping: BTreeMap<ObjectId, ScimId>,
-) -> BTreeMap<ObjectId, ScimId> {
-    let mut matched = HashMap::default();
-    for (ix, mailbox) in world.directory.iter() {
-        if let (MailboxFate::Matched(found), Some(object_id)) =
-            (matching.mailbox(ix), &mailbox.object_id)
-            && found.tied_to_other.is_none()
-        {
-            matched.insert(world.accounts.get(found.account).id(), object_id);
-        }
-    }
-    mapping.retain(|object_id, id| {
-        let is_there = world.accounts.lists(id);
-        (is_there || !world.directory.with_object_id(object_id).is_empty())
-            && matched.get(id).is_none_or(|owner| *owner == object_id)
-    });
-    mapping.extend(
-        matched
-            .into_iter()
-            .map(|(id, object_id)| (*object_id, id.clone())),
-    );
-    mapping
 }

@@ -5,15 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     delta::{Delta, Target},
+    given::Given,
     guard::Class,
     held::HeldChange,
     hold::{Circumstances, Guarded, approved_changes, code, guard},
-    matching::Matching,
-    memory::Memory,
     note::Code,
     plan::Plan,
-    settle::{Settled, Sides, Taken, Wait, settle},
-    world::{Policy, World},
+    settle::{Settled, Sides, Taken, Wait, is_approval, not_by_approval, settle, to_approve_one},
+    world::World,
 };
 
 /// R27: an approved change that cannot be made.
@@ -32,27 +31,28 @@ struct Cause {
     text: Option<String>,
 }
 
-/// Both sides and the decisions about them.
+/// What is asked for.
 #[derive(Clone, Copy)]
-pub(super) struct Given<'a> {
-    pub(super) world: &'a World,
-    pub(super) policy: &'a Policy,
-    pub(super) memory: &'a Memory,
-    pub(super) matching: &'a Matching,
+pub(super) struct Asked<'a> {
+    pub(super) given: Given<'a>,
     /// R39: the deltas of accounts that the run does not cover.
     pub(super) outside: &'a BTreeMap<Target, Delta>,
     /// The deltas before the guard.
     pub(super) proposed: &'a BTreeMap<Target, Delta>,
 }
 
-impl<'a> Given<'a> {
+impl<'a> Asked<'a> {
     pub(super) fn sides(self, guarded: &'a Guarded) -> Sides<'a> {
         Sides {
-            world: self.world,
-            matching: self.matching,
+            world: self.given.world,
+            matching: self.given.matching,
             outside: self.outside,
             proposed: self.proposed,
-            taken: Taken::new(&guarded.held, &guarded.rejected, &self.memory.rejections),
+            taken: Taken::new(
+                &guarded.held,
+                &guarded.rejected,
+                &self.given.memory.rejections,
+            ),
         }
     }
 
@@ -63,7 +63,7 @@ impl<'a> Given<'a> {
         deltas: &[Delta],
         circumstances: &Circumstances<'_>,
     ) -> (Guarded, Settled, BTreeMap<String, Unmade>) {
-        let accounts = &self.world.accounts;
+        let accounts = &self.given.world.accounts;
         let mut causes: BTreeMap<String, Cause> = BTreeMap::new();
         loop {
             let unmade = causes.keys().cloned().collect();
@@ -71,14 +71,14 @@ impl<'a> Given<'a> {
             let guarded = guard(
                 deltas.to_vec(),
                 accounts,
-                self.policy,
-                self.memory,
+                self.given.policy,
+                self.given.memory,
                 circumstances,
             );
             let sides = self.sides(&guarded);
             let settled = settle(guarded.deltas.clone(), &sides);
             let mut lost = guarded.used.clone();
-            for fingerprint in used(&settled.deltas, self.world, &guarded.used) {
+            for fingerprint in used(&settled.deltas, self.given.world, &guarded.used) {
                 lost.remove(&fingerprint);
             }
             for change in guarded.held.iter().flat_map(|set| &set.changes) {
@@ -102,15 +102,15 @@ impl<'a> Given<'a> {
     fn cause(self, fingerprint: &str, guarded: &Guarded, settled: &Settled) -> Cause {
         let one = BTreeSet::from([fingerprint.to_owned()]);
         let mut deltas = guarded.deltas.iter();
-        let of = |delta: &&Delta| !approved_changes(delta, &self.world.accounts, &one).is_empty();
+        let of =
+            |delta: &&Delta| !approved_changes(delta, &self.given.world.accounts, &one).is_empty();
         let Some(delta) = deltas.find(of) else {
             return Cause {
                 waits: Vec::new(),
                 text: None,
             };
         };
-        let mailbox = delta.mailbox.map(|ix| self.world.directory.mailbox(ix));
-        let label = mailbox.map_or(&delta.address, |mailbox| &mailbox.primary);
+        let label = delta.label(&self.given.world.directory);
         let mut notes = settled.notes.iter();
         let note = notes.find(|note| note.address == label.as_str() && tells_why(note.code));
         let waits = settled.waits.iter();
@@ -119,7 +119,10 @@ impl<'a> Given<'a> {
                 .filter(|wait| wait.target == delta.target)
                 .cloned()
                 .collect(),
-            text: note.map(|note| note.text.clone()),
+            text: note
+                .map(|note| &note.text)
+                .or(settled.stays.get(&delta.target))
+                .cloned(),
         }
     }
 }
@@ -206,6 +209,25 @@ pub(super) fn complete(
             }
         }
     }
+    correct_hints(plan);
+}
+
+/// Says in a note that waits for a change which cannot be made why an approval of it would not help.
+fn correct_hints(plan: &mut Plan) {
+    let waiting = plan.notes.iter_mut().map(|note| &mut note.text);
+    let mut waiting: Vec<&mut String> = waiting.filter(|text| is_approval(text)).collect();
+    if waiting.is_empty() {
+        return;
+    }
+    for set in &plan.held {
+        for change in &set.changes {
+            let Some(why) = &change.waits else { continue };
+            let (hint, truth) = (to_approve_one(set, change), not_by_approval(change, why));
+            for text in waiting.iter_mut().filter(|text| text.contains(&hint)) {
+                **text = text.replace(&hint, &truth);
+            }
+        }
+    }
 }
 
 /// The changes of other sets that `wanted` needs, and what cannot be made even with them. `own` is the whole set.
@@ -216,18 +238,28 @@ fn with_companions(
     unmade_with: impl Fn(&BTreeSet<String>) -> BTreeMap<String, Unmade>,
 ) -> (BTreeMap<String, HeldChange>, BTreeMap<String, Unmade>) {
     let mut companions: BTreeMap<String, HeldChange> = BTreeMap::new();
+    let mut impossible: BTreeSet<String> = BTreeSet::new();
     loop {
         let all = approved.iter().chain(wanted).chain(companions.keys());
         let unmade = unmade_with(&all.cloned().collect());
         let needs = unmade.values().flat_map(|it| &it.needs);
-        let new = needs.filter(|it| {
-            !own.contains(&it.fingerprint) && !companions.contains_key(&it.fingerprint)
-        });
+        let is_known = |it: &String| {
+            own.contains(it) || companions.contains_key(it) || impossible.contains(it)
+        };
+        let new = needs.filter(|it| !is_known(&it.fingerprint));
         let new: Vec<_> = new.map(|it| (it.fingerprint.clone(), it.clone())).collect();
-        if new.is_empty() {
+        if !new.is_empty() {
+            companions.extend(new);
+            continue;
+        }
+        // What cannot be made even with the others is not shown as approved with the set.
+        let lost = companions.keys().filter(|it| unmade.contains_key(*it));
+        let lost: Vec<String> = lost.cloned().collect();
+        if lost.is_empty() {
             return (companions, unmade);
         }
-        companions.extend(new);
+        companions.retain(|it, _| !lost.contains(it));
+        impossible.extend(lost);
     }
 }
 

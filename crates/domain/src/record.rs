@@ -1,8 +1,14 @@
 //! What a run stores before and while it carries out a plan, and what can be concluded from it afterwards (R35).
 
+mod delegates;
+mod later;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+
+use delegates::{HasDelegate, named};
+pub use later::{accounts_before, last};
 
 use crate::{
     account::{FunctionalAccount, UserAccount},
@@ -17,10 +23,11 @@ use crate::{
     guard::Class,
     hold::{Base, approved_changes, guarded_changes},
     ids::{ObjectId, ScimId},
+    matching::Matching,
     memory::{BegunRename, Memory, WrittenKey},
     plan::Plan,
     settle::aside,
-    undo::{AddedDelegate, DelegateChanges},
+    undo::{DelegateChanges, Owners, owners},
     world::{SsoAccountKey, World},
 };
 
@@ -43,11 +50,17 @@ pub struct PlannedAction {
     pub action: Action,
     /// `None` for an account that was created.
     pub before: Option<Before>,
+    /// The account that has the address of a new account until another action of the plan releases it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub occupant: Option<ScimId>,
     /// The object id of its mailbox, if it has one.
     pub object_id: Option<ObjectId>,
     /// R37: the delegates that were added and removed, by account.
     #[serde(default)]
     pub delegates: DelegateChanges,
+    /// R37: who owns the account and these delegates. Empty in a record of an earlier version.
+    #[serde(skip_serializing_if = "Owners::is_empty", default)]
+    pub owners: Owners,
     /// R26: its counts in the limits of the next 24 hours.
     pub guarded: BTreeMap<Class, u32>,
     /// R27: fingerprints of the approved changes in it.
@@ -117,7 +130,13 @@ impl PlanRecord {
     }
 
     /// `by` decides which sign-in keys are written (R23).
-    pub fn of(plan: &Plan, world: &World, memory: &Memory, by: SsoAccountKey) -> Self {
+    pub fn of(
+        plan: &Plan,
+        world: &World,
+        matching: &Matching,
+        memory: &Memory,
+        by: SsoAccountKey,
+    ) -> Self {
         let approved = &plan.approved;
         let actions = approved
             .actions()
@@ -133,12 +152,18 @@ impl PlanRecord {
                     .and_then(|ix| world.directory.mailbox(ix).object_id);
                 let begun = action.id.as_ref();
                 let begun = begun.and_then(|id| memory.begun_renames.get(id)).cloned();
+                let occupant = match delta.target {
+                    Target::Existing(_) => None,
+                    Target::New(_) => world.accounts.with_address(&action.address).first(),
+                };
                 PlannedAction {
                     action: action.clone(),
+                    occupant: occupant.map(|ix| world.accounts.get(*ix).id().clone()),
                     begun: begun.filter(|begun| begun.at == action.address),
                     before,
                     object_id,
                     delegates: DelegateChanges::of(delta, world),
+                    owners: owners(delta, world, matching),
                     guarded: guarded_changes(delta),
                     approved: approved_changes(delta, &world.accounts, &plan.used_approvals),
                     key: delta
@@ -222,10 +247,9 @@ impl PlanRecord {
                 left: entry.left.clone(),
             }),
             entry => {
-                let world = world.filter(|it| planned.changed_in(it))?;
-                let created = planned.created_in(entry.copied(), world);
-                let id = planned.action.id.as_ref().or(created.as_ref());
-                Some(planned.shown_of(id, &world.accounts))
+                let accounts = &world?.accounts;
+                let made = planned.made_in(entry.copied(), accounts)?;
+                Some(made.0)
             }
         })
     }
@@ -300,7 +324,7 @@ impl Deeds {
                 };
                 let entry = by_action.get(&at).copied();
                 let created = match world {
-                    Some(world) => planned.created_in(entry, world),
+                    Some(world) => planned.created_in(entry, &world.accounts),
                     None => entry.and_then(|entry| entry.created.clone()),
                 };
                 let report = ActionReport {
@@ -362,7 +386,7 @@ impl Deeds {
 impl PlannedAction {
     /// R35: the account that the action created. If the journal has no outcome, or none with the account, it is an
     /// account that exists now and did not exist before, unless it belongs to another person (R16).
-    pub fn created_in(&self, entry: Option<&Entry>, world: &World) -> Option<ScimId> {
+    pub fn created_in(&self, entry: Option<&Entry>, accounts: &Accounts) -> Option<ScimId> {
         if self.action.id.is_some() {
             return None;
         }
@@ -370,20 +394,27 @@ impl PlannedAction {
         if told.is_some() || entry.is_some_and(|entry| entry.outcome != ActionOutcome::Failed) {
             return told.cloned();
         }
-        let [ix] = world.accounts.with_address(&self.action.address) else {
+        let [account] = self.newcomers(accounts)[..] else {
             return None;
         };
-        let account = world.accounts.get(*ix);
         let tied = account.external_object_id();
         let may_be_ours = tied.is_none() || tied == self.object_id;
         (account.kind() == self.action.account && may_be_ours).then(|| account.id().clone())
     }
 
+    /// The accounts that have the address of a new account, and did not have it before.
+    fn newcomers<'a>(&self, accounts: &'a Accounts) -> Vec<AccountView<'a>> {
+        let there = accounts.with_address(&self.action.address).iter();
+        let there = there.map(|ix| accounts.get(*ix));
+        there
+            .filter(|account| self.occupant.as_ref() != Some(account.id()))
+            .collect()
+    }
+
     /// R35: whether Zivver shows a change of the action: something that it changes is not as it was before.
-    pub fn changed_in(&self, world: &World) -> bool {
-        let accounts = &world.accounts;
+    pub fn changed_in(&self, accounts: &Accounts) -> bool {
         let (Some(before), Some(id)) = (&self.before, &self.action.id) else {
-            return !accounts.with_address(&self.action.address).is_empty();
+            return !self.newcomers(accounts).is_empty();
         };
         let Some(ix) = accounts.with_id(id) else {
             return true;
@@ -412,6 +443,20 @@ impl PlannedAction {
             Attribute::Delegates => self.changed_delegates(then, ix, accounts),
         };
         self.action.changes.iter().any(is_changed)
+    }
+
+    /// R35: the outcome according to Zivver, and the account that it created, if Zivver shows a change of it.
+    fn made_in(
+        &self,
+        entry: Option<&Entry>,
+        accounts: &Accounts,
+    ) -> Option<(Shown, Option<ScimId>)> {
+        if !self.changed_in(accounts) {
+            return None;
+        }
+        let created = self.created_in(entry, accounts);
+        let id = self.action.id.as_ref().or(created.as_ref());
+        Some((self.shown_of(id, accounts), created))
     }
 
     /// The outcome according to the account in Zivver, if a part of the action was made.
@@ -548,51 +593,6 @@ impl BegunRename {
             return false;
         };
         *class == Class::Rename && *from == self.at && *to == self.to
-    }
-}
-
-/// Who is a delegate or member of an account.
-struct HasDelegate<'a> {
-    account: AccountView<'a>,
-    users: Vec<AccountIx>,
-    accounts: &'a Accounts,
-}
-
-impl<'a> HasDelegate<'a> {
-    fn of(ix: AccountIx, accounts: &'a Accounts) -> Self {
-        Self {
-            account: accounts.get(ix),
-            users: accounts.delegates_of(ix).users,
-            accounts,
-        }
-    }
-
-    fn account(&self, id: &ScimId) -> bool {
-        match self.account {
-            AccountView::User(_) => {
-                let ix = self.accounts.with_id(id);
-                ix.is_some_and(|ix| self.users.contains(&ix))
-            }
-            AccountView::Functional(group) => group.members.contains(id),
-        }
-    }
-
-    fn added(&self, delegate: &AddedDelegate) -> bool {
-        match delegate {
-            AddedDelegate::Account(id) => self.account(id),
-            AddedDelegate::Created(address) => {
-                let mut known = self.accounts.with_address(address).iter();
-                known.any(|ix| self.users.contains(ix))
-            }
-        }
-    }
-}
-
-/// Delegates and members as Zivver keeps them.
-fn named(account: AccountView<'_>) -> BTreeSet<&str> {
-    match account {
-        AccountView::User(user) => user.delegates.iter().map(SmtpAddress::as_str).collect(),
-        AccountView::Functional(group) => group.members.iter().map(ScimId::as_str).collect(),
     }
 }
 

@@ -30,7 +30,8 @@ pub const ZIVVER_CONFLICT: &str = "the address exists in Zivver but is not liste
 pub const ZIVVER_URL: &str = "set CLOUD_SYNC__ZIVVER_API_URL to the address that Zivver's API has, up to /scim/v2, and check the proxy";
 pub const ZIVVER_OTHER: &str =
     "compare the request with Zivver's SCIM documentation and ask Zivver's support about this text";
-pub const ZIVVER_KEY: &str = "make a new key in the Zivver WebApp (Organization settings, Integrations, API keys) and set \
-     CLOUD_SYNC__ZIVVER_API_KEY to it; the key of a deleted administrator stops working";
+pub const ZIVVER_KEY: &str = "make a new key in the Zivver WebApp (Organization settings, Integrations, API keys) and, in Azure, \
+     store it as a new version of the Key Vault secret that CLOUD_SYNC__ZIVVER_API_KEY refers to, refresh the reference and restart \
+     the app; elsewhere set that variable to it; the key of a deleted administrator stops working";
 pub const ZIVVER_FORBIDDEN: &str = "let a full administrator make the key in CLOUD_SYNC__ZIVVER_API_KEY, and check that CLOUD_SYNC__ZIVVER_API_URL is right";
 pub const ZIVVER_UNAVAILABLE: &str = "the next run tries again; check CLOUD_SYNC__ZIVVER_API_URL, the network and Zivver's status page if it stays so";

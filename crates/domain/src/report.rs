@@ -1,10 +1,12 @@
 //! The report of a run: one model for the terminal, HTTP, state and notifications.
 
 mod by_hand;
+mod counts;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use by_hand::ByHand;
+pub use counts::Counts;
 
 use serde::{Deserialize, Serialize};
 
@@ -15,11 +17,11 @@ use super::{
     address::SmtpAddress,
     directory::to_u32,
     execute::Applied,
-    hold::HeldSet,
+    hold::{HeldChange, HeldSet},
     mode::{Depth, Mode, PerformSync, Trigger},
+    name_in_json,
     named::UnknownAddress,
-    note::{Code, Note},
-    origin::Origin,
+    note::Note,
     other_setting::OtherSetting,
     plan::{Action, ActionKind, AttributeChange, Plan},
     record::{Deeds, Entry, PlanRecord},
@@ -49,6 +51,9 @@ pub struct Report {
     /// R27: the codes of the held sets that were approved when it was started.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub approves: Vec<String>,
+    /// R47: the accounts whose changes of these sets were approved; empty for all of them.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub approves_accounts: Vec<SmtpAddress>,
     /// R41: who stopped it, if a person did (R34).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub stopped_by: Option<Actor>,
@@ -123,6 +128,9 @@ pub struct Report {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub lock_owner: Option<String>,
     pub warnings: Vec<String>,
+    /// R35: a part of what the run, or a killed one before it, did is in no report, since its record is damaged.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub is_incomplete: bool,
     /// Users that this program suspended and that are still suspended. Those that Zivver may delete first come first.
     #[serde(default)]
     pub suspended: Vec<Suspended>,
@@ -199,47 +207,6 @@ pub struct Others {
     pub attention: u32,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counts {
-    pub planned: BTreeMap<ActionKind, u32>,
-    pub applied: BTreeMap<ActionKind, u32>,
-    pub refused: u32,
-    pub failed: u32,
-    /// Changes in held sets.
-    pub held: u32,
-    pub skipped: BTreeMap<String, u32>,
-    /// R44: changes of the plan, held ones too, by what caused them; empty where there is nothing to compare with.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
-    pub origins: BTreeMap<Origin, u32>,
-}
-
-impl Counts {
-    /// Whether something in Zivver was changed, or may have been.
-    pub fn may_have_written(&self) -> bool {
-        !self.applied.is_empty() || self.failed > 0
-    }
-
-    /// R28, R39: whether changes are left for a later run, since they were not reviewed, or need an account that the
-    /// run does not cover.
-    pub fn leave_out(&self) -> bool {
-        let mut codes = Code::ALL.iter().filter(|code| code.is_outside_run());
-        codes.any(|code| self.skipped.contains_key(&key(*code)))
-    }
-
-    /// R45: how many users are left to be resumed by a full run.
-    pub fn resumes_left(&self) -> u32 {
-        let left = self.skipped.get(&key(Code::ResumeLeft));
-        left.copied().unwrap_or_default()
-    }
-}
-
-/// A code as it is written in JSON.
-fn key(code: Code) -> String {
-    let code = serde_json::to_value(code).ok();
-    let code = code.as_ref().and_then(serde_json::Value::as_str);
-    code.unwrap_or_default().to_owned()
-}
-
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailedAction {
     pub address: SmtpAddress,
@@ -277,6 +244,7 @@ impl Report {
             trigger,
             started_by: Actor::of_trigger(trigger),
             approves: Vec::new(),
+            approves_accounts: Vec::new(),
             stopped_by: None,
             outcome: RunOutcome::Open,
             error: None,
@@ -311,6 +279,7 @@ impl Report {
             resumed_from: Vec::new(),
             lock_owner: None,
             warnings: Vec::new(),
+            is_incomplete: false,
             suspended: Vec::new(),
             since: None,
         }
@@ -401,6 +370,14 @@ impl Report {
         self.count();
     }
 
+    /// R35, R37: plan or journal of the run are damaged.
+    pub fn lacks_a_record(&mut self, damage: &str) {
+        self.is_incomplete = true;
+        self.warnings.push(format!(
+            "this report is incomplete, and the run cannot be undone: {damage} (R35, R37)"
+        ));
+    }
+
     /// R39: keeps the findings about accounts with these names, and counts the others.
     pub fn narrow(&mut self, names: &BTreeSet<String>) {
         let (own, others): (Vec<Note>, Vec<Note>) = std::mem::take(&mut self.skipped)
@@ -425,14 +402,16 @@ impl Report {
             };
             action.address == *address || action.changes.iter().any(values)
         };
-        self.accounts = vec![address.clone()];
         self.actions.retain(|it| names(&it.action));
         self.differences.retain(names);
+        let is_about = |it: &HeldChange| it.address == *address || is(&it.before) || is(&it.after);
         for set in &mut self.held {
-            set.changes
-                .retain(|it| it.address == *address || is(&it.before) || is(&it.after));
+            set.changes.retain(is_about);
+            set.rejected.retain(is_about);
+            set.approved.retain(is_about);
         }
-        self.held.retain(|set| !set.changes.is_empty());
+        self.held
+            .retain(|set| !set.changes.is_empty() || set.is_decided());
         self.skipped.retain(|note| is(&note.address));
         self.suspended.retain(|account| account.address == *address);
         self.since = None;
@@ -449,6 +428,7 @@ impl Report {
                 *counts.origins.entry(*origin).or_default() += 1;
             }
             *counts.planned.entry(action.action.kind).or_default() += 1;
+            counts.in_part += u32::from(action.outcome.is_done() && action.is_left());
             match action.outcome {
                 ActionOutcome::Applied => {
                     *counts.applied.entry(action.action.kind).or_default() += 1;
@@ -471,7 +451,7 @@ impl Report {
             }
         }
         for note in &self.skipped {
-            *counts.skipped.entry(key(note.code)).or_default() += 1;
+            *counts.skipped.entry(name_in_json(note.code)).or_default() += 1;
         }
         self.failed = self
             .actions
@@ -492,17 +472,32 @@ impl Report {
         !self.settings.is_empty()
     }
 
-    /// Whether both sides were read and compared. What a run that failed before counts is not 0, but unknown (R1: a list
-    /// without mailboxes is not read).
-    pub fn has_read(&self) -> bool {
-        self.outcome != RunOutcome::Failed || self.source.mailboxes > 0
+    /// Whether it says what was read. If not, these numbers are unknown, not 0 (R1: a list without mailboxes is not
+    /// read): the run has not reported yet, or ended before its plan.
+    pub fn has_counted(&self) -> bool {
+        let is_cut = matches!(
+            self.outcome,
+            RunOutcome::Failed | RunOutcome::Stopped | RunOutcome::Open
+        );
+        !is_cut || self.source.mailboxes > 0
+    }
+
+    /// Whether it has a plan, also if only the journal has it (R35).
+    pub fn has_planned(&self) -> bool {
+        self.has_counted() || !self.actions.is_empty()
+    }
+
+    /// How many planned actions were not started, so that those done, not started and refused add up.
+    pub fn not_started(&self) -> u32 {
+        self.counts.not_started(self.remaining)
     }
 
     /// R26, R32: whether an administrator has something to look at.
     pub fn needs_attention(&self) -> bool {
-        !self.held.is_empty()
+        !self.held.iter().all(HeldSet::is_decided)
             || !self.failed.is_empty()
             || self.converged == Some(false)
+            || self.is_incomplete
             || self.skipped.iter().any(|note| note.code.needs_attention())
     }
 
@@ -536,9 +531,9 @@ impl Report {
             Depth::Full => "",
             Depth::Quick => "quick ",
         };
-        if !self.has_read() {
+        if !self.has_planned() {
             return format!(
-                "run {} ({quick}{:?}): ended before both sides were read, in {seconds:.1} s",
+                "run {} ({quick}{:?}): ended without a plan, in {seconds:.1} s",
                 self.id, self.mode
             );
         }

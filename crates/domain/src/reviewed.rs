@@ -6,12 +6,13 @@ use std::{
 };
 
 use super::{
-    accounts::AccountKind,
+    accounts::{AccountIx, AccountKind},
     action::{Action, AttributeChange},
     address::SmtpAddress,
     change::{Attribute, Change},
     delta::{Delta, Target},
     ids::ScimId,
+    memory::Memory,
     note::{Code, Note},
     settle::{Sides, settle},
     world::World,
@@ -31,6 +32,9 @@ pub struct Reviewed {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Account {
+    /// `None` for one that the plan creates.
+    id: Option<ScimId>,
+    kind: AccountKind,
     address: SmtpAddress,
     parts: BTreeSet<Part>,
 }
@@ -49,6 +53,15 @@ impl Part {
             attribute,
             before: before.into(),
             after: after.into(),
+        }
+    }
+
+    /// The entry of a set that is removed or added.
+    fn entry(&self) -> &str {
+        if self.after.is_empty() {
+            &self.before
+        } else {
+            &self.after
         }
     }
 
@@ -87,8 +100,8 @@ impl fmt::Display for Part {
             Attribute::Delegates => "delegate",
         };
         match (self.before.as_str(), self.after.as_str()) {
-            ("", after) => write!(f, "{what} +{after}"),
-            (before, "") => write!(f, "{what} -{before}"),
+            ("", after) => write!(f, "{what} + {after}"),
+            (before, "") => write!(f, "{what} − {before}"),
             (before, after) => write!(f, "{what} {before} → {after}"),
         }
     }
@@ -122,6 +135,8 @@ impl Reviewed {
         for action in actions {
             let key = account_key(action.id.as_ref(), action.account, &action.address);
             let account = Account {
+                id: action.id.clone(),
+                kind: action.account,
                 address: action.address.clone(),
                 parts: action.changes.iter().flat_map(Part::of).collect(),
             };
@@ -154,11 +169,13 @@ impl Reviewed {
         allowed: &[Delta],
         mut settled: Vec<Delta>,
         sides: &Sides<'_>,
+        memory: &Memory,
         written: &BTreeSet<ScimId>,
     ) -> Restricted {
         let review = Review {
             reviewed: self,
             world: sides.world,
+            memory,
             written,
         };
         let proposed = review.found(proposed);
@@ -179,20 +196,22 @@ impl Reviewed {
                 if planned.contains(&entry) || self.made.contains(&(key.clone(), part.clone())) {
                     continue;
                 }
-                let why = if possible.contains(&entry) {
-                    "it needs a change that is left for later"
-                } else if allowed.contains(&entry) {
-                    "it cannot be made now"
-                } else if proposed.contains(&entry) {
-                    "it is held now"
-                } else {
-                    "it is no longer planned as reviewed"
+                let address = account.address.as_str();
+                let not_made = |why| {
+                    let text = format!("not made: {part}: {why}");
+                    Note::new(address, Code::ReviewOutdated, text)
                 };
-                notes.push(Note::new(
-                    account.address.as_str(),
-                    Code::ReviewOutdated,
-                    format!("not made: {part}: {why}"),
-                ));
+                notes.push(if possible.contains(&entry) {
+                    not_made("it needs a change that is left for later")
+                } else if allowed.contains(&entry) {
+                    not_made("it cannot be made now")
+                } else if proposed.contains(&entry) {
+                    not_made("it is held now")
+                } else if review.is_made(account, part) {
+                    Note::new(address, Code::ReviewMade, format!("already made: {part}"))
+                } else {
+                    not_made("it is no longer planned as reviewed")
+                });
             }
         }
         Restricted {
@@ -207,6 +226,7 @@ impl Reviewed {
 struct Review<'a> {
     reviewed: &'a Reviewed,
     world: &'a World,
+    memory: &'a Memory,
     /// Accounts to which the run itself has written. An earlier invocation may have changed their previous values.
     written: &'a BTreeSet<ScimId>,
 }
@@ -255,6 +275,50 @@ impl<'a> Review<'a> {
             left.join(", ")
         );
         Some(Note::new(address, Code::NotReviewed, text))
+    }
+
+    /// Whether both sides are as the part of an account asks for. A sign-in key cannot be read (R23): the memory knows
+    /// which one was written.
+    fn is_made(&self, account: &Account, part: &Part) -> bool {
+        let accounts = &self.world.accounts;
+        let found = if let Some(id) = &account.id {
+            accounts.with_id(id)
+        } else {
+            let mut all = accounts.with_address(&account.address).iter().copied();
+            all.find(|ix| accounts.get(*ix).kind() == account.kind)
+        };
+        let Some(ix) = found else {
+            return false;
+        };
+        let now = accounts.get(ix);
+        let is_set_to = |has: bool| has != part.after.is_empty();
+        match part.attribute {
+            Attribute::Address => now.address().as_str() == part.after,
+            Attribute::Name => now.name().trim() == part.after,
+            Attribute::Active => accounts.is_active(ix) == (part.after == "yes"),
+            Attribute::ObjectId => {
+                let mapped = self.memory.mapping.iter();
+                let mut mapped = mapped.filter(|(_, id)| *id == now.id());
+                mapped.any(|(object_id, _)| object_id.to_string() == part.after)
+            }
+            Attribute::SignInKey => {
+                let written = self.memory.keys.get(now.id());
+                written.is_some_and(|key| key.is_of(&part.after))
+            }
+            Attribute::Aliases => {
+                let alias = SmtpAddress::verbatim(part.entry());
+                is_set_to(now.extension().aliases.contains(&alias))
+            }
+            Attribute::Delegates => is_set_to(self.has_delegate(ix, part.entry())),
+        }
+    }
+
+    fn has_delegate(&self, ix: AccountIx, address: &str) -> bool {
+        let current = self.world.accounts.delegates_of(ix);
+        let known = current.users.iter().chain(&current.functional);
+        let mut known = known.map(|ix| self.delegate(Target::Existing(*ix)));
+        known.any(|it| it.as_str() == address)
+            || current.strangers.iter().any(|it| it.as_str() == address)
     }
 
     fn parts_of(&self, delta: &Delta) -> BTreeSet<Part> {

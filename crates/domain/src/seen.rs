@@ -114,6 +114,7 @@ mod tests {
             name: None,
             active: true,
             aliases: Vec::new(),
+            delegates: Vec::new(),
             object_id: None,
             label: String::new(),
             reason: String::new(),

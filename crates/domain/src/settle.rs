@@ -1,13 +1,16 @@
 //! Leaves out of the deltas what is not possible: an address that another account keeps, a delegate who gets no account
 //! (R12, R23, R25, R32). The rest can be ordered.
 
+mod namer;
 mod obstacle;
 mod waits;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use namer::Namer;
 use obstacle::Obstacle;
 pub use waits::{Taken, Wait};
+pub(super) use waits::{is_approval, not_by_approval, to_approve_one};
 
 use super::{
     accounts::{AccountIx, AccountKind, AccountView, Accounts},
@@ -28,6 +31,8 @@ pub struct Settled {
     pub notes: Vec<Note>,
     /// Which account stands in the way of what was left out.
     pub waits: BTreeSet<Wait>,
+    /// Why leavers keep their addresses, without a note of their own.
+    pub stays: BTreeMap<Target, String>,
 }
 
 /// The input besides the deltas.
@@ -54,6 +59,7 @@ pub fn settle(deltas: Vec<Delta>, sides: &Sides<'_>) -> Settled {
         sides,
         kept_named: BTreeMap::new(),
         waits: BTreeSet::new(),
+        stays: BTreeMap::new(),
         notes: Vec::new(),
     };
     while settling.leavers() | settling.addresses() | settling.delegates() {}
@@ -62,6 +68,7 @@ pub fn settle(deltas: Vec<Delta>, sides: &Sides<'_>) -> Settled {
         mut deltas,
         mut notes,
         waits,
+        stays,
         ..
     } = settling;
     deltas.retain(|delta| !delta.is_empty());
@@ -71,6 +78,7 @@ pub fn settle(deltas: Vec<Delta>, sides: &Sides<'_>) -> Settled {
         deltas,
         notes,
         waits,
+        stays,
     }
 }
 
@@ -81,12 +89,13 @@ struct Settling<'a> {
     matching: &'a Matching,
     sides: &'a Sides<'a>,
     /// R22: addresses that their accounts keep, each with an account that names a delegate by it.
-    kept_named: BTreeMap<SmtpAddress, AccountIx>,
+    kept_named: BTreeMap<SmtpAddress, Namer<'a>>,
     waits: BTreeSet<Wait>,
+    stays: BTreeMap<Target, String>,
     notes: Vec<Note>,
 }
 
-impl Settling<'_> {
+impl<'a> Settling<'a> {
     /// R22: the account of a leaver goes to a free address only while it is inactive, and only if another person gets
     /// the old one. No address is given away while an account still names a delegate by it. Returns whether a leaver
     /// keeps its address after all.
@@ -117,17 +126,15 @@ impl Settling<'_> {
         for (at, is_aside) in staying {
             let label = self.directory_label(at);
             self.waits.extend(self.waits_to_move(at, &named));
+            let by = named.get(&self.deltas[at].address);
+            let still = by.map(|by| self.stays_named(at, *by));
             let delta = &mut self.deltas[at];
             let rename = delta.rename.take();
             if is_aside {
                 delta.reasons.retain(|reason| reason.rule != "R22");
-            } else if let (Some(rename), Some(by)) = (rename, named.get(&delta.address)) {
-                let text = format!(
-                    "{} cannot become {} yet: {} still names it as a delegate by that address, which another account needs; {TAKE_OUT}",
-                    delta.address,
-                    rename.to,
-                    self.accounts.get(*by).address()
-                );
+                self.stays.extend(still.map(|still| (delta.target, still)));
+            } else if let (Some(rename), Some(still)) = (rename, still) {
+                let text = format!("{} cannot become {} yet: {still}", delta.address, rename.to);
                 self.notes.push(Note::new(label, Code::RenameBlocked, text));
             }
         }
@@ -135,8 +142,9 @@ impl Settling<'_> {
             let target = delta.target;
             delta.remove_aliases.retain(|alias| {
                 let by = named.get(alias);
+                let target_of = by.and_then(Namer::target);
                 self.waits
-                    .extend(by.map(|by| Wait::new(target, Target::Existing(*by), Some(alias))));
+                    .extend(target_of.map(|by| Wait::new(target, by, Some(alias))));
                 is_changed |= by.is_some();
                 by.is_none()
             });
@@ -145,35 +153,42 @@ impl Settling<'_> {
         is_changed
     }
 
-    /// The given addresses by which an account still names a delegate, each with that account. Zivver stores delegates
-    /// by address, so the next owner of the address could open the account.
-    fn named(&self, given: &BTreeSet<SmtpAddress>) -> BTreeMap<SmtpAddress, AccountIx> {
-        let mut named = BTreeMap::new();
+    /// The given addresses by which an account still names a delegate, or itself, each with that account. Zivver stores
+    /// delegates by address, so the next owner of the address could open the account.
+    fn named(&self, given: &BTreeSet<SmtpAddress>) -> BTreeMap<SmtpAddress, Namer<'a>> {
         if given.is_empty() {
-            return named;
+            return BTreeMap::new();
         }
+        let mut named = self.named_by_rejected(given.iter());
         let by_target = self.by_target();
         for (at, address, delegate) in names(self.accounts, given) {
             let is_changed = by_target.get(&Target::Existing(at)).is_some_and(|delta| {
                 let delta = &self.deltas[*delta];
-                delta.remove_delegates.contains(&delegate)
+                // It never sends itself back.
+                (delegate == at && delta.touches_extension())
+                    || delta.remove_delegates.contains(&delegate)
                     || delta.add_delegates.contains(&Target::Existing(delegate))
             });
             if !is_changed {
-                named.entry(address.clone()).or_insert(at);
+                let by = Namer::Account(at);
+                named.entry(address.clone()).or_insert(by);
             }
         }
         named
     }
 
-    /// R22: a delegate is written again only if it gives up the address by which it is named.
+    /// R22: a delegate is written again only if it gives up the address by which it is named, and an entry is removed
+    /// only if its address becomes free, or goes to another account.
     fn named_as_before(&mut self) {
         let given = given_up(&self.deltas);
+        let claimed = self.deltas.iter().flat_map(claims).cloned();
+        let moving: BTreeSet<SmtpAddress> = claimed.chain(given.iter().cloned()).collect();
         let anew: BTreeSet<(Target, Target)> = names(self.accounts, &given)
             .map(|(by, _, delegate)| (Target::Existing(by), Target::Existing(delegate)))
             .collect();
         let accounts = self.accounts;
         for delta in &mut self.deltas {
+            delta.remove_entries.retain(|it| moving.contains(it));
             let (AccountKind::User, Target::Existing(ix)) = (delta.kind, delta.target) else {
                 continue;
             };
@@ -199,7 +214,7 @@ impl Settling<'_> {
     /// One pass over all claims of addresses. Returns whether one was left out.
     fn addresses(&mut self) -> bool {
         let by_target = self.by_target();
-        let mut refused: Vec<(usize, SmtpAddress, Obstacle)> = Vec::new();
+        let mut refused: Vec<(usize, SmtpAddress, Obstacle<'a>)> = Vec::new();
         let stale = self.stale(&by_target);
         for (at, delta) in self.deltas.iter().enumerate() {
             for address in claims(delta) {
@@ -211,9 +226,10 @@ impl Settling<'_> {
                     .find(|holder| !self.lets_go(**holder, address, delta, &by_target));
                 let holder = holder.copied().map(Obstacle::Holder);
                 let namer = || {
-                    let by = *stale.get(address)?;
-                    let is_own = Target::Existing(by) == delta.target;
-                    (!is_own && !self.made_room_at(delta, address)).then_some(Obstacle::Namer(by))
+                    let mut namers = stale.get(address)?.iter();
+                    let other = namers.find(|by| by.target() != Some(delta.target));
+                    let other = other.filter(|_| !self.made_room_at(delta, address));
+                    other.copied().map(Obstacle::Namer)
                 };
                 if let Some(obstacle) = holder.or_else(namer) {
                     refused.push((at, address.clone(), obstacle));
@@ -226,18 +242,26 @@ impl Settling<'_> {
         !refused.is_empty()
     }
 
-    /// R22: the claimed addresses that no account has, but by which an account names a delegate, each with that
-    /// account, which is not written in this plan. The next owner of the address could open it.
-    fn stale(&self, by_target: &BTreeMap<Target, usize>) -> BTreeMap<SmtpAddress, AccountIx> {
-        let claimed = self.deltas.iter().flat_map(claims).cloned().collect();
-        named_by(self.accounts, &claimed)
-            .filter(|(_, address)| self.accounts.user_called(address).is_none())
-            .filter(|(by, _)| {
-                let planned = by_target.get(&Target::Existing(*by));
-                !planned.is_some_and(|at| self.deltas[*at].touches_extension())
-            })
-            .map(|(by, address)| (address.clone(), by))
-            .collect()
+    /// R22: the claimed addresses that no account has, but by which accounts name a delegate, each with those accounts,
+    /// which are not written in this plan. The next owner of the address could open them.
+    fn stale(&self, by_target: &BTreeMap<Target, usize>) -> BTreeMap<SmtpAddress, Vec<Namer<'a>>> {
+        let claimed = self.deltas.iter().flat_map(claims);
+        let claimed = claimed.filter(|address| self.accounts.user_called(address).is_none());
+        let claimed: BTreeSet<SmtpAddress> = claimed.cloned().collect();
+        let named = named_by(self.accounts, &claimed);
+        let named = named.filter(|(by, address)| {
+            let planned = by_target.get(&Target::Existing(*by));
+            // An entry that may name a rejected account is sent back.
+            self.accounts.may_be_rejected(address)
+                || !planned.is_some_and(|at| self.deltas[*at].touches_extension())
+        });
+        let named = named.map(|(by, address)| (address.clone(), Namer::Account(by)));
+        let rejected = self.named_by_rejected(claimed.iter());
+        let mut stale: BTreeMap<SmtpAddress, Vec<Namer<'a>>> = BTreeMap::new();
+        for (address, by) in named.chain(rejected) {
+            stale.entry(address).or_default().push(by);
+        }
+        stale
     }
 
     /// Whether an account left this address for a free one, and now takes it back.
@@ -269,13 +293,7 @@ impl Settling<'_> {
 
 impl Settling<'_> {
     fn directory_label(&self, at: usize) -> String {
-        self.label(&self.deltas[at]).to_string()
-    }
-
-    /// The address of the mailbox, or of the account if there is no mailbox.
-    fn label<'b>(&'b self, delta: &'b Delta) -> &'b SmtpAddress {
-        let mailbox = delta.mailbox.map(|ix| self.world.directory.mailbox(ix));
-        mailbox.map_or(&delta.address, |mailbox| &mailbox.primary)
+        self.deltas[at].label(&self.world.directory).to_string()
     }
 
     /// R12, R32: leaves out delegates that get no account in this plan. Returns whether one was left out.
@@ -433,18 +451,18 @@ fn given_away(deltas: &[Delta]) -> BTreeSet<SmtpAddress> {
         .collect()
 }
 
-/// Every user that names another user as a delegate by one of these addresses: the naming user, the address, the
-/// delegate.
+/// Every user that names a user as a delegate by one of these addresses: the naming user, the address, the
+/// delegate, which may be the user itself.
 pub(super) fn names<'a>(
     accounts: &'a Accounts,
     addresses: &'a BTreeSet<SmtpAddress>,
 ) -> impl Iterator<Item = (AccountIx, &'a SmtpAddress, AccountIx)> {
     let named = named_by(accounts, addresses);
-    let named = named.filter_map(|(at, it)| Some((at, it, accounts.user_called(it)?)));
-    named.filter(|(at, _, delegate)| at != delegate)
+    named.filter_map(|(at, it)| Some((at, it, accounts.user_called(it)?)))
 }
 
-/// Every user with one of these addresses among its delegates, even if no account has it.
+/// Every user with one of these addresses among its delegates, even if no account has it. The addresses of a user are
+/// sorted, since Zivver lists them in any order (R25).
 pub(super) fn named_by<'a>(
     accounts: &'a Accounts,
     addresses: &'a BTreeSet<SmtpAddress>,
@@ -455,6 +473,7 @@ pub(super) fn named_by<'a>(
             AccountView::Functional(_) => &[],
         };
         let named = delegates.iter().filter(|it| addresses.contains(*it));
-        named.map(move |it| (at, it))
+        let sorted: BTreeSet<&SmtpAddress> = named.collect();
+        sorted.into_iter().map(move |it| (at, it))
     })
 }

@@ -99,13 +99,14 @@ pub fn are_equal(explanation: &Explanation) -> bool {
     let pairs = pairs(explanation);
     !pairs.is_empty()
         && pairs.iter().all(|pair| {
-            let rows = rows(*pair, &explanation.outside);
+            let rows = rows(*pair, explanation);
             pair.mailbox.is_some() && pair.account.is_some() && !rows.iter().any(Row::differs)
         })
 }
 
 /// The attributes of both, each in the same place.
-pub fn rows(pair: Pair<'_>, outside: &[String]) -> Vec<Row> {
+pub fn rows(pair: Pair<'_>, explanation: &Explanation) -> Vec<Row> {
+    let outside = &explanation.outside;
     let row =
         |name, of_mailbox: fn(&MailboxFacts) -> Told, of_account: fn(&AccountFacts) -> Told| {
             compare(
@@ -148,19 +149,7 @@ pub fn rows(pair: Pair<'_>, outside: &[String]) -> Vec<Row> {
             |it| Some(it.aliases.iter().map(|it| Said::address(it)).collect()),
             |it| Some(it.aliases.iter().map(|it| Said::address(it)).collect()),
         ),
-        row(
-            "Full Access",
-            |it| {
-                Some(
-                    it.full_access
-                        .as_ref()?
-                        .iter()
-                        .map(|it| Said::trustee(it))
-                        .collect(),
-                )
-            },
-            |it| Some(it.delegates.iter().map(|it| Said::address(it)).collect()),
-        ),
+        full_access(pair, explanation),
         row(
             "Object id",
             |it| Some(vec![Said::address(it.object_id.as_ref()?)]),
@@ -171,6 +160,28 @@ pub fn rows(pair: Pair<'_>, outside: &[String]) -> Vec<Row> {
             },
         ),
     ]
+}
+
+/// R22: delegates are compared by account.
+fn full_access(pair: Pair<'_>, explanation: &Explanation) -> Row {
+    let trustees = |it: &MailboxFacts| {
+        let trustees = it.full_access.as_ref()?.iter();
+        Some(trustees.map(|it| Said::trustee(it)).collect())
+    };
+    let delegates = |it: &AccountFacts| {
+        let delegates = it.delegates.iter();
+        Some(
+            delegates
+                .map(|it| Said::delegate(it, explanation.renamed.get(it)))
+                .collect(),
+        )
+    };
+    compare(
+        "Full Access",
+        pair.mailbox.map(trustees),
+        pair.account.map(delegates),
+        &explanation.outside,
+    )
 }
 
 const ACTIVE: &str = "active";
@@ -196,6 +207,14 @@ impl Said {
     /// R22: compared without case.
     fn address(text: &str) -> Self {
         Self::new(text, &text.to_lowercase())
+    }
+
+    /// R22: compared by account. `now` is the address of its mailbox, if that is another one.
+    fn delegate(text: &str, now: Option<&String>) -> Self {
+        match now {
+            None => Self::address(text),
+            Some(now) => Self::new(&format!("{text} (now {now})"), &now.to_lowercase()),
+        }
     }
 
     /// `anna@corp.example via A > B`, `anna@corp.example (MailUser)`.
@@ -274,6 +293,8 @@ fn compare(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     fn mailbox() -> MailboxFacts {
@@ -311,6 +332,7 @@ mod tests {
             mailboxes,
             accounts,
             outside: vec!["anna@corp.onmicrosoft.example".into()],
+            renamed: BTreeMap::new(),
             actions: Vec::new(),
             held: Vec::new(),
             notes: Vec::new(),
@@ -321,7 +343,7 @@ mod tests {
 
     fn differing(explanation: &Explanation) -> Vec<&'static str> {
         let pairs = pairs(explanation).into_iter();
-        let rows = pairs.flat_map(|pair| rows(pair, &explanation.outside));
+        let rows = pairs.flat_map(|pair| rows(pair, explanation));
         rows.filter(Row::differs).map(|row| row.name).collect()
     }
 
@@ -368,6 +390,26 @@ mod tests {
         };
         let unread = explanation(vec![unread], vec![account()]);
         assert_eq!(differing(&unread), [""; 0]);
+    }
+
+    #[test]
+    fn r22_r40_a_renamed_delegate_is_the_same_on_both_sides() {
+        let delegates = vec!["old@corp.example".into()];
+        let own = AccountFacts {
+            delegates,
+            ..account()
+        };
+        let renamed = [("old@corp.example".into(), "bob@corp.example".into())];
+        let explanation = Explanation {
+            renamed: renamed.into(),
+            ..explanation(vec![mailbox()], vec![own])
+        };
+        assert_eq!(differing(&explanation), [""; 0]);
+        let rows = rows(pairs(&explanation)[0], &explanation);
+        let Side::Values(values) = &rows[5].zivver else {
+            panic!("{rows:?}");
+        };
+        assert_eq!(values[0].text, "old@corp.example (now bob@corp.example)");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Both sides at the end of one run, with the decisions and the time since when each thing exists (R42).
 //!
 //! A snapshot is stored as a sequence of [`Line`]s, so that it need not be in memory as a whole while it is written or
-//! read. [`lines`] makes the lines of a run from the world and from [`Earlier`], the digest of the previous snapshot.
+//! read. [`lines`] makes the lines of a run from the world and from [`Earlier`], the [`Digest`] of the previous snapshot.
 //! [`Snapshot`] is the collection of all lines, or of those for a few addresses.
 
 pub mod access;
@@ -15,7 +15,7 @@ mod identity;
 use serde::{Deserialize, Serialize};
 
 pub use build::{Left, lines};
-pub use earlier::Earlier;
+pub use earlier::{Digest, Earlier};
 pub use explained::explained;
 
 use super::{
@@ -324,11 +324,11 @@ impl Snapshot {
 
     /// The snapshot of a run that follows `previous`.
     pub fn next(previous: Option<&Self>, left: &Left<'_>, head: Head) -> Self {
-        let mut earlier = Earlier::of(left.world);
+        let mut digest = Digest::of(left.world);
         for line in previous.into_iter().flat_map(Self::lines) {
-            earlier.take(&line);
+            digest.take(&line);
         }
-        lines(left, &earlier, head).collect()
+        lines(left, &digest.finish(), head).collect()
     }
 
     /// The mailbox with this object id, or with this primary address if it has no object id.

@@ -6,6 +6,7 @@ mod all_clear;
 mod changes;
 mod companions;
 mod delegations;
+mod entries;
 mod execute;
 mod explained;
 mod guards;

@@ -1,13 +1,19 @@
 //! The reverse of a run, made from its journal, and what must not be done again after it (R37).
 
+mod naming;
+mod owners;
 mod standing;
+mod unseen;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-pub(super) use standing::{knows_source, mailbox_source};
-pub use standing::{source_state, still_undone, undone_after};
+use naming::name_anew;
+pub use owners::Owners;
+use owners::of_another;
+pub(super) use owners::{owners, state_people};
+pub(super) use standing::{knows_source, mailbox_source, source_state, still_undone, undone_after};
 
 use super::{
     accounts::{AccountIx, AccountKind, AccountView, Accounts},
@@ -16,13 +22,14 @@ use super::{
     change::Attribute,
     delta::{Activity, Delta, Target},
     directory::MailboxIx,
+    given::Given,
     guard::Class,
     ids::{ObjectId, ScimId, SignInKey},
     matching::{AccountFate, Matching},
     memory::BegunRename,
     note::{Code, Note},
     settle::{aside, is_aside},
-    world::{Policy, SsoAccountKey, World},
+    world::World,
 };
 
 /// A run that is to be undone.
@@ -43,6 +50,7 @@ pub struct Deed {
     pub object_id: Option<ObjectId>,
     pub aliases_before: Vec<SmtpAddress>,
     pub delegates: DelegateChanges,
+    pub owners: Owners,
     /// The rename that an earlier run began, so that this one found the account at an intermediate address.
     pub begun: Option<BegunRename>,
 }
@@ -118,39 +126,34 @@ struct Touched {
     delegates: BTreeMap<ScimId, bool>,
     aliases_before: BTreeSet<SmtpAddress>,
     object_id: Option<ObjectId>,
+    /// R16: the owners of the account and of the delegates, as far as they were recorded.
+    owners: Owners,
+    /// R16: the run gave the account to another object id.
+    is_handed_over: bool,
+    /// R23
+    has_new_key: bool,
 }
 
 /// Attribute by attribute: a value that is still as the run left it is reversed, a value that changed since is left
 /// alone.
-pub fn reverse(undo: &Undo, world: &World, policy: &Policy, matching: &Matching) -> Reversal {
+pub(crate) fn reverse(undo: &Undo, given: Given<'_>) -> Reversal {
+    let world = given.world;
     let mut reversal = Reversal::default();
     for (id, touched) in touched(undo, &world.accounts) {
         let address = touched.address.0.clone();
-        let Some(ix) = world.accounts.with_id(&id) else {
-            let text = if world.accounts.lists(&id) {
-                "its account cannot be understood, so nothing is undone on it"
-            } else {
-                "its account no longer exists"
-            };
-            reversal
-                .notes
-                .push(Note::new(address.as_str(), Code::ChangedSince, text));
-            continue;
+        let ix = match reversible(&id, &touched, given) {
+            Ok(ix) => ix,
+            Err(text) => {
+                let note = Note::new(address.as_str(), Code::ChangedSince, text);
+                reversal.notes.push(note);
+                continue;
+            }
         };
-        if let AccountFate::Foreign | AccountFate::Protected(_) = matching.account(ix) {
-            let text = "it is protected now, so nothing is undone on it";
-            reversal
-                .notes
-                .push(Note::new(address.as_str(), Code::ChangedSince, text));
-            continue;
-        }
         let mut reverser = Reverser {
-            world,
-            policy,
-            matching,
+            given,
             ix,
             touched: &touched,
-            delta: new_delta(ix, &touched, world, policy, matching),
+            delta: new_delta(ix, &touched, given),
             notes: &mut reversal.notes,
         };
         reverser.all();
@@ -160,18 +163,47 @@ pub fn reverse(undo: &Undo, world: &World, policy: &Policy, matching: &Matching)
             reversal.deltas.push(delta);
         }
     }
+    name_anew(&mut reversal.deltas, given);
     reversal
         .deltas
         .sort_by(|a, b| (&a.address, a.target).cmp(&(&b.address, b.target)));
     reversal
 }
 
+/// The account, or why nothing is undone on it.
+fn reversible(id: &ScimId, touched: &Touched, given: Given<'_>) -> Result<AccountIx, String> {
+    let accounts = &given.world.accounts;
+    let Some(ix) = accounts.with_id(id) else {
+        let why = if accounts.lists(id) {
+            "its account cannot be understood, so nothing is undone on it"
+        } else if touched.created {
+            "Zivver does not list the account that the run created: Zivver did not keep it, or it was deleted since"
+        } else {
+            "its account no longer exists"
+        };
+        return Err(why.to_owned());
+    };
+    if given.matching.is_protected(ix) {
+        return Err("it is protected now, so nothing is undone on it".to_owned());
+    }
+    if let Some(why) = of_another(ix, touched.owners.get(id), given) {
+        return Err(format!("{why}, so nothing is undone on it (R16)"));
+    }
+    if touched.is_handed_over {
+        return Err(
+            "the run gave its account to another object id, which is not taken back, so nothing is undone on it (R16)"
+                .to_owned(),
+        );
+    }
+    Ok(ix)
+}
+
 fn touched(undo: &Undo, accounts: &Accounts) -> BTreeMap<ScimId, Touched> {
-    let created: BTreeMap<&SmtpAddress, &ScimId> = undo
+    let created: BTreeMap<&SmtpAddress, (&ScimId, Option<ObjectId>)> = undo
         .deeds
         .iter()
         .filter(|deed| deed.action.kind == ActionKind::Create)
-        .filter_map(|deed| Some((&deed.action.address, deed.id.as_ref()?)))
+        .filter_map(|deed| Some((&deed.action.address, (deed.id.as_ref()?, deed.object_id))))
         .collect();
     let mut all: BTreeMap<ScimId, Touched> = BTreeMap::new();
     for deed in &undo.deeds {
@@ -188,7 +220,7 @@ fn touched(undo: &Undo, accounts: &Accounts) -> BTreeMap<ScimId, Touched> {
         let Some(id) = deed.id.clone().or_else(found) else {
             continue; // A create that was not made.
         };
-        let touched = all.entry(id).or_insert_with(|| Touched {
+        let touched = all.entry(id.clone()).or_insert_with(|| Touched {
             created: false,
             address: (deed.address_before().clone(), deed.action.address.clone()),
             begun_by: deed.begun.as_ref().and_then(|begun| begun.run.clone()),
@@ -198,19 +230,29 @@ fn touched(undo: &Undo, accounts: &Accounts) -> BTreeMap<ScimId, Touched> {
             delegates: BTreeMap::new(),
             aliases_before: deed.aliases_before.iter().cloned().collect(),
             object_id: deed.object_id,
+            owners: Owners::new(),
+            is_handed_over: false,
+            has_new_key: false,
         });
         touched.take_in(deed);
+        let owner = deed.object_id.map(|owner| (id, Some(owner)));
+        touched
+            .owners
+            .extend(deed.owners.clone().into_iter().chain(owner));
         for id in &deed.delegates.removed {
             flip(&mut touched.delegates, id, false);
         }
         for delegate in &deed.delegates.added {
-            let id = match delegate {
-                AddedDelegate::Account(id) => Some(id),
-                AddedDelegate::Created(address) => created.get(address).copied(),
+            let (id, owner) = match delegate {
+                AddedDelegate::Account(id) => (id, None),
+                AddedDelegate::Created(address) => match created.get(address) {
+                    Some(created) => *created,
+                    None => continue,
+                },
             };
-            if let Some(id) = id {
-                flip(&mut touched.delegates, id, true);
-            }
+            flip(&mut touched.delegates, id, true);
+            let owner = owner.map(|owner| (id.clone(), Some(owner)));
+            touched.owners.extend(owner);
         }
     }
     all
@@ -240,8 +282,9 @@ impl Touched {
                         flip(&mut self.aliases, &SmtpAddress::verbatim(alias), true);
                     }
                 }
-                // Delegates are identified by their accounts. An object id is not an attribute of an account's user.
-                Attribute::Delegates | Attribute::ObjectId | Attribute::SignInKey => {}
+                Attribute::ObjectId => self.is_handed_over = true,
+                Attribute::SignInKey => self.has_new_key = true,
+                Attribute::Delegates => {} // They are identified by their accounts.
             }
         }
     }
@@ -260,15 +303,9 @@ fn flip<K: Ord + Clone>(changes: &mut BTreeMap<K, bool>, key: &K, added: bool) {
     }
 }
 
-fn new_delta(
-    ix: AccountIx,
-    touched: &Touched,
-    world: &World,
-    policy: &Policy,
-    matching: &Matching,
-) -> Delta {
-    let view = world.accounts.get(ix);
-    let mailbox = mailbox_of(matching, ix);
+fn new_delta(ix: AccountIx, touched: &Touched, given: Given<'_>) -> Delta {
+    let view = given.world.accounts.get(ix);
+    let mailbox = mailbox_of(given.matching, ix);
     let mut delta = Delta::new(
         Target::Existing(ix),
         view.kind(),
@@ -276,19 +313,28 @@ fn new_delta(
         mailbox,
     );
     if view.kind() == AccountKind::User {
-        let own = mailbox.and_then(|ix| policy.sign_in_key(world.directory.mailbox(ix)));
-        delta.key = own.or_else(|| match policy.sso_account_key {
-            SsoAccountKey::ObjectId => {
-                let known = matching.known_object_id(ix).copied();
-                known.or(touched.object_id).map(SignInKey::ObjectId)
-            }
-            SsoAccountKey::PrimaryAddress => {
-                Some(SignInKey::Name(touched.address.0.as_str().into()))
-            }
-            SsoAccountKey::UserPrincipalName | SsoAccountKey::Omit => None,
-        });
+        delta.key = key_of(ix, touched.object_id, &touched.address.0, given);
     }
     delta
+}
+
+/// R23: the key of an account, even if its mailbox is gone: then that of a known or recorded object id, or of an address.
+fn key_of(
+    ix: AccountIx,
+    recorded: Option<ObjectId>,
+    address: &SmtpAddress,
+    given: Given<'_>,
+) -> Option<SignInKey> {
+    let Given {
+        world,
+        policy,
+        matching,
+        ..
+    } = given;
+    let mailbox = mailbox_of(matching, ix);
+    let own = mailbox.and_then(|ix| policy.sign_in_key(world.directory.mailbox(ix)));
+    let known = matching.known_object_id(ix).copied().or(recorded);
+    own.or_else(|| policy.key_without_mailbox(known, address))
 }
 
 fn mailbox_of(matching: &Matching, ix: AccountIx) -> Option<MailboxIx> {
@@ -305,9 +351,7 @@ fn mailbox_of(matching: &Matching, ix: AccountIx) -> Option<MailboxIx> {
 
 /// Reverses one account.
 struct Reverser<'a> {
-    world: &'a World,
-    policy: &'a Policy,
-    matching: &'a Matching,
+    given: Given<'a>,
     ix: AccountIx,
     touched: &'a Touched,
     delta: Delta,
@@ -316,7 +360,7 @@ struct Reverser<'a> {
 
 impl Reverser<'_> {
     fn view(&self) -> AccountView<'_> {
-        self.world.accounts.get(self.ix)
+        self.given.world.accounts.get(self.ix)
     }
 
     fn left_alone(&mut self, text: impl Into<String>) {
@@ -329,16 +373,16 @@ impl Reverser<'_> {
             self.stop();
             return;
         }
+        if self.touched.has_new_key {
+            self.left_alone("the run wrote another sign-in key, which is not taken back (R23)");
+        }
+        self.unseen();
         self.address();
         self.name();
         self.aliases();
         self.delegates();
         self.status();
-        let without_key = self.policy.needs_key()
-            && self.delta.kind == AccountKind::User
-            && self.delta.key.is_none();
-        if without_key && self.delta.touches_extension() {
-            let text = "its object id is not known, so its aliases and delegates cannot be written without losing the SSO account key";
+        if let Some(text) = self.delta.lacks_key(self.given.policy) {
             let note = Note::new(self.delta.address.as_str(), Code::NoKey, text);
             self.notes.push(note);
             self.delta.clear_extension();
@@ -353,7 +397,7 @@ impl Reverser<'_> {
                 self.touched.address.1
             );
             self.left_alone(text);
-        } else if self.world.accounts.is_active(self.ix) {
+        } else if self.given.world.accounts.is_active(self.ix) {
             match self.delta.kind {
                 AccountKind::User => {
                     self.delta.activity = Some(Activity::Suspend(Class::Suspend));
@@ -364,7 +408,7 @@ impl Reverser<'_> {
     }
 
     fn empty(&mut self) {
-        let members = self.world.accounts.delegates_of(self.ix).users;
+        let members = self.given.world.accounts.delegates_of(self.ix).users;
         if members.iter().any(|member| self.stays(*member)) {
             self.left_alone("it has a member that must not be removed, so it is not emptied");
             return;
@@ -375,11 +419,12 @@ impl Reverser<'_> {
 
     /// R7, R13: whether a delegate must not be changed.
     fn stays(&self, delegate: AccountIx) -> bool {
-        self.matching.frozen.contains(&delegate)
+        self.given.matching.frozen.contains(&delegate)
             || !self
+                .given
                 .policy
                 .claimed_domains
-                .holds(self.world.accounts.get(delegate).address())
+                .holds(self.given.world.accounts.get(delegate).address())
     }
 
     fn address(&mut self) {
@@ -402,7 +447,7 @@ impl Reverser<'_> {
             self.left_alone(format!(
                 "its address stays: {before} is an intermediate address, so undo {by}"
             ));
-        } else if !self.policy.claimed_domains.holds(before) {
+        } else if !self.given.policy.claimed_domains.holds(before) {
             self.left_alone(format!(
                 "its address stays, since {before} is outside the claimed domains"
             ));
@@ -460,6 +505,7 @@ impl Reverser<'_> {
                 (true, false) | (false, true) => false,
             };
         }
+        remove.extend(self.left_by_rename().cloned());
         // Zivver removes the new address of a rename from the aliases without a message.
         let old_alias = &self.touched.address.1;
         if self.delta.rename.is_some()
@@ -471,23 +517,33 @@ impl Reverser<'_> {
         (self.delta.add_aliases, self.delta.remove_aliases) = (add, remove);
     }
 
+    /// Zivver may keep each address that an account had as an alias: here those of a rename that is taken back. An alias
+    /// that is the address of the mailbox was not given since, and no run removes it (R22).
+    fn left_by_rename(&self) -> impl Iterator<Item = &SmtpAddress> {
+        let (before, after) = &self.touched.address;
+        let view = self.view();
+        let ways = [aside(view, before), aside(view, after)];
+        let mailbox = self.delta.mailbox;
+        let mailbox = mailbox.map(|ix| self.given.world.directory.mailbox(ix));
+        let is_wanted = mailbox.is_some_and(|mailbox| mailbox.primary == *after);
+        let is_back = before != after && view.address() == before;
+        let aliases = view.extension().aliases.iter();
+        aliases.filter(move |alias| {
+            is_back
+                && !self.touched.aliases_before.contains(*alias)
+                && (ways.contains(alias) || *alias == after && is_wanted)
+        })
+    }
+
     fn delegates(&mut self) {
-        let now = self.world.accounts.delegates_of(self.ix).users;
+        let now = self.given.world.accounts.delegates_of(self.ix).users;
         for (id, added) in &self.touched.delegates {
-            let delegate = self.world.accounts.with_id(id).filter(|ix| {
-                *ix != self.ix && self.world.accounts.get(*ix).kind() == AccountKind::User
+            let delegate = self.given.world.accounts.with_id(id).filter(|ix| {
+                *ix != self.ix && self.given.world.accounts.get(*ix).kind() == AccountKind::User
             });
             match delegate {
-                Some(delegate) if *added => {
-                    if now.contains(&delegate) && !self.stays(delegate) {
-                        self.delta.remove_delegates.insert(delegate);
-                    }
-                }
-                Some(delegate) => {
-                    if !now.contains(&delegate) {
-                        self.delta.add_delegates.insert(Target::Existing(delegate));
-                    }
-                }
+                Some(delegate) if *added != now.contains(&delegate) => {}
+                Some(delegate) => self.delegate(delegate, id, *added),
                 None if *added => {}
                 None => self.left_alone("a delegate that the run removed no longer has an account"),
             }
@@ -500,12 +556,31 @@ impl Reverser<'_> {
             self.delta.activity = Some(Activity::Resume);
         } else if !adds
             && !now.is_empty()
-            && !self.world.accounts.has_rejected_member(self.ix)
+            && !self.given.world.accounts.has_rejected_member(self.ix)
             && now
                 .iter()
                 .all(|member| self.delta.remove_delegates.contains(member))
         {
             self.delta.activity = Some(Activity::Empty(Class::Suspend));
+        }
+    }
+
+    /// Takes out a delegate that the run added, or puts back one that it removed.
+    fn delegate(&mut self, delegate: AccountIx, id: &ScimId, added: bool) {
+        let address = self.given.world.accounts.get(delegate).address();
+        let what = if added {
+            "is not taken out of its delegates"
+        } else {
+            "does not become its delegate again"
+        };
+        if let Some(why) = of_another(delegate, self.touched.owners.get(id), self.given) {
+            self.left_alone(format!("{address} {what}: {why} (R16)"));
+        } else if added && !self.stays(delegate) {
+            self.delta.remove_delegates.insert(delegate);
+        } else if !added && self.given.matching.frozen.contains(&delegate) {
+            self.left_alone(format!("{address} {what}: it is protected now (R7)"));
+        } else if !added {
+            self.delta.add_delegates.insert(Target::Existing(delegate));
         }
     }
 }

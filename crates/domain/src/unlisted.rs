@@ -2,37 +2,57 @@
 
 use super::{
     delta::{Delta, Target},
+    given::Given,
+    ids::ScimId,
     memory::{Created, Memory},
     note::{Code, Note},
+    plan::Proposal,
+    wishes::Wishes,
     world::World,
 };
 
-/// Takes out creates for mailboxes whose account exists but is missing from the list. Zivver refuses a second account
-/// at the same address, but not one at another address.
-pub(super) fn withhold(deltas: &mut Vec<Delta>, world: &World, memory: &Memory) -> Vec<Note> {
-    let mut notes = Vec::new();
-    deltas.retain(|delta| {
-        let created = unlisted(delta, world, memory);
-        let Some(created) = created.filter(|it| it.address != delta.address) else {
+/// Takes out creates for mailboxes whose account exists but is missing from the list, and for those at the address of
+/// such an account. Zivver refuses a second account at the same address, but not one at another address.
+pub(super) fn withhold(proposal: &mut Proposal, given: Given<'_>, _: &Wishes) {
+    let Given { world, memory, .. } = given;
+    let created = memory.created.iter();
+    let unlisted: Vec<(&ScimId, &Created)> = created
+        .filter(|(id, _)| !world.accounts.lists(id))
+        .collect();
+    proposal.deltas.retain(|delta| {
+        let Some(why) = reason(delta, &unlisted, world, memory) else {
             return true;
         };
         let text = format!(
-            "Zivver accepted its account as {} less than an hour ago and does not list it yet, so no second account is created",
-            created.address
+            "Zivver accepted {why} less than an hour ago and does not list it yet, so no second account is created"
         );
         let address = delta.address.as_str();
-        notes.push(Note::new(address, Code::WriteHadNoEffect, text));
+        let note = Note::new(address, Code::WriteHadNoEffect, text);
+        proposal.notes.push(note);
+        proposal.is_waiting = true;
         false
     });
-    notes
 }
 
-/// The account of a mailbox that is to get one.
-fn unlisted<'a>(delta: &Delta, world: &World, memory: &'a Memory) -> Option<&'a Created> {
+/// The account because of which a mailbox gets none for now, in words.
+fn reason(
+    delta: &Delta,
+    unlisted: &[(&ScimId, &Created)],
+    world: &World,
+    memory: &Memory,
+) -> Option<String> {
     let Target::New(mailbox) = delta.target else {
         return None;
     };
-    let object_id = world.directory.mailbox(mailbox).object_id?;
-    let id = memory.mapping.get(&object_id)?;
-    memory.created.get(id).filter(|_| !world.accounts.lists(id))
+    let object_id = world.directory.mailbox(mailbox).object_id;
+    let own = object_id.and_then(|id| memory.mapping.get(&id));
+    unlisted.iter().find_map(|(id, created)| {
+        let is_at_address = created.address == delta.address;
+        match (own == Some(*id), is_at_address) {
+            (true, false) => Some(format!("its account as {}", created.address)),
+            // The refused create would find it, and take it for the account of this mailbox.
+            (false, true) => Some("an account of another mailbox at this address".into()),
+            (true, true) | (false, false) => None,
+        }
+    })
 }

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 pub use super::ids::SsoAccountKey;
 use super::{
     accounts::Accounts,
+    address::SmtpAddress,
     delegation::Delegations,
     directory::{Directory, MailboxIx},
     guard::Limits,
-    ids::SignInKey,
+    ids::{ObjectId, SignInKey},
     mailbox::{Mailbox, MailboxKind},
     mode::Depth,
     scope::{ClaimedDomains, SourceMembers, TargetFilter},
@@ -31,6 +32,11 @@ pub struct World {
 }
 
 impl World {
+    /// `None` if its permissions are not needed or were not read.
+    pub fn delegations_of(&self, ix: MailboxIx) -> Option<&Delegations> {
+        self.delegations.get(ix.0 as usize)?.as_ref()
+    }
+
     /// R14, R45: functional accounts stay as they are if the source filter contains no shared mailbox, or if no
     /// permissions were read.
     pub fn keeps_functional_accounts(&self, policy: &Policy) -> Option<FunctionalKept> {
@@ -91,6 +97,19 @@ impl Policy {
             }
             SsoAccountKey::PrimaryAddress => Some(SignInKey::Name(mailbox.primary.as_str().into())),
             SsoAccountKey::Omit => None,
+        }
+    }
+
+    /// R23: the key of a user without a mailbox, from what is known of the account.
+    pub fn key_without_mailbox(
+        &self,
+        object_id: Option<ObjectId>,
+        address: &SmtpAddress,
+    ) -> Option<SignInKey> {
+        match self.sso_account_key {
+            SsoAccountKey::ObjectId => object_id.map(SignInKey::ObjectId),
+            SsoAccountKey::PrimaryAddress => Some(SignInKey::Name(address.as_str().into())),
+            SsoAccountKey::UserPrincipalName | SsoAccountKey::Omit => None,
         }
     }
 

@@ -14,6 +14,9 @@ pub(super) fn write(out: &mut String, report: &Report, detail: DetailArgs) -> fm
     let (later, quiet): (Vec<&Note>, Vec<&Note>) = quiet
         .into_iter()
         .partition(|note| note.code.is_left_for_later());
+    let (rejected, quiet): (Vec<&Note>, Vec<&Note>) = quiet
+        .into_iter()
+        .partition(|note| note.code == Code::Rejection);
     if !attention.is_empty() {
         writeln!(
             out,
@@ -34,6 +37,17 @@ pub(super) fn write(out: &mut String, report: &Report, detail: DetailArgs) -> fm
         )?;
         for (code, notes) in by_code(&later) {
             write_code(out, code, &notes, detail, true, true)?;
+        }
+        writeln!(out)?;
+    }
+    if !rejected.is_empty() {
+        writeln!(
+            out,
+            "{BOLD}Rejected{BOLD:#} {}  {DIM}not made, whatever the limits say{DIM:#}",
+            words::number(count(rejected.len()), "change", "changes")
+        )?;
+        for (code, notes) in by_code(&rejected) {
+            write_code(out, code, &notes, detail, true, detail.skipped)?;
         }
         writeln!(out)?;
     }

@@ -4,9 +4,11 @@ use super::{
     BOLD, CYAN, DIM, GREEN, KINDS, Mode, RED, Report, RunOutcome, YELLOW, count, fmt, inert, words,
 };
 use domain::{
+    address::SmtpAddress,
     all_clear::{AllClear, Verification},
     report::{RunState, ServiceRequests},
     since::Comparison,
+    suspended::DELETABLE_AFTER_DAYS,
 };
 use fmt::Write as _;
 
@@ -50,17 +52,7 @@ pub(super) fn write(out: &mut String, report: &Report) -> fmt::Result {
         writeln!(out, "{DIM}{others}{DIM:#}")?;
     }
     write_suspended(out, report)?;
-    if let Some(since) = &report.since {
-        let heading = format!("since run {}", since.run);
-        write_comparison(out, &heading, ["new", "settled"], &since.compared)?;
-    }
-    if let Some(compared) = &report.compared {
-        let heading = "beside the plan under the present settings";
-        write_comparison(out, heading, ["added", "left out"], compared)?;
-    }
-    if let Some(origins) = words::origins(&report.counts) {
-        writeln!(out, "{DIM}what caused the changes (R44):{DIM:#} {origins}")?;
-    }
+    write_comparisons(out, report)?;
     write_verdict(out, report)?;
     let is_for_later = report.planned_writes > 0 || !report.held.is_empty();
     if let Some(forbidden) = words::forbidden(report).filter(|_| is_for_later) {
@@ -68,19 +60,57 @@ pub(super) fn write(out: &mut String, report: &Report) -> fmt::Result {
     }
     write_read(out, report)?;
     write_requests(out, report)?;
+    let approves = words::approves(report);
+    let approves = approves.map_or_else(String::new, |it| format!(", approved {it}"));
+    writeln!(out, "{DIM}{}{}{DIM:#}", run(report), inert(&approves))
+}
+
+/// Which run it is, and who started it.
+fn run(report: &Report) -> String {
     let by = words::started_by(report.trigger, report.started_by.as_ref());
-    let approves = match report.approves.as_slice() {
-        [] => String::new(),
-        codes => format!(", {}", words::approves(codes)),
+    let mode = words::mode_of(report.mode, report.depth);
+    format!("run {} ({mode}), by {}", inert(&report.id), inert(&by))
+}
+
+fn write_comparisons(out: &mut String, report: &Report) -> fmt::Result {
+    if let Some(since) = &report.since {
+        let heading = format!("since run {}", since.run);
+        write_comparison(
+            out,
+            &heading,
+            ["new", "no longer open"],
+            "was ",
+            &since.compared,
+        )?;
+    }
+    if let Some(compared) = &report.compared {
+        let heading = "beside the plan under the present settings";
+        write_comparison(out, heading, ["added", "left out"], "", compared)?;
+    }
+    if let Some(origins) = words::origins(report) {
+        writeln!(
+            out,
+            "{DIM}what caused the changes, held ones included (R44):{DIM:#} {origins}"
+        )?;
+    }
+    Ok(())
+}
+
+/// R40: the run whose report is shown for one address only.
+pub(super) fn write_run(out: &mut String, report: &Report, address: &SmtpAddress) -> fmt::Result {
+    let is_empty = report.actions.is_empty() && report.held.is_empty() && report.skipped.is_empty();
+    let what = if is_empty && report.differences.is_empty() {
+        "nothing is reported of"
+    } else {
+        "shown is only what is reported of"
     };
-    writeln!(
-        out,
-        "{DIM}run {} ({}), by {}{}{DIM:#}",
-        inert(&report.id),
-        words::mode_of(report.mode, report.depth),
-        inert(&by),
-        inert(&approves)
-    )
+    writeln!(out, "{what} {}", inert(address.as_str()))?;
+    let standing = words::standing_of(report.state, report.outcome);
+    writeln!(out, "{DIM}the whole {}: {standing}{DIM:#}", run(report))?;
+    match &report.error {
+        Some(error) => writeln!(out, "{RED}{}{RED:#}", inert(error)),
+        None => Ok(()),
+    }
 }
 
 /// Suspended accounts that Zivver may soon delete permanently.
@@ -90,14 +120,10 @@ fn write_suspended(out: &mut String, report: &Report) -> fmt::Result {
     };
     writeln!(
         out,
-        "{DIM}{} by us; if Zivver's 90-day option is on, it may delete the first for good from {} on: {}{DIM:#}",
-        words::number(
-            count(report.suspended.len()),
-            "account is suspended",
-            "accounts are suspended"
-        ),
-        first.deletable,
-        inert(first.address.as_str())
+        "{DIM}Cloud Sync suspended {}. If Zivver deletes users after {DELETABLE_AFTER_DAYS} days of suspension, it deletes the first ({}) on {} or later.{DIM:#}",
+        words::number(count(report.suspended.len()), "account", "accounts"),
+        inert(first.address.as_str()),
+        first.deletable
     )
 }
 
@@ -106,6 +132,7 @@ fn write_comparison(
     out: &mut String,
     heading: &str,
     [come, gone]: [&str; 2],
+    was: &str,
     compared: &Comparison,
 ) -> fmt::Result {
     const NAMED_MAX: usize = 5;
@@ -131,14 +158,14 @@ fn write_comparison(
         parts.push("nothing changed".to_owned());
     }
     writeln!(out, "{DIM}{}:{DIM:#} {}", inert(heading), parts.join(", "))?;
-    for (sign, style, findings, total) in [
-        ("+", CYAN, &compared.new, compared.new_total),
-        ("-", DIM, &compared.gone, compared.gone_total),
+    for (sign, style, then, findings, total) in [
+        ("+", CYAN, "", &compared.new, compared.new_total),
+        ("-", DIM, was, &compared.gone, compared.gone_total),
     ] {
         for finding in findings.iter().take(NAMED_MAX) {
             writeln!(
                 out,
-                "  {style}{sign}{style:#} {}  {DIM}{}: {}{DIM:#}",
+                "  {style}{sign}{style:#} {}  {DIM}{then}{}: {}{DIM:#}",
                 inert(&finding.address),
                 words::finding(finding.kind),
                 inert(&finding.text)
@@ -186,7 +213,8 @@ fn write_planned(out: &mut String, report: &Report) -> fmt::Result {
             ));
         }
     }
-    parts.extend(report.nothing_to_change().map(|it| it.text().to_owned()));
+    let nothing = report.nothing_to_change();
+    parts.extend(nothing.map(|it| words::all_clear(it, false, report)));
     parts.extend(rest(report));
     write_parts(out, &parts)?;
     if report.is_hypothetical() {
@@ -217,9 +245,10 @@ fn write_applied(out: &mut String, report: &Report) -> fmt::Result {
         parts.push("nothing was changed".to_owned());
     }
     for (count, word) in [
+        (report.counts.in_part, "of them in part"),
         (report.counts.refused, "refused"),
         (report.counts.failed, "failed"),
-        (report.remaining, "not completed"),
+        (report.not_started(), "not started"),
     ] {
         if count > 0 {
             parts.push(format!("{} {word}", words::thousands(count.into())));
@@ -228,16 +257,15 @@ fn write_applied(out: &mut String, report: &Report) -> fmt::Result {
     parts.extend(rest(report));
     write_parts(out, &parts)?;
     match report.verification() {
-        Verification::AsPlanned { .. } if report.counts.leave_out() => {
-            writeln!(out, "{}", words::verdict(report))
-        }
         Verification::AsPlanned { of, is_partial } => writeln!(
             out,
             "{GREEN}{}{GREEN:#}: read again, {}.",
             words::capital(AllClear::Converged.text()),
-            words::as_planned(of, is_partial)
+            words::all_clear(of, is_partial, report)
         ),
-        Verification::Undone { .. } | Verification::Covered { .. } => {
+        Verification::Undone { .. }
+        | Verification::Covered { .. }
+        | Verification::LeftForLater { .. } => {
             writeln!(out, "{}", words::verdict(report))
         }
         Verification::Differs if report.differences.is_empty() => writeln!(
@@ -281,10 +309,13 @@ fn rest(report: &Report) -> Vec<String> {
     if attention > 0 {
         parts.push(format!("{} to look at", words::thousands(count(attention))));
     }
-    let later = report.skipped.iter();
-    let later = later.filter(|note| note.code.is_left_for_later()).count();
-    if later > 0 {
-        parts.push(format!("{} left for later", words::thousands(count(later))));
+    for (number, word) in [
+        (report.rejected(), "rejected"),
+        (report.left_for_later(), "left for later"),
+    ] {
+        if number > 0 {
+            parts.push(format!("{} {word}", words::thousands(count(number))));
+        }
     }
     parts
 }
@@ -332,6 +363,10 @@ fn write_read(out: &mut String, report: &Report) -> fmt::Result {
 }
 
 fn write_requests(out: &mut String, report: &Report) -> fmt::Result {
+    // A run that has not ended, or was killed, has not counted them.
+    if report.duration_ms == 0 {
+        return Ok(());
+    }
     let requests = &report.requests;
     writeln!(
         out,

@@ -44,6 +44,7 @@ impl Engine {
         for code in &request.approve {
             match self.records().await?.valid_approval(code, now).await {
                 Ok(approval) => {
+                    require_own(code, &approval, request)?;
                     self.require_second_person(code, &approval, request)?;
                     approvals.insert(code.clone(), approval);
                 }
@@ -131,6 +132,32 @@ impl Records<'_> {
         }
     }
 
+    /// The approval for this code, if a run that is started with it now may make its changes.
+    pub(in crate::engine) async fn usable_approval(&self, code: &str) -> Option<Approval> {
+        let now = self.clock.now().as_second();
+        self.valid_approval(code, now).await.ok()
+    }
+
+    /// R47: fingerprints of the changes that were approved with these codes since then (epoch seconds), and made or
+    /// about to be made.
+    pub(in crate::engine) async fn used_since(
+        &self,
+        codes: impl Iterator<Item = &String>,
+        since: i64,
+    ) -> BTreeSet<String> {
+        let mut used = BTreeSet::new();
+        for code in codes.filter(|code| !code.is_empty()) {
+            match known_approval(self.state, code).await {
+                Ok(approval) => {
+                    let approval = approval.filter(|it| it.last_used >= Some(since));
+                    used.extend(approval.into_iter().flat_map(|it| it.used));
+                }
+                Err(error) => tracing::warn!("cannot read what was approved: {error}"),
+            }
+        }
+        used
+    }
+
     /// Whether the last complete run holds the set.
     async fn is_held(&self, code: &str) -> Result<bool, RunError> {
         let complete = self.complete().await?;
@@ -168,12 +195,27 @@ impl Records<'_> {
 impl Running<'_> {
     /// Fingerprints of the changes that this run may make although a limit holds them.
     pub(super) fn approved(&self) -> BTreeSet<String> {
-        let accounts = &self.request.approve_accounts;
         let approvals = self.approvals.values();
         approvals
-            .flat_map(|approval| approval.open(accounts))
-            .cloned()
+            .flat_map(|approval| {
+                let chosen = self.chosen(approval);
+                chosen.filter(|change| approval.is_open(change))
+            })
+            .map(|change| change.fingerprint.clone())
             .collect()
+    }
+
+    /// The changes of a set that the run was started to approve. R47: what was rejected since the set was shown is
+    /// among them only if its account is named.
+    fn chosen<'a>(&'a self, approval: &'a Approval) -> impl Iterator<Item = &'a HeldChange> {
+        let named = &self.request.approve_accounts;
+        let rejected = if named.is_empty() {
+            self.memory.rejected_since(approval)
+        } else {
+            BTreeSet::new()
+        };
+        let changes = approval.changes_of(named);
+        changes.filter(move |change| !rejected.contains(change.fingerprint.as_str()))
     }
 
     /// R27: the classes for which this run, in any of its invocations, used an approval for all changes of a set (R47).
@@ -184,10 +226,8 @@ impl Running<'_> {
             is_used_earlier
                 || changes.any(|change| plan.used_approvals.contains(&change.fingerprint))
         };
-        let is_whole = |approval: &&Approval| {
-            let selected = approval.changes_of(&self.request.approve_accounts);
-            selected.count() == approval.changes.len()
-        };
+        let is_whole =
+            |approval: &&Approval| self.chosen(approval).count() == approval.changes.len();
         let used = self.approvals.values().filter(is_whole).filter(is_used);
         used.map(|approval| approval.class).collect()
     }
@@ -198,6 +238,7 @@ impl Running<'_> {
             read_from: self.read_from,
             by: self.request.started_by.as_ref(),
             four_eyes: self.engine.settings().four_eyes,
+            undoes: self.request.undo.as_ref().map(RunId::as_str),
         };
         for held in &plan.held {
             let known = known_approval(self.state, &held.code).await?;
@@ -240,7 +281,7 @@ impl Running<'_> {
         let outdated = |why| (Code::ApprovalOutdated, why);
         let mut notes = Vec::new();
         for approval in self.approvals.values() {
-            for change in approval.changes_of(&self.request.approve_accounts) {
+            for change in self.chosen(approval) {
                 let is_held = held.contains(change.fingerprint.as_str());
                 let is_made = plan.used_approvals.contains(&change.fingerprint)
                     || plan.approved_for_later.contains(&change.fingerprint);
@@ -273,12 +314,14 @@ impl Running<'_> {
     /// Adds a warning for each code that approves nothing in this run.
     fn warn_of_useless_approvals(&mut self, plan: &Plan) {
         for (code, approval) in &self.approvals {
-            let chosen = || approval.changes_of(&self.request.approve_accounts);
+            let chosen = || self.chosen(approval);
             if chosen().any(|change| plan.used_approvals.contains(&change.fingerprint)) {
                 continue;
             }
             let is_named = |change: &HeldChange| self.named.contains(change.address.as_str());
-            let why = if chosen().all(|change| !approval.is_open(change)) {
+            let why = if chosen().next().is_none() {
+                "its changes were rejected (R47): to make one all the same, approve it with --account ADDRESS (approve_accounts over HTTP), or take the rejection back"
+            } else if chosen().all(|change| !approval.is_open(change)) {
                 "its changes were made before"
             } else if !self.request.accounts.is_empty() && !chosen().any(is_named) {
                 "its changes are of accounts that this run is not for"
@@ -292,7 +335,7 @@ impl Running<'_> {
                 "none of its changes is planned as it was shown"
             };
             self.report.warnings.push(format!(
-                "the code {code} approves nothing in this run: {why} (R27)"
+                "the code {code} approves nothing in this run (R27): {why}"
             ));
         }
     }
@@ -379,6 +422,16 @@ impl Running<'_> {
         not_made.retain(|fingerprint| !in_hand.made.contains(*fingerprint));
         self.give_back(&codes, &not_made).await
     }
+}
+
+/// R27, R37: a code of an undo serves only the same undo, and other codes serve no undo: the run would make everything
+/// that is not held, and nothing of what the person approves.
+fn require_own(code: &str, approval: &Approval, request: &RunRequest) -> Result<(), RunError> {
+    if approval.serves(request.undo.as_ref().map(RunId::as_str)) {
+        return Ok(());
+    }
+    let of = approval.shown_in.iter().flatten().next();
+    Err(RunError::OtherApproval(code.to_owned(), of.cloned()))
 }
 
 /// R47: an account without a change in any of the sets is a mistake of the caller.

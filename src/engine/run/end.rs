@@ -144,7 +144,7 @@ impl Running<'_> {
         }
     }
 
-    /// An interrupted run of the command line ends, since no other invocation continues it.
+    /// A run of the command line whose process must end is over, since no other invocation continues it.
     fn unless_interrupted(&self) -> Result<(), RunError> {
         let is_interrupted = self.report.state == RunState::Continues
             && self.request.trigger == Trigger::CommandLine

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::Running;
 use crate::{
     domain::{
-        action::ActionReport,
+        action::{ActionOutcome, ActionReport},
         address::SmtpAddress,
         delta::{Delta, Target},
         health::epoch,
@@ -94,9 +94,16 @@ impl Running<'_> {
         ids.push(run.clone());
         let mut reports = Vec::new();
         for id in ids.iter().rev() {
-            let report: Option<Report> = self.state.report(id).await?;
-            let Some(report) = report else {
-                continue;
+            let report = if let Some(report) = self.state.report::<Report>(id).await? {
+                report
+            } else {
+                // Its process ended. What its journal lacks may have been made.
+                let mut shown = self.engine.report(id).await?;
+                let left = shown.actions.iter_mut();
+                for it in left.filter(|it| it.outcome == ActionOutcome::Remaining) {
+                    it.outcome = ActionOutcome::Failed;
+                }
+                shown
             };
             let ended = report.ended.as_deref().and_then(epoch);
             let at = if id == run {

@@ -8,7 +8,7 @@ use crate::{
     domain::{
         actor::Actor,
         address::SmtpAddress,
-        health::{self, epoch},
+        health::{self, Killed, epoch},
         mode::{Depth, Mode, Trigger},
         other_setting::OtherSetting,
         report::{Counts, Report, RunOutcome, RunState},
@@ -127,9 +127,13 @@ pub struct RunSummary {
 }
 
 impl RunSummary {
-    /// The facts from which health is determined. If the process of an apply has ended,
-    /// [`Engine::history`](crate::engine::Engine::history) sets `error`.
+    /// The facts from which health is determined.
     pub fn facts(&self) -> health::Run<'_> {
+        let has_ended_process = self.has_ended_process();
+        let killed = match &self.undo {
+            Some(_) if has_ended_process => Some(Killed::UndoIsLeft),
+            _ => (self.was_killed || has_ended_process).then_some(Killed::TakenUp),
+        };
         health::Run {
             id: &self.id,
             mode: self.mode,
@@ -144,7 +148,7 @@ impl RunSummary {
                 && !self.counts.leave_out()
                 && !self.is_hypothetical(),
             is_hypothetical: self.is_hypothetical(),
-            was_killed: self.was_killed || self.is_writing() && self.error.is_some(),
+            killed,
             resumes_left: self.counts.resumes_left(),
         }
     }
@@ -162,6 +166,12 @@ impl RunSummary {
     /// Whether it is an apply that is running, or whose process ended while it was running.
     pub fn is_writing(&self) -> bool {
         self.state == RunState::Running && self.mode == Mode::Apply
+    }
+
+    /// Whether it is an apply whose process ended while it was running: then
+    /// [`Engine::history`](crate::engine::Engine::history) sets `error`.
+    pub fn has_ended_process(&self) -> bool {
+        self.is_writing() && self.error.is_some()
     }
 
     /// Whether it is an apply that may have changed something in Zivver.
@@ -182,6 +192,7 @@ impl RunSummary {
             depth: self.depth,
             started_by: self.started_by.clone(),
             approves: self.approve.clone(),
+            approves_accounts: self.approve_accounts.iter().cloned().collect(),
             stopped_by: self.stopped_by.clone(),
             state: self.state,
             outcome: self.outcome,

@@ -6,21 +6,25 @@ use super::Running;
 use crate::{
     domain::{
         action::ActionReport,
+        plan::Plan,
         report::RunState,
-        snapshot::{Earlier, Head, Left, Line, lines},
+        snapshot::{Digest, Earlier, Head, Left, Line, lines},
     },
-    engine::{fetch::Fetched, snapshots::newest},
+    engine::{answers::PermissionAnswers, fetch::Fetched, snapshots::newest},
 };
 
 impl Running<'_> {
     /// Stores the snapshot. A failure is a warning, since the run itself succeeded; later questions are answered from
     /// an earlier snapshot.
-    pub(super) async fn keep_snapshot(&mut self, fetched: &Fetched) {
+    pub(super) async fn keep_snapshot(&mut self, mut fetched: Fetched, plan: Plan) {
         let has_read_all = self.is_for_all() && self.request.depth.is_full();
         if !has_read_all || self.report.state == RunState::Continues {
             return;
         }
-        let result = self.save_snapshot(fetched).await;
+        // A run without changes needs most of its memory here, and neither of these any more.
+        drop(plan);
+        fetched.permissions = PermissionAnswers::default();
+        let result = self.save_snapshot(&fetched).await;
         match result {
             Ok(unreadable) => self.report.warnings.extend(unreadable),
             Err(error) => self.report.warnings.push(format!(
@@ -36,13 +40,13 @@ impl Running<'_> {
     ) -> Result<Vec<String>, crate::engine::RunError> {
         let before = newest(
             &self.engine.records().await?,
-            || Earlier::of(&fetched.world),
-            |earlier, line: Line| earlier.take(&line),
+            || Digest::of(&fetched.world),
+            |digest, line: Line| digest.take(&line),
         )
         .await?;
         let earlier = before
             .found
-            .map_or_else(Earlier::default, |(_, earlier)| earlier);
+            .map_or_else(Earlier::default, |(_, digest)| digest.finish());
         let left = Left {
             world: &fetched.world,
             policy: &fetched.policy,

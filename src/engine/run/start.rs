@@ -111,11 +111,10 @@ impl Engine {
         lock: Option<&LockGuard>,
     ) -> Result<Begun<'a>, RunError> {
         let Origin { undo, reviewed } = origin;
-        // A queue message can be delivered more than once, so another invocation may have ended the run while this one
-        // waited for the lock. Its report must not be overwritten.
         let recorded = self.recorded(request).await?;
-        let has_ended = |it: &RunSummary| it.state == RunState::Ended && !it.is_tried_again();
-        if recorded.as_ref().is_some_and(has_ended) {
+        if let Some(run) = &recorded
+            && self.has_ended(&id, run, lock).await?
+        {
             return Ok(Begun::EndedBefore(Box::new(self.report(&id).await?)));
         }
         // Checked again under the lock, since no other run can use the codes now.
@@ -131,7 +130,8 @@ impl Engine {
             );
         }
         report.lock_owner = lock.map(|_| owner_since(&id, &report.started));
-        let watch = Watch::start(state, &id, &self.shared.links.stop);
+        let process = &self.shared.links.stop;
+        let watch = Watch::start(state, &id, process, request.started_by.as_ref());
         // The run may have been stopped while it waited.
         if request.id.is_some()
             && let Some(stopped) = state.stopped(&id).await?
@@ -161,10 +161,33 @@ impl Engine {
         };
         if let Some(id) = &request.id {
             let plans = running.done_by(id).await?;
-            running.earlier = Earlier::of(recorded, plans);
+            running.earlier.recall(recorded, plans);
         }
         running.save_summary(Phase::Open).await?;
         Ok(Begun::Now(Box::new(running)))
+    }
+
+    /// Whether the run has ended while this invocation waited. Its report must not be overwritten.
+    async fn has_ended(
+        &self,
+        id: &RunId,
+        run: &RunSummary,
+        lock: Option<&LockGuard>,
+    ) -> Result<bool, RunError> {
+        // A queue message can be delivered more than once, so another invocation may have ended the run.
+        if run.state == RunState::Ended {
+            return Ok(!run.is_tried_again());
+        }
+        let records = self.records().await?;
+        let stopped = records.state.stopped(id).await?;
+        let Some(stopped) = stopped.filter(|_| lock.is_some() && run.is_writing()) else {
+            return Ok(false);
+        };
+        // R34: this invocation has the lock, so the process that worked on the run has ended.
+        let mut run = run.clone();
+        drop(records.count_journal(id, &mut run).await);
+        records.end_stopped(id, &mut run, stopped).await?;
+        Ok(true)
     }
 
     /// The report of a run at its start.
@@ -179,6 +202,7 @@ impl Engine {
         report.undoes = request.undo.as_ref().map(ToString::to_string);
         report.started_by.clone_from(&request.started_by);
         report.approves.clone_from(&request.approve);
+        report.approves_accounts = request.approve_accounts.iter().cloned().collect();
         report.applies = request.plan.as_ref().map(|plan| plan.id().to_string());
         report.perform_sync = Some(self.settings().perform_sync);
         report.wave.clone_from(&request.wave);

@@ -11,7 +11,7 @@ use crate::{
         delta::Target,
         execute::Applied,
         ids::ScimId,
-        ineffective::{LIST_LAG_MAX_S, Sent, SentChange, compare},
+        ineffective::{LIST_LAG_MAX_S, Sent, SentChange, compare, is_outdated},
         matching::match_accounts,
         note::Code,
         plan::Plan,
@@ -58,7 +58,8 @@ impl Running<'_> {
         wishes.approved.extend(plan.used_approvals.iter().cloned());
         wishes.held = Some(plan.marks.clone());
         wishes.reviewed.clone_from(&plan.reviewed);
-        let again = self.plan(fetched, &wishes);
+        let mut again = self.plan(fetched, &wishes);
+        again.keep_origins(plan);
         let unanswered =
             record.approved_where(|at| applied.actions[at].outcome == Some(ActionOutcome::Failed));
         if is_final {
@@ -156,6 +157,13 @@ fn sent_changes(
         .iter()
         .map(|(mailbox, id)| (Target::New(*mailbox), id.clone()))
         .collect();
+    accepted(plan, applied)
+        .flat_map(|sent| compare(&sent, before, now, &created))
+        .collect()
+}
+
+/// What Zivver accepted.
+fn accepted<'a>(plan: &'a Plan, applied: &'a Applied) -> impl Iterator<Item = Sent<'a>> {
     let sent = applied.actions.iter().zip(plan.approved.deltas());
     let accepted = sent.filter(|(end, _)| {
         matches!(
@@ -163,19 +171,14 @@ fn sent_changes(
             Some(ActionOutcome::Applied | ActionOutcome::Partly)
         )
     });
-    accepted
-        .flat_map(|(end, delta)| {
-            let sent = Sent {
-                delta,
-                asked: &end.asked,
-            };
-            compare(&sent, before, now, &created)
-        })
-        .collect()
+    accepted.map(|(end, delta)| Sent {
+        delta,
+        asked: &end.asked,
+    })
 }
 
-/// Whether a change may be missing only because the lists lag: there was no answer to its write, or the answer contains
-/// it.
+/// Whether the lists lag: they show an account as it was before a write, or a change may be missing only because they lag:
+/// there was no answer to its write, or the answer contains it.
 fn lags(
     changes: &[SentChange],
     plan: &Plan,
@@ -183,6 +186,16 @@ fn lags(
     before: &Accounts,
     now: &Accounts,
 ) -> bool {
+    let is_older = accepted(plan, applied).any(|sent| {
+        let answer = match sent.delta.target {
+            Target::Existing(ix) => applied.answers.get(before.get(ix).id()),
+            Target::New(_) => None,
+        };
+        is_outdated(&sent, answer.map(Account::view), before, now)
+    });
+    if is_older {
+        return true;
+    }
     if changes.iter().all(|change| change.is_kept) {
         return false;
     }

@@ -8,6 +8,7 @@ use std::{
 use tokio::task::JoinSet;
 
 use crate::{
+    domain::actor::Actor,
     engine::Stop,
     state::{RunId, State, Stopped},
 };
@@ -24,25 +25,48 @@ pub(super) struct Watch {
     _looking: JoinSet<()>,
 }
 
-impl Watch {
-    /// `process` is the stop for everything in this process.
-    pub(super) fn start(state: &State, run: &RunId, process: &Stop) -> Self {
-        let stop = Stop::default();
-        let stopped = Arc::default();
-        let mut looking = JoinSet::new();
-        looking.spawn(look(
-            state.clone(),
-            run.clone(),
-            process.clone(),
-            stop.clone(),
-            Arc::clone(&stopped),
-        ));
-        if process.is_requested() {
-            stop.request();
+/// Why a run ends early.
+#[derive(Debug, Clone)]
+struct Ends {
+    /// For everything in this process.
+    process: Stop,
+    /// Who stops the run with Ctrl+C.
+    starter: Option<Actor>,
+    stop: Stop,
+    stopped: Arc<OnceLock<Stopped>>,
+}
+
+impl Ends {
+    fn with_process(&self) {
+        if self.process.is_by_person() {
+            let by = self.starter.clone();
+            self.stopped.get_or_init(|| Stopped { by });
         }
+        self.stop.request();
+    }
+}
+
+impl Watch {
+    pub(super) fn start(
+        state: &State,
+        run: &RunId,
+        process: &Stop,
+        starter: Option<&Actor>,
+    ) -> Self {
+        let ends = Ends {
+            process: process.clone(),
+            starter: starter.cloned(),
+            stop: Stop::default(),
+            stopped: Arc::default(),
+        };
+        if process.is_requested() {
+            ends.with_process();
+        }
+        let mut looking = JoinSet::new();
+        looking.spawn(look(state.clone(), run.clone(), ends.clone()));
         Self {
-            stop,
-            stopped,
+            stop: ends.stop,
+            stopped: ends.stopped,
             _looking: looking,
         }
     }
@@ -58,23 +82,16 @@ impl Watch {
     }
 }
 
-async fn look(
-    state: State,
-    run: RunId,
-    process: Stop,
-    stop: Stop,
-    stopped: Arc<OnceLock<Stopped>>,
-) {
+async fn look(state: State, run: RunId, ends: Ends) {
     loop {
         tokio::select! {
-            () = process.requested() => break,
+            () = ends.process.requested() => return ends.with_process(),
             () = tokio::time::sleep(LOOK_EVERY) => {}
         }
         // An error is ignored here: if the state cannot be reached, the run fails where it needs the state (R35).
         if let Ok(Some(by)) = state.stopped(&run).await {
-            stopped.get_or_init(|| by);
-            break;
+            ends.stopped.get_or_init(|| by);
+            return ends.stop.request();
         }
     }
-    stop.request();
 }

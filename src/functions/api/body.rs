@@ -249,7 +249,13 @@ fn addresses(
     }
     accounts
         .iter()
-        .map(|text| SmtpAddress::parse(text).map_err(|error| bad(format!("`{member}`: {error}"))))
+        .map(|text| {
+            SmtpAddress::parse(text).map_err(|_| {
+                bad(format!(
+                    "`{member}`: {text:?} is not a mail address; write it like anna@corp.example"
+                ))
+            })
+        })
         .collect::<Result<_, _>>()
         .map(Some)
 }

@@ -96,6 +96,9 @@ impl Ways<'_> {
     /// The changes of a held set, with the buttons to approve or reject them (R27, R47). The changes are inside the
     /// form, so that a collapsed set cannot be approved unseen.
     pub(in super::super) fn held(&self, report: &Report, set: &HeldSet) -> Markup {
+        if set.is_decided() {
+            return Markup::default();
+        }
         if !self.may_decide() {
             let links = Links {
                 home: Some(self.base),
@@ -119,11 +122,12 @@ impl Ways<'_> {
                 p.soft.small { "None of it can be approved as long as it waits." }
             } @else if self.may_apply() {
                 div.sure {
-                    (sure("These changes are correct: apply them, and all other changes that are not held"))
+                    (sure("I have looked at the changes that I approve"))
                     button.danger name="do" value="approve-all" { "Approve all and apply" }
                     button.danger name="do" value="approve-selected" { "Approve selected and apply" }
                     @if report.undoes.is_none() {
                         button.danger name="do" value="approve-only" { "Approve selected, apply nothing else" }
+                        span.soft.small { "The first two also apply all other changes that are planned then and not held." }
                     }
                 }
             } @else {
@@ -148,7 +152,7 @@ impl Ways<'_> {
                 form method="post" action={ (self.base) "/runs/" (report.id) "/stop" } {
                     input type="hidden" name="token" value=(self.token);
                     button.danger { "Stop this run" }
-                    span.soft.small { " It ends after what is in flight, and nothing continues it." }
+                    span.soft.small { " Requests in progress are completed; the run is not continued." }
                 }
             }
         }
@@ -244,22 +248,19 @@ fn selectable_rows(set: &HeldSet, base: &str) -> Markup {
     html! {
         ul.rows {
             @for changes in by_account {
-                @for (at, change) in changes.iter().enumerate() {
-                    li {
-                        @if at == 0 {
-                            label.check {
-                                input type="checkbox" name="account" value=(change.address);
-                                " " span { (row(change)) }
-                            }
-                        } @else {
-                            (row(change))
-                        }
+                li {
+                    label.check {
+                        input type="checkbox" name="account" value=(changes[0].address);
+                        span { @for change in changes { span.line { (row(change)) } } }
                     }
                 }
             }
         }
     }
 }
+
+/// A longer value of a setting needs more than one line.
+const LINE_MAX: usize = 32;
 
 /// R46: a field for each setting that shapes a plan, with its present value.
 fn other_settings(settings: &Settings) -> Markup {
@@ -271,7 +272,11 @@ fn other_settings(settings: &Settings) -> Markup {
         @for (name, value) in settings.shaping() {
             label {
                 code { (name) }
-                input type="text" name={ (SETTING) (name) } value=(value) autocomplete="off" spellcheck="false";
+                @if value.len() > LINE_MAX {
+                    textarea name={ (SETTING) (name) } rows="3" spellcheck="false" { (value) }
+                } @else {
+                    input.whole type="text" name={ (SETTING) (name) } value=(value) autocomplete="off" spellcheck="false";
+                }
             }
         }
         button { "Preview under these settings" }

@@ -45,7 +45,7 @@ impl<'a> Bar<'a> {
 }
 
 /// One bar for each of the last runs, the newest on the right: applied changes upwards, what needs attention downwards.
-/// Heights are logarithmic, so that one large run does not flatten all others; the axis shows powers of ten.
+/// Heights are logarithmic, so that one large run does not flatten all others, and the caption says so.
 pub(super) fn trend(runs: &[RunSummary]) -> Markup {
     let ended = runs
         .iter()
@@ -86,7 +86,7 @@ pub(super) fn trend(runs: &[RunSummary]) -> Markup {
                 }
             }
             figcaption {
-                (time(&oldest.run.started)) " to " (time(&newest.run.started)) ", the newest at the right"
+                (time(&oldest.run.started)) " to " (time(&newest.run.started)) ", the newest at the right; logarithmic"
             }
         }
         p.soft.small {
@@ -113,10 +113,11 @@ impl Scale {
         }
     }
 
-    /// The ticks of the axis from top to bottom. Both ends have the same number.
-    fn ticks(&self) -> Vec<u32> {
+    /// The ticks of the axis from top to bottom, at equal distances. Both ends have the same number.
+    fn ticks(&self) -> [u32; 5] {
         let most = 10_u32.saturating_pow(self.digits);
-        vec![most, 0, most]
+        let middle = (most + 1).isqrt() - 1;
+        [most, middle, 0, middle, most]
     }
 
     fn height(&self, count: u32) -> u32 {

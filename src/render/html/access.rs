@@ -34,6 +34,9 @@ pub struct Search<'a> {
 /// Number of rows on a page.
 pub const PAGE_ROWS: usize = 200;
 
+/// The maximum number of rows on a page to print. A browser needs half a minute for all rows of a large tenant.
+const PRINTED_ROWS: usize = 5_000;
+
 impl View<'_> {
     pub fn page(&self) -> String {
         let page = Page {
@@ -124,20 +127,31 @@ impl View<'_> {
         let review = self.review;
         let page = self.search.and_then(|search| search.page);
         let skipped = page.map_or(0, |page| (page - 1).saturating_mul(PAGE_ROWS));
-        let shown = page.map_or(usize::MAX, |_| PAGE_ROWS);
-        let shown: Vec<&Row> = review.rows.iter().skip(skipped).take(shown).collect();
+        let most = match (page, self.search) {
+            (Some(_), _) => PAGE_ROWS,
+            (None, Some(_)) => PRINTED_ROWS,
+            (None, None) => usize::MAX,
+        };
+        let shown: Vec<&Row> = review.rows.iter().skip(skipped).take(most).collect();
         let with_changes = review.compared.is_some();
+        let alone = review.without_person();
         html! {
             section {
                 h2 {
-                    (words::number(review.total as u64, "row", "rows"))
+                    (words::number((review.total - alone) as u64, "row", "rows"))
+                    @if alone > 0 { ", and " (words::number(alone as u64, "mailbox", "mailboxes")) " without a person" }
                     @if with_changes { ", " (words::thousands(review.changed as u64)) " changed" }
+                }
+                @if page.is_none() && review.rows.len() > shown.len() {
+                    p.alert.notice {
+                        "Only the first " (words::thousands(shown.len() as u64)) " rows: search for a mailbox or a person, or take the CSV, which has all."
+                    }
                 }
                 @if shown.is_empty() {
                     p { (self.nothing()) }
                 } @else {
                     div.scroll tabindex="0" role="region" aria-label="Rows" {
-                        table {
+                        table.stack {
                             thead {
                                 tr {
                                     @match self.by {
@@ -146,13 +160,12 @@ impl View<'_> {
                                     }
                                     th scope="col" { "Exchange" }
                                     th scope="col" { "Zivver" }
-                                    th scope="col" { "Remark" }
-                                    @if with_changes { th scope="col" { "Change" } }
+                                    th scope="col" { @if with_changes { "Change, remark" } @else { "Remark" } }
                                 }
                             }
                             tbody {
                                 @for (at, row) in shown.iter().enumerate() {
-                                    (self.row(row, at.checked_sub(1).map(|at| shown[at]), with_changes))
+                                    (self.row(row, at.checked_sub(1).map(|at| shown[at])))
                                 }
                             }
                         }
@@ -169,7 +182,7 @@ impl View<'_> {
         access::nothing(names_somebody, only_changed)
     }
 
-    fn row(&self, row: &Row, above: Option<&Row>, with_changes: bool) -> Markup {
+    fn row(&self, row: &Row, above: Option<&Row>) -> Markup {
         let links = Links {
             home: self.search.map(|search| search.home),
         };
@@ -190,22 +203,30 @@ impl View<'_> {
             By::Person => &whom,
         };
         let remark = access::remark(row);
-        let since = |since| html! { br; span.soft.small { "since " (access::since_words(since)) } };
+        let since = |since| {
+            let words = access::since_words(since);
+            let (day, rest) = words.split_at(words.find(' ').unwrap_or(words.len()));
+            html! { " " span.soft.small { span.since { "since " (day) } (rest) } }
+        };
+        let other = match self.by {
+            By::Mailbox => "Person",
+            By::Person => "Mailbox",
+        };
         html! {
             tr {
                 th scope="row" { @if is_same { span.soft { (group) } } @else { (group) } }
-                td { @match self.by { By::Mailbox => (whom), By::Person => (mailbox) } }
-                td {
+                td data-side=(other) { @match self.by { By::Mailbox => (whom), By::Person => (mailbox) } }
+                td data-side="Exchange" {
                     (access::exchange(row))
                     @if let Some(granted) = access::granted(row) { (since(&granted.since)) }
                 }
-                td {
+                td data-side="Zivver" {
                     (access::zivver(row))
                     @if let Some(at) = access::in_zivver_since(row) { (since(at)) }
                 }
-                td { (links.text(&remark)) }
-                @if with_changes {
-                    td { @for change in &row.changes { (badge(Tone::Notice, &access::changed(change))) " " } }
+                td.remark {
+                    @for change in &row.changes { (badge(Tone::Notice, &access::changed(change))) " " }
+                    (links.text(&remark))
                 }
             }
         }
@@ -233,6 +254,6 @@ impl View<'_> {
 fn named(named: &Named, links: Links<'_>) -> Markup {
     html! {
         (links.value(&named.address))
-        @if !named.name.is_empty() && named.name != named.address { br; span.soft.small { (value(&named.name)) } }
+        @if !named.name.is_empty() && named.name != named.address { br; bdi.soft.small { (named.name) } }
     }
 }

@@ -9,17 +9,19 @@ use super::{
     time, value,
 };
 use domain::{
+    all_clear::AllClear,
     explain::Explanation,
     named::{Found, UnknownAddress},
     sides::{self, Other, Pair, Side},
     snapshot::history::History,
 };
 
-/// `home` is the path of the dashboard, if there is one.
+/// `home` is the path of the dashboard, if there is one. `asks_both` says that both sides were to be read for the page.
 pub fn explanation(
     explanation: &Explanation,
     history: Option<&History>,
     home: Option<&str>,
+    asks_both: bool,
 ) -> String {
     let title = format!("Cloud Sync: {}", explanation.address);
     let page = Page {
@@ -31,7 +33,7 @@ pub fn explanation(
         @match &explanation.unknown {
             Some(unknown) => (not_found(&explanation.verdict, unknown, home)),
             None => {
-                (content(explanation, Links { home }))
+                (content(explanation, Links { home }, asks_both))
                 @if let Some(history) = history { (happened(history, Links { home })) }
             },
         }
@@ -96,7 +98,7 @@ pub fn search(home: &str, label: &str) -> Markup {
     }
 }
 
-fn content(explanation: &Explanation, links: Links<'_>) -> Markup {
+fn content(explanation: &Explanation, links: Links<'_>, asks_both: bool) -> Markup {
     let attention = explanation
         .notes
         .iter()
@@ -114,14 +116,22 @@ fn content(explanation: &Explanation, links: Links<'_>) -> Markup {
     };
     html! {
         h1 { (value(&explanation.address)) }
-        p.lead.alert.(tone.class()) { (links.text(&words::capital(&explanation.verdict))) }
+        p.lead.alert.(tone.class()) {
+            @match &explanation.as_of {
+                // Later runs, or Exchange, may have changed it since.
+                Some(_) if explanation.verdict == AllClear::InSyncAddress.text() => "Nothing was to change when this was read.",
+                _ => (links.text(&words::capital(&explanation.verdict))),
+            }
+        }
         @if let Some(as_of) = &explanation.as_of {
-            p.alert.notice {
-                "Exchange or Zivver cannot be read now. This is how it was at " (time(&as_of.at)) " in run " (links.run(&as_of.run)) "."
+            @if asks_both { p.alert.notice { "Exchange or Zivver cannot be read now." } }
+            p.soft {
+                "As of " (time(&as_of.at)) ", when run " (links.run(&as_of.run)) " ended. "
+                @if links.home.is_some() { a href="?format=html&live=yes" { "Ask Exchange and Zivver now" } }
             }
         }
         (changes(explanation, links))
-        @for pair in sides::pairs(explanation) { (both(pair, &explanation.outside, links)) }
+        @for pair in sides::pairs(explanation) { (both(pair, explanation, links)) }
         @if !explanation.notes.is_empty() {
             section {
                 h2 { "What the rules say" }
@@ -144,7 +154,7 @@ fn happened(history: &History, links: Links<'_>) -> Markup {
             }
             @for remark in &history.remarks { p.alert.notice { (links.text(&words::capital(remark))) } }
             @if history.events.is_empty() {
-                p { "Nothing, in " (words::number(history.runs as u64, "run", "runs")) "." }
+                p { "No run changed this account (" (words::number(history.runs as u64, "run", "runs")) " searched)." }
             }
             ul.rows {
                 @for event in &history.events {
@@ -154,7 +164,7 @@ fn happened(history: &History, links: Links<'_>) -> Markup {
                             None => (time(&event.started)),
                         }
                         " " (links.text(&timeline::headline(event)))
-                        " " span.soft.small { "by " (words::started_by(event.trigger, event.started_by.as_ref())) }
+                        " " span.soft.small { "run started by " (words::started_by(event.trigger, event.started_by.as_ref())) }
                         @for detail in timeline::details(event) { p.why { (links.text(&detail)) } }
                     }
                 }
@@ -177,8 +187,15 @@ fn changes(explanation: &Explanation, links: Links<'_>) -> Markup {
                         (badge(Tone::Notice, "held")) " " (held_change(&held.change, links))
                         p.why { (links.text(&held.reason)) }
                         @if held.change.waits.is_none() { p.why {
-                            "To approve its whole set, once a run has shown it: "
-                            code { "cloud-sync apply --approve " (held.code) } " (R27)"
+                            @if held.code.is_empty() {
+                                "Start a preview from the "
+                                @match links.home { Some(home) => a href=(home) { "dashboard" }, None => "dashboard" }
+                                " to get a code: no run has shown this set yet, or its code has expired (R27)"
+                            } @else {
+                                "To approve its whole set: "
+                                code { "cloud-sync apply --approve " (held.code) } " (R27). Only what is held of this account: "
+                                code { "--account " (held.change.address) }
+                            }
                         } }
                     }
                 }
@@ -188,7 +205,7 @@ fn changes(explanation: &Explanation, links: Links<'_>) -> Markup {
 }
 
 /// Both sides, with a row for each attribute.
-fn both(pair: Pair<'_>, outside: &[String], links: Links<'_>) -> Markup {
+fn both(pair: Pair<'_>, explanation: &Explanation, links: Links<'_>) -> Markup {
     html! {
         section {
             h2 { "Exchange and Zivver" }
@@ -204,7 +221,7 @@ fn both(pair: Pair<'_>, outside: &[String], links: Links<'_>) -> Markup {
                     }
                 }
                 tbody {
-                    @for row in sides::rows(pair, outside) {
+                    @for row in sides::rows(pair, explanation) {
                         tr {
                             th scope="row" {
                                 (row.name)
@@ -215,7 +232,7 @@ fn both(pair: Pair<'_>, outside: &[String], links: Links<'_>) -> Markup {
                         }
                     }
                     tr {
-                        th scope="row" { "Standing" }
+                        th scope="row" { "Matched to" }
                         td data-side="Exchange" {
                             @if let Some(mailbox) = pair.mailbox { (links.text(&words::capital(&mailbox.standing))) }
                         }

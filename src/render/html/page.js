@@ -8,9 +8,12 @@ if (key) {
     url.searchParams.set("code", key);
     return url.href;
   };
-  for (const link of document.querySelectorAll("a[href]")) {
-    if (!link.getAttribute("href").startsWith("#")) link.href = withKey(link.href);
-  }
+  // When it is about to be followed: a page can have tens of thousands of links.
+  const complete = (event) => {
+    const link = event.target.closest && event.target.closest("a[href]");
+    if (link && !link.getAttribute("href").startsWith("#")) link.href = withKey(link.href);
+  };
+  for (const kind of ["pointerdown", "focusin", "click", "contextmenu"]) document.addEventListener(kind, complete, true);
   for (const form of document.forms) {
     if (form.method === "get") {
       const field = document.createElement("input");
@@ -53,10 +56,14 @@ if (note && new Date().getTimezoneOffset() !== 0 && document.querySelector("time
   note.hidden = false;
 }
 const next = document.querySelector("a[data-next]");
-if (next) location.replace(next.href);
-// A run that goes on: its part of the page is brought up to date, and the whole page once it has ended.
-const live = document.querySelector("[data-live]");
-if (live) {
+if (next) {
+  const url = new URL(next.href);
+  if (key) url.searchParams.set("code", key);
+  location.replace(url);
+}
+// A run that goes on: its parts of the page are brought up to date, and the whole page once it has a plan or has ended.
+const live = Array.from(document.querySelectorAll("[data-live]"));
+if (live.length > 0) {
   const touched = () =>
     Array.from(document.querySelectorAll("form input:not([type=hidden]),form textarea")).some((field) =>
       field.type === "checkbox" ? field.checked : field.value !== "",
@@ -65,22 +72,22 @@ if (live) {
     try {
       const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-      const now = page.querySelector("[data-live]");
-      if (now) {
-        live.replaceChildren(...now.childNodes);
+      const now = page.querySelectorAll("[data-live]");
+      if (now.length === live.length) {
+        live.forEach((part, at) => part.replaceChildren(...now[at].childNodes));
       } else if (answer.ok && !touched()) {
         location.reload();
         return;
-      } else if (answer.ok) {
-        live.textContent = "The run has ended: reload this page to see what came of it.";
+      } else if (answer.ok && now.length === 0) {
+        live[0].textContent = "The run has ended: reload this page to see what came of it.";
         return;
       }
     } catch {
       // The network was away: asked again.
     }
-    setTimeout(look, Number(live.dataset.live));
+    setTimeout(look, Number(live[0].dataset.live));
   };
-  setTimeout(look, Number(live.dataset.live));
+  setTimeout(look, Number(live[0].dataset.live));
 }
 // Long lists come in pages, so that tens of thousands of rows are no burden; the search looks at all of them.
 const PAGE = 200;
@@ -149,7 +156,8 @@ if (search && lists.some((list) => list.rows.length > 0)) {
       // A filter is about the plan alone.
       if (words.length > 0 || isPlan) count += hits;
       if (hits > 0 && (words.length > 0 || isPlan)) hit.add(list.group);
-      if (isPlan && list.group) list.group.hidden = filtered && hits === 0;
+      const isSearched = words.length > 0 || (isPlan && filtered);
+      if (list.group) list.group.hidden = isSearched && hits === 0;
     }
     groups.forEach((group, at) => {
       group.open = words.length > 0 || filtered ? hit.has(group) : opened[at];
@@ -159,7 +167,7 @@ if (search && lists.some((list) => list.rows.length > 0)) {
   const orders = {
     address: (row) => row.querySelector(".who").textContent,
     rule: (row) => row.dataset.rules,
-    "takes away first": (row) => (row.dataset.takes === undefined ? "1" : "0"),
+    "removes access first": (row) => (row.dataset.takes === undefined ? "1" : "0"),
   };
   const planned = new Map(lists.map((list) => [list, list.rows]));
   const sort = (order) => {

@@ -78,9 +78,9 @@ pub fn heading(report: &Report, links: Links<'_>) -> Markup {
         }
         p.soft {
             (time(&report.started)) " · by " (value(&words::started_by(report.trigger, report.started_by.as_ref())))
-            @if !report.approves.is_empty() { " · " (words::approves(&report.approves)) " (R27)" }
+            @if let Some(approved) = words::approves(report) { " · " (value(&format!("approved {approved}"))) " (R27)" }
             @if report.duration_ms > 0 { " · took " (words::duration(report.duration_ms)) }
-            @if let Some(wave) = &report.wave { " · " (words::wave(wave)) }
+            @if let Some(wave) = &report.wave { " · " (words::wave_in_words(wave)) }
             @if let Some(preview) = &report.applies { " · only what preview " (links.run(preview)) " showed (R28)" }
             @if let Some(run) = &report.undoes { " · takes back run " (links.run(run)) " (R37)" }
         }
@@ -100,8 +100,13 @@ pub fn details(report: &Report, links: Links<'_>, changes: impl Fn(&HeldSet) -> 
         (beside::settings(report))
         @if let Some(depth) = words::depth(report.depth) { p.soft { (words::capital(depth)) "." } }
         @if report.state == RunState::Ended || !report.actions.is_empty() {
-            @if report.has_read() {
-                (tiles(report))
+            @if report.has_planned() {
+                @if report.state == RunState::Ended {
+                    (tiles(report))
+                } @else {
+                    div data-live { (tiles(report)) }
+                    p.soft { "The list below is as of when this page was loaded. What is held, and what needs attention, is listed when the run has ended." }
+                }
                 (estimate(report))
                 (tools::tools(report))
                 (beside::compared(report, links))
@@ -109,15 +114,23 @@ pub fn details(report: &Report, links: Links<'_>, changes: impl Fn(&HeldSet) -> 
                 (held(report, links, changes))
                 (failed(&report.failed, links))
                 (plan(report, links))
-                (verification(report, links))
+                @if report.state == RunState::Ended { (verification(report, links)) }
                 (notes::since(report, links))
                 (notes::notes(report, links))
                 (notes::suspended(report, links))
             } @else {
-                p { "The run ended before both sides were read: it planned nothing." }
+                p { (without_plan(report)) }
             }
             (facts::facts(report, links))
         }
+    }
+}
+
+fn without_plan(report: &Report) -> &'static str {
+    if report.unknown_accounts.is_empty() {
+        "The run ended before it had a plan."
+    } else {
+        "Both sides were read, and nothing was planned, because an address is unknown (R39)."
     }
 }
 
@@ -189,14 +202,21 @@ fn tiles(report: &Report) -> Markup {
         .iter()
         .filter(|note| note.code.needs_attention())
         .count();
-    let attention = u32::try_from(attention).unwrap_or(u32::MAX);
+    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
     let others = [
         (Tone::Good, sum(&counts.applied), "applied"),
+        (Tone::Notice, counts.in_part, "of them in part"),
         (Tone::Notice, counts.held, "held back"),
         (Tone::Notice, counts.refused, "refused"),
         (Tone::Bad, counts.failed, "failed"),
-        (Tone::Notice, report.remaining, "not completed"),
-        (Tone::Notice, attention, "to look at"),
+        (Tone::Notice, report.not_started(), "not started"),
+        (Tone::Notice, count(attention), "to look at"),
+        (Tone::Plain, count(report.rejected()), "rejected"),
+        (
+            Tone::Notice,
+            count(report.left_for_later()),
+            "left for later",
+        ),
     ];
     html! {
         ul.tiles {
@@ -210,7 +230,7 @@ fn tiles(report: &Report) -> Markup {
 
 fn estimate(report: &Report) -> Markup {
     html! {
-        @if report.planned_writes > 0 {
+        @if report.planned_writes > 0 && (report.mode == Mode::Preview || report.state != RunState::Ended) {
             p.lead {
                 (words::estimate(report.planned_writes, report.estimate_ms))
                 (match report.mode {
@@ -247,7 +267,7 @@ fn held(report: &Report, links: Links<'_>, changes: impl Fn(&HeldSet) -> Markup)
             div #held {
                 @if let Some(forbidden) = words::forbidden(report) { p.alert.notice { (forbidden) } }
                 @for set in &report.held {
-                    section id=(held_anchor(&set.code)) {
+                    section id=[(!set.code.is_empty()).then(|| held_anchor(&set.code))] {
                         (held_set(set, links, &changes(set)))
                         @if !set.code.is_empty() && set.can_be_made() { p.why {
                             "To approve exactly these changes from elsewhere, within 24 hours: "
@@ -274,10 +294,45 @@ pub fn held_anchor(code: &str) -> String {
 /// A held set with its reason and changes.
 pub fn held_set(set: &HeldSet, links: Links<'_>, changes: &Markup) -> Markup {
     html! {
-        h2 { (badge(Tone::Notice, "held")) " " (words::capital(words::class(set.class))) }
-        p { (links.text(&set.reason)) }
-        (group("Changes", set.changes.len(), changes))
+        h2 {
+            @if !set.is_decided() { (badge(Tone::Notice, "held")) }
+            @else if set.rejected.is_empty() { (badge(Tone::Plain, "approved")) }
+            @else { (badge(Tone::Plain, "rejected")) }
+            " " (words::capital(words::class(set.class)))
+        }
+        p { (links.text(&words::capital(&words::reason(set)))) }
+        @if !set.is_decided() { (group("Changes", set.changes.len(), changes)) }
+        (approved(set, links))
+        (rejected(set, links))
     }
+}
+
+/// R47: the changes of a set that were approved since the run.
+fn approved(set: &HeldSet, links: Links<'_>) -> Markup {
+    if set.approved.is_empty() {
+        return Markup::default();
+    }
+    let rows = html! {
+        ul.rows { @for change in &set.approved { li { (badge(Tone::Plain, "approved")) " " (held_change(change, links)) } } }
+        p.soft.small { "They are made, or about to be made, by the run that approves them." }
+    };
+    group("Approved since", set.approved.len(), rows)
+}
+
+/// R47: the changes of a set that were rejected since the run.
+fn rejected(set: &HeldSet, links: Links<'_>) -> Markup {
+    if set.rejected.is_empty() {
+        return Markup::default();
+    }
+    let rows = html! {
+        ul.rows { @for change in &set.rejected { li { (badge(Tone::Plain, "rejected")) " " (held_change(change, links)) } } }
+        p.soft.small {
+            "They are not made, and not approved with the others. An approval that names the account makes them all the \
+             same, and ends the rejection (R47). "
+            @if let Some(home) = links.home { a href={ (home) "/rejections?format=html" } { "Take a rejection back" } }
+        }
+    };
+    group("Rejected since", set.rejected.len(), rows)
 }
 
 pub fn held_rows(set: &HeldSet, links: Links<'_>) -> Markup {
@@ -352,14 +407,15 @@ fn plan(report: &Report, links: Links<'_>) -> Markup {
     }
     let title = |kind| {
         let verb = words::capital(words::verb(kind));
-        format!("{verb}: {}", words::meaning(kind))
+        format!("{verb}: {}", words::meaning(kind, report))
     };
     html! {
         section {
             h2 {
-                (match report.mode {
-                    Mode::Preview => "What would change",
-                    Mode::Apply => "What changed",
+                (match (report.mode, report.state) {
+                    (Mode::Preview, _) => "What would change",
+                    (Mode::Apply, RunState::Ended) => "What changed",
+                    (Mode::Apply, _) => "What the run changes",
                 })
             }
             @if report.actions.is_empty() { p { (without_actions(report)) } }
@@ -376,7 +432,7 @@ fn plan(report: &Report, links: Links<'_>) -> Markup {
 /// The text if there are no actions.
 fn without_actions(report: &Report) -> String {
     if let Some(claim) = report.nothing_to_change() {
-        return words::capital(claim.text()) + ".";
+        return words::capital(&words::all_clear(claim, false, report)) + ".";
     }
     let text = match report.outcome {
         RunOutcome::Done if report.depth == Depth::Quick && report.counts.planned.is_empty() => {
@@ -385,7 +441,9 @@ fn without_actions(report: &Report) -> String {
         RunOutcome::Done if report.counts.planned.is_empty() => "Nothing is left to undo.",
         RunOutcome::Open | RunOutcome::Stopped => "Not planned yet.",
         RunOutcome::Failed => "No change was planned before the run failed.",
-        RunOutcome::NeedsAttention => "Nothing but what is held or needs attention.",
+        RunOutcome::NeedsAttention if report.mode == Mode::Apply => "Nothing was changed.",
+        RunOutcome::NeedsAttention if report.held.is_empty() => "Nothing.",
+        RunOutcome::NeedsAttention => "Nothing, apart from what is held.",
         RunOutcome::InSync | RunOutcome::Done | RunOutcome::ChangesPending => {
             "The changes of this run are not stored any more."
         }
@@ -431,7 +489,7 @@ fn action_with_end(action: &Action, ended: Option<(Tone, &str)>, links: Links<'_
             p.why {
                 @for (at, reason) in action.reasons.iter().enumerate() {
                     @if at > 0 { " · " }
-                    (links.text(&reason.fact)) " (" (reason.rule) ")"
+                    (links.text(&reason.fact)) (words::cited(&reason.fact, &reason.rule))
                 }
             }
         }
@@ -458,6 +516,7 @@ fn verification(report: &Report, links: Links<'_>) -> Markup {
         Verification::Undone { is_partial: false } => (Tone::Good, "undone"),
         Verification::Undone { is_partial: true } => (Tone::Notice, "partly undone"),
         Verification::Covered { .. } => (Tone::Good, "as planned"),
+        Verification::LeftForLater { .. } => (Tone::Notice, "the rest is left for later"),
         Verification::AsPlanned { .. } => (Tone::Good, AllClear::Converged.text()),
         Verification::Differs => (Tone::Notice, "not converged"),
     };

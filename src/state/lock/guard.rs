@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use super::{FOLDER, Lock, Loss, Newest, RELEASED, RENEWAL, name, newest, tenure::Tenure};
+use super::{FOLDER, HeldClaim, Lock, Loss, RELEASED, RENEWAL, name, newest, tenure::Tenure};
 use crate::state::{error::StateError, objects::Created};
 
 /// A held lock. It is renewed in the background until it is released, dropped or lost.
@@ -17,10 +17,9 @@ pub struct LockGuard {
 }
 
 impl LockGuard {
-    pub(super) fn new(lock: Lock, ours: &Newest, tenure: Tenure) -> Self {
+    pub(super) fn new(lock: Lock, claim: HeldClaim, tenure: Tenure) -> Self {
         let tenure = Arc::new(tenure);
-        let epoch = ours.epoch;
-        let claim = (epoch, ours.claimed_ms);
+        let epoch = claim.epoch;
         let mut renewal = JoinSet::new();
         renewal.spawn(renew(lock.clone(), claim, Arc::clone(&tenure)));
         Self {
@@ -86,13 +85,16 @@ impl Permit {
 
 /// Renews the lock until it is lost. Each attempt has a new name, so that an attempt with a lost answer does not block
 /// the next one.
-async fn renew(lock: Lock, claim: (u64, i64), tenure: Arc<Tenure>) {
+async fn renew(lock: Lock, claim: HeldClaim, tenure: Arc<Tenure>) {
     let mut pause = lock.lease.renew_every;
     for n in 1_u64.. {
-        tokio::time::sleep(pause).await;
+        let gone = claim_is_gone(&lock, &claim);
+        if tokio::time::timeout(pause, gone).await.is_ok() {
+            return tenure.end(Loss::TakenOver);
+        }
         let sent = lock.now();
         let Ok(left) = tenure.holds(sent) else { return };
-        match tokio::time::timeout(left, renew_once(&lock, claim, n)).await {
+        match tokio::time::timeout(left, renew_once(&lock, &claim, n)).await {
             Ok(Ok(true)) => tenure.extend(sent, lock.now()),
             Ok(Ok(false)) => return tenure.end(Loss::TakenOver),
             Ok(Err(error)) => tracing::warn!(%error, "the lock could not be renewed, trying again"),
@@ -109,20 +111,31 @@ async fn renew(lock: Lock, claim: (u64, i64), tenure: Arc<Tenure>) {
     }
 }
 
-/// Creates renewal `n` and checks whether the claim, an epoch and a time of the store, is still the newest. Checking the
-/// next epoch alone would not be enough: it may have been deleted together with later ones, or all of them, so that
-/// another run has begun again at 1.
-async fn renew_once(lock: &Lock, claim: (u64, i64), n: u64) -> Result<bool, StateError> {
-    let (epoch, _) = claim;
-    let object = name(epoch, &format!("{RENEWAL}{n:08}"));
+/// Reads the claim until it is gone or that of another process.
+async fn claim_is_gone(lock: &Lock, claim: &HeldClaim) {
+    loop {
+        tokio::time::sleep(lock.lease.look_every()).await;
+        // An outage of the storage shows nothing about the claim.
+        if let Ok(there) = lock.read_claim(claim.epoch).await
+            && there.is_none_or(|there| there.nonce != claim.nonce)
+        {
+            return;
+        }
+    }
+}
+
+/// Creates renewal `n` and checks whether the claim is still the newest. Checking the next epoch alone would not be
+/// enough: it may have been deleted together with later ones.
+async fn renew_once(lock: &Lock, claim: &HeldClaim, n: u64) -> Result<bool, StateError> {
+    let mark = |n: u64| name(claim.epoch, &format!("{RENEWAL}{n:08}"));
+    let object = mark(n);
     let bytes = lock.objects.encode(&object, "renewal", &())?;
     let created = lock.objects.create(&object, bytes).await?;
     let newest = newest(&lock.objects.list(FOLDER).await?);
     if let Some(old) = n.checked_sub(2).filter(|old| *old > 0) {
-        lock.objects
-            .delete(vec![name(epoch, &format!("{RENEWAL}{old:08}"))])
-            .await?;
+        lock.objects.delete(vec![mark(old)]).await?;
     }
-    Ok(created == Created::Ours
-        && newest.is_some_and(|newest| (newest.epoch, newest.claimed_ms) == claim))
+    let is_newest =
+        newest.is_some_and(|it| (it.epoch, it.claimed_ms) == (claim.epoch, claim.claimed_ms));
+    Ok(created == Created::Ours && is_newest)
 }

@@ -55,7 +55,7 @@ fn later(wall: Timestamp, duration: Duration) -> Timestamp {
 pub enum Loss {
     /// It was not renewed in time: the process was frozen, or the storage did not answer.
     RanOut,
-    /// Another process took it.
+    /// Another process took it, or can take it since its objects were deleted.
     TakenOver,
     /// The holder released it.
     Released,
@@ -65,7 +65,7 @@ impl fmt::Display for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::RanOut => "it could not be renewed in time",
-            Self::TakenOver => "another run took it over",
+            Self::TakenOver => "another run took it over, or it was deleted",
             Self::Released => "it was released",
         })
     }

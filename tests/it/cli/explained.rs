@@ -193,7 +193,7 @@ async fn r40_every_case_has_its_answer() {
       R11 team@corp.example: its delegates stay as they are: the trustee "Former Colleague" is only a name, and Exchange finds nothing of that name; remove the entry with `Remove-MailboxPermission -Identity 'team@corp.example' -User 'Former Colleague' -AccessRights FullAccess`, and grant access by the address of a person or of a mail-enabled security group
 
     ----
-    supplier@corp.example: suspend is held: 1 change, where MAX_STRAYS=0 allows 0 of 5 (R26)
+    supplier@corp.example: suspend is held: 1 change; MAX_STRAYS=0 allows none (R26)
 
     Exchange Online
       has no mailbox with this address
@@ -204,8 +204,33 @@ async fn r40_every_case_has_its_answer() {
 
     What waits for an approval
       suspend supplier@corp.example: active → suspended
-        1 change, where MAX_STRAYS=0 allows 0 of 5 (R26)
-        cloud-sync apply --approve c7fd965aa2  after a preview or apply has shown the whole set
+        1 change; MAX_STRAYS=0 allows none (R26)
+        run cloud-sync preview to get a code  no run has shown this set yet, or its code has expired
 
     "#);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r42_an_account_that_a_later_run_changed_is_not_called_in_sync() {
+    let bench = Bench::start(super::bench::small()).await;
+    bench.run(&["apply"]);
+    let explain = ["explain", "bob@corp.example"];
+    let before = bench.run(&explain);
+    assert!(
+        before.out.contains("in sync: nothing is to change"),
+        "{before:?}"
+    );
+    let preview = bench.run(&["undo", "last"]);
+    for (text, is_there) in [
+        ("accounts that the run created or resumed", true),
+        ("accounts without an enabled mailbox", false),
+    ] {
+        assert_eq!(preview.out.contains(text), is_there, "{text}: {preview:?}");
+    }
+    bench.run(&["undo", "last", "--apply"]);
+    let after = bench.run(&explain);
+    let verdict = "bob@corp.example: changed since by the undo ";
+    assert!(after.out.starts_with(verdict), "{after:?}");
+    let runs = bench.run(&["runs"]);
+    assert!(runs.out.contains("  undo  "), "{runs:?}");
 }

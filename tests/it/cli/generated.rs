@@ -22,8 +22,8 @@ fn commands() -> Vec<String> {
         .collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn bash_reads_its_script_and_completes_every_command() {
+/// What bash offers for the last of these words.
+fn completed(words: &[&str]) -> Vec<String> {
     let script = bench::program(&[], &["completions", "bash"]);
     assert_eq!((script.code, script.err.as_str()), (0, ""));
     let mut bash = Command::new("bash")
@@ -32,22 +32,31 @@ async fn bash_reads_its_script_and_completes_every_command() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let asked = "\nCOMP_WORDS=(cloud-sync ''); COMP_CWORD=1; _cloud__sync cloud-sync '' cloud-sync\nprintf '%s\\n' \"${COMPREPLY[@]}\"\n";
-    let typed = script.out + asked;
-    bash.stdin
-        .take()
-        .unwrap()
-        .write_all(typed.as_bytes())
-        .unwrap();
+    let all = format!("cloud-sync {}", words.join(" "));
+    let (at, last) = (words.len(), words[words.len() - 1]);
+    let asked = format!(
+        "\nCOMP_WORDS=({all}); COMP_CWORD={at}; _cloud__sync cloud-sync {last} \"${{COMP_WORDS[{at} - 1]}}\"\n\
+         printf '%s\\n' \"${{COMPREPLY[@]}}\"\n"
+    );
+    let mut input = bash.stdin.take().unwrap();
+    input.write_all((script.out + &asked).as_bytes()).unwrap();
+    drop(input);
     let said = bash.wait_with_output().unwrap();
     assert!(said.status.success());
     let said = String::from_utf8(said.stdout).unwrap();
+    said.lines().map(str::to_owned).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bash_completes_commands_options_and_values() {
+    let offered = completed(&["''"]);
     for command in commands() {
-        assert!(
-            said.lines().any(|line| line == command),
-            "{command}: {said}"
-        );
+        assert!(offered.contains(&command), "{command}: {offered:?}");
     }
+    assert_eq!(completed(&["preview", "--ou"]), ["--out"]);
+    assert_eq!(completed(&["access", "--by", "pe"]), ["person"]);
+    assert_eq!(completed(&["runs", "di"]), ["diff"]);
+    assert_eq!(completed(&["import-settings", "--js"]), ["--json"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -133,7 +133,7 @@ async fn r27_r39_the_command_of_a_held_set_makes_what_it_shows() {
 async fn r47_the_command_of_a_held_set_rejects_what_it_shows() {
     let bench = Bench::start(bench::small()).await;
     let preview = bench.run(&["preview"]);
-    let command = hint(&preview.out, "or never: ", "  either");
+    let command = hint(&preview.out, "or reject them: ", "  both");
     let arguments: Vec<&str> = command.iter().map(String::as_str).collect();
     assert_eq!(bench.run(&arguments).code, 0);
     let again: Report = bench.run(&["preview", "--json"]).json();
@@ -141,6 +141,17 @@ async fn r47_the_command_of_a_held_set_rejects_what_it_shows() {
         (again.held.len(), again.outcome),
         (0, RunOutcome::ChangesPending)
     );
+    let applied = bench.run(&["apply", "--yes"]).out;
+    for text in [
+        "follows Exchange, apart from what is rejected.",
+        "\nRejected ",
+        "\n         supplier@corp.example  rejected by ",
+    ] {
+        assert!(applied.contains(text), "{text}: {applied}");
+    }
+    let nothing = bench.run(&["preview"]).out;
+    let text = "nothing to change, apart from what is rejected";
+    assert!(nothing.contains(text), "{nothing}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

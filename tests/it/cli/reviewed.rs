@@ -48,14 +48,28 @@ async fn a_plan_in_a_file_is_applied_exactly() {
 
     let again = bench.run(&["apply", "my plan.json"]);
     for text in [
-        "reviewed change that is not made",
+        "reviewed change that was already made",
         "Left for a later run 1 finding",
         "change left for later, since the run was restricted to others",
         "carl@corp.example",
     ] {
         assert!(again.out.contains(text), "{text}: {again:?}");
     }
-    assert!(!again.out.contains("Converged"), "{again:?}");
+    for text in ["Converged", "not made", "no longer planned"] {
+        assert!(!again.out.contains(text), "{text}: {again:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r28_an_account_whose_plan_was_made_before_is_in_sync() {
+    let bench = Bench::start(bench::small()).await;
+    bench.run(&["preview", "--out", "plan.json"]);
+    bench.run(&["apply", "plan.json"]);
+    let again = bench.run(&["apply", "plan.json", "--skipped"]);
+    assert!(again.out.contains("already made: "), "{again:?}");
+    let explained = bench.run(&["explain", "bob@corp.example"]);
+    let verdict = "bob@corp.example: in sync: nothing is to change (R38)\n";
+    assert!(explained.out.starts_with(verdict), "{explained:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,8 +8,8 @@ use cloud_sync::{
         plan::ActionKind,
         report::{RunOutcome, RunState},
     },
-    engine::RunRequest,
-    functions::{Answer, App, Invocation, Message, Timer, Trigger},
+    engine::{RunError, RunRequest},
+    functions::{Answer, App, Invocation, Message, Trigger},
     sandbox::control::{Fault, FaultKind},
     settings::Settings,
     state::RunId,
@@ -17,24 +17,12 @@ use cloud_sync::{
 
 use tokio::time::Instant;
 
-use super::{Bench, busy, newcomers};
+use super::{Bench, busy, called, newcomers, request, try_of};
 use crate::state::faults::Fault as Weather;
 
-/// The `count`th repetition of a tick.
-async fn try_tick(app: &App, count: u32) -> Answer {
-    let timer = Timer {
-        retry_count: count,
-        ..Timer::default()
-    };
-    let invocation = Invocation {
-        id: "all tries have one".into(),
-        trigger: Trigger::Timer(timer),
-    };
-    app.handle(invocation).await
-}
-
 async fn has_failed(app: &App, count: u32) -> bool {
-    matches!(try_tick(app, count).await, Answer::Failure { .. })
+    let answer = try_of(app, "all tries have one", count).await;
+    matches!(answer, Answer::Failure { .. })
 }
 
 fn refuse_sign_in(bench: &Bench) {
@@ -143,6 +131,75 @@ async fn r28_storage_that_is_back_ends_the_night_well() {
     assert_eq!(bench.users().len(), 2);
     let runs = bench.engine(None).history(10).await.unwrap();
     assert_eq!((runs.len(), runs[0].state), (1, RunState::Ended));
+}
+
+/// Storage comes back between the end of the run and the record of its failure.
+#[tokio::test]
+async fn r28_a_try_that_cannot_save_its_end_and_the_next_try_are_one_run() {
+    let bench = Bench::open(newcomers(12), &[]).await;
+    let app = bench.app();
+    bench.weather.suffers(Weather::NoReport);
+    assert!(has_failed(&app, 0).await);
+    let engine = bench.engine(None);
+    let failed = engine.history(10).await.unwrap();
+    assert_eq!(failed.len(), 1, "{failed:?}");
+    assert_eq!(failed[0].outcome, RunOutcome::Failed);
+    assert_eq!(bench.users().len(), 12);
+
+    bench.weather.suffers(Weather::None);
+    assert!(!has_failed(&app, 1).await);
+    let runs = engine.history(10).await.unwrap();
+    assert_eq!((runs.len(), &runs[0].id), (1, &failed[0].id));
+    let report = engine.report(&RunId::parse(&runs[0].id).unwrap()).await;
+    let report = report.unwrap();
+    assert_eq!(
+        (report.outcome, report.error),
+        (RunOutcome::InSync, None),
+        "{:?}",
+        report.warnings
+    );
+    assert_eq!(report.counts.applied[&ActionKind::Create], 12);
+}
+
+/// If there is no next try, the next apply completes the report of what the run did.
+#[tokio::test]
+async fn r35_a_run_that_could_not_save_its_end_is_settled_by_the_next_apply() {
+    let bench = Bench::open(newcomers(12), &[]).await;
+    let app = bench.app();
+    bench.weather.suffers(Weather::NoReport);
+    assert!(has_failed(&app, 0).await);
+    bench.weather.suffers(Weather::None);
+    let tonight = try_of(&app, "the next night", 0).await;
+    assert!(matches!(tonight, Answer::Success(_)), "{tonight:?}");
+    let engine = bench.engine(None);
+    let runs = engine.history(10).await.unwrap();
+    assert_eq!(runs.len(), 2, "{runs:?}");
+    assert_eq!(runs[1].counts.applied[&ActionKind::Create], 12);
+}
+
+/// The end of the run was saved, but the answer of the storage was lost.
+#[tokio::test]
+async fn r28_a_failure_that_the_history_refutes_is_told_no_longer() {
+    let bench = Bench::open(newcomers(2), &[]).await;
+    let app = bench.app();
+    bench.weather.suffers(Weather::DownAfterEnd);
+    assert!(has_failed(&app, 0).await);
+    bench.weather.suffers(Weather::None);
+    assert!(!has_failed(&app, 1).await);
+    let health = called(&app, request("GET", "/health", &[], None)).await;
+    assert_eq!(health.status, 200, "{}", health.body);
+    let engine = bench.engine(None);
+    let runs = engine.history(10).await.unwrap();
+    assert_eq!((runs.len(), runs[0].outcome), (1, RunOutcome::InSync));
+
+    // The same if the storage is back before the failure is recorded.
+    let request = RunRequest {
+        id: RunId::parse(&runs[0].id),
+        ..RunRequest::new(Mode::Apply, StartedBy::Timer)
+    };
+    let error = RunError::UnknownRun("the answer is lost".into());
+    engine.record_failed_tick(&request, &error).await;
+    assert_eq!(engine.history(10).await.unwrap(), runs);
 }
 
 /// It cannot be recorded, so only this process knows that it was reported.

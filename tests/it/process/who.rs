@@ -148,7 +148,7 @@ async fn r41_a_signed_in_person_a_key_and_the_schedule_are_told_apart() {
         .call_signed_in(RIA, Call::get(START).header("Accept", "text/html"))
         .await
         .body;
-    for shown in [ANNA.name, "function key night-shift", RIA.name] {
+    for shown in [ANNA.name, "function key &quot;night-shift&quot;", RIA.name] {
         assert!(dashboard.contains(shown), "{shown}: {dashboard}");
     }
     host.stop().await;
@@ -198,7 +198,7 @@ async fn r41_a_name_in_a_header_counts_where_authentication_is_on_only() {
         refused(
             &client,
             "role-missing",
-            "function key default has the role operator",
+            "function key \"default\" has the role operator",
         );
         host.stop().await;
     }
@@ -286,7 +286,7 @@ async fn r41_with_four_eyes_a_second_person_approves() {
     refused(
         &client,
         "four-eyes",
-        "it was held in a run of function key default",
+        "it was held in a run of function key \"default\"",
     );
     host.call_signed_in(ANNA, preview()).await;
     let own = host.call_signed_in(ANNA, approve()).await;
@@ -314,7 +314,7 @@ async fn r41_with_four_eyes_a_second_person_approves() {
     refused(
         &host.call(approve()).await,
         "four-eyes",
-        "not function key default",
+        "not function key \"default\"",
     );
     let command = command_line(&settings, &["apply", "--approve", code.as_str().unwrap()]).await;
     assert_eq!(command.status.code(), Some(1), "{}", said(&command));

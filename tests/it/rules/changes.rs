@@ -1,15 +1,20 @@
 //! R19-R25: which changes are made, in which requests.
 
 use cloud_sync::{
-    domain::mode::Mode,
+    domain::{
+        guard::Class,
+        mode::{Mode, Trigger},
+    },
+    engine::RunRequest,
     sandbox::{
         control::{Fault, FaultKind},
         exchange::{Contact, Mailbox, faults},
         zivver::{Group, User},
     },
+    state::RunId,
 };
 
-use super::bench::*;
+use super::{bench::*, company::code};
 use crate::world::World;
 
 #[tokio::test(start_paused = true)]
@@ -528,6 +533,51 @@ async fn r23_the_key_never_goes_when_it_is_omitted() {
     assert!(report.warnings.iter().any(|text| text.contains("SSO")));
 }
 
+/// The keys that the program wrote follow the setting, as one change of each account that a person approves.
+#[tokio::test(start_paused = true)]
+async fn r23_another_setting_replaces_the_keys_that_were_written_once_a_person_approves() {
+    let mut tenant = people(&["ann", "ben"]);
+    for mailbox in &mut tenant.mailboxes {
+        let local = mailbox.alias.clone();
+        mailbox.user_principal_name = format!("{local}@ad.corp.example");
+    }
+    let by_id = [("SSO_ACCOUNT_KEY", "object_id"), ("MAX_CREATES", "100%")];
+    let limit = ("MAX_SIGN_IN_KEY_CHANGES", "0");
+    // The program creates two accounts, and does not know the key of the third.
+    tenant = tenant.user(&at("cid"));
+    let organisation = accounts(&["cid"]);
+    let world = World::still_with(tenant, organisation, &[by_id[0], by_id[1], limit]).await;
+    assert_converged(&world.apply().await);
+    let by_name = [("SSO_ACCOUNT_KEY", "user_principal_name")];
+    let world = world.again_with(&by_name).await;
+    let report = world.apply().await;
+    insta::assert_snapshot!(shown(&report), @r#"
+    NeedsAttention, converged
+    held SignInKey: replace the sign-in key ann@ "the key written before" -> "ann@ad.corp.example"
+    held SignInKey: replace the sign-in key ben@ "the key written before" -> "ben@ad.corp.example"
+    "#);
+    assert_eq!(user(&world, "ann").sso_account_key, Some(id("ann")));
+    forget(&world);
+    let approved = world.approve(&[code(&report, Class::SignInKey)]).await;
+    insta::assert_snapshot!(shown(&approved), @r"
+    InSync, converged
+    Update ann@; SignInKey -the key written before +ann@ad.corp.example
+    Update ben@; SignInKey -the key written before +ben@ad.corp.example
+    ");
+    insta::assert_snapshot!(writes(&world).join("\n"), @r"
+    PUT Users ann@ {zivver:{SsoAccountKey:ann@ad.corp.example,aliases:[],delegates:[]}} 200
+    PUT Users ben@ {zivver:{SsoAccountKey:ben@ad.corp.example,aliases:[],delegates:[]}} 200
+    ");
+    assert_eq!(
+        user(&world, "cid").sso_account_key,
+        Some(id("cid")),
+        "not written by this program"
+    );
+    assert_stable(&world).await;
+    let world = world.again_with(&[("SSO_ACCOUNT_KEY", "omit")]).await;
+    assert_stable(&world).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn r24_a_user_mailbox_without_object_id_is_reported() {
     let mut without = Mailbox::user(&at("ann"));
@@ -663,4 +713,24 @@ async fn r25_the_same_world_in_any_order_gives_the_same_plan() {
     }
     assert_eq!(plans[0], plans[1]);
     assert_eq!(plans[0], plans[2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r37_an_account_that_zivver_did_not_keep_is_not_called_deleted() {
+    let world = World::still(people(&["ann", "ben", "cem"]), accounts(&["ben", "cem"])).await;
+    let keeps = |keeps: bool| {
+        world.sandbox.zivver.with_state(|organisation| {
+            organisation.switches.writes_store_nothing = !keeps;
+        });
+    };
+    keeps(false);
+    let run = world.apply().await;
+    keeps(true);
+    let mut undo = RunRequest::new(Mode::Preview, Trigger::CommandLine);
+    undo.undo = RunId::parse(&run.id);
+    let undo = world.run_for(&undo).await.unwrap();
+    let [note] = &undo.skipped[..] else {
+        panic!("{}", shown(&undo));
+    };
+    assert!(note.text.contains("Zivver did not keep it"), "{note:?}");
 }

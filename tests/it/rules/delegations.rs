@@ -653,3 +653,22 @@ async fn r12_a_delegation_among_people() {
     insta::assert_snapshot!(writes(&world).join("\n"), @r"PUT Users ann@ {zivver:{ExternalAccountId:id of ann@,SsoAccountKey:id of ann@,aliases:[ann@elsewhere.example],delegates:[ben@,cas@,partner@elsewhere.example]}} 200");
     assert_stable(&world).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn r9_a_name_that_another_mailbox_shows_is_asked_for_once() {
+    let tenant = people(&["ann"])
+        .mailbox(
+            Mailbox::user(&at("ben"))
+                .with_name("Sales")
+                .with_display_name("Ben"),
+        )
+        .mailbox(Mailbox::user(&at("cas")).with_display_name("Sales"))
+        .mailbox(Mailbox::shared(&at("desk")).opened_by("Sales"));
+    let world = World::still(tenant, desk_of_ann()).await;
+    assert_converged(&world.apply().await);
+    let requests = world.sandbox.exchange.control().journal();
+    let asked = requests.iter();
+    let asked = asked.filter(|entry| entry.body.contains("Get-Recipient"));
+    assert_eq!(asked.count(), 1);
+    assert_eq!(members(&world, "desk"), ["ben@"]);
+}

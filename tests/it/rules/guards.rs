@@ -6,6 +6,7 @@ use cloud_sync::{
     domain::{
         guard::Class,
         mode::{Mode, Trigger},
+        origin::Origin,
         report::{ActionOutcome, Report, RunState},
     },
     engine::RunRequest,
@@ -637,6 +638,36 @@ async fn r28_a_preview_reports_what_an_apply_does_and_sends_only_gets() {
             .collect::<Vec<_>>()
     };
     assert_eq!(planned(&preview), planned(&apply));
-    assert_eq!(preview.held, apply.held);
+    // The preview has no snapshot to compare with.
+    let held = |report: &Report| {
+        let mut held = report.held.clone();
+        for change in held.iter_mut().flat_map(|set| &mut set.changes) {
+            change.origin = None;
+        }
+        held
+    };
+    assert_eq!(held(&preview), held(&apply));
     assert_eq!(preview.skipped, apply.skipped);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r44_what_is_held_keeps_its_origin_though_the_run_has_written() {
+    let names = ["ann", "ben", "cem", "dan"];
+    let limit = [("MAX_ALIAS_REMOVALS", "0")];
+    let world = World::still_with(people(&names), accounts(&names), &limit).await;
+    assert_converged(&world.apply().await);
+    world.sandbox.zivver.with_state(|organisation| {
+        let ann = organisation.user_mut(&at("ann")).unwrap();
+        ann.aliases.push(at("by.hand"));
+    });
+    world.sandbox.exchange.with_state(|tenant| {
+        tenant.mailbox_mut(&at("ben")).unwrap().display_name = "Other".into();
+    });
+    for writes in [1, 0] {
+        forget(&world);
+        let report = world.apply().await;
+        assert_eq!(write_count(&world), writes, "{}", shown(&report));
+        let origins: Vec<_> = report.held[0].changes.iter().map(|it| it.origin).collect();
+        assert_eq!(origins, [Some(Origin::ChangedByHand)], "{}", shown(&report));
+    }
 }

@@ -93,6 +93,21 @@ async fn r34_what_a_stopped_run_made_of_an_action_is_told_everywhere() {
     assert_eq!(left.after, half.action.changes[0].after);
     assert_eq!((report.remaining, report.counts.refused), (2, 0));
     assert_eq!(report.counts.applied.get(&ActionKind::Rename), Some(&1));
+    // What is done in part is counted once: 2 planned, 1 done, 1 not started.
+    assert_eq!((report.counts.in_part, report.not_started()), (1, 1));
+    let terminal = cloud_sync::cli::terminal(&report);
+    assert!(
+        terminal.contains("1 renamed, 1 of them in part, 1 not started"),
+        "{terminal}"
+    );
+    let page = html::report(&report);
+    for words in [
+        "<b>1</b> <span>of them in part</span>",
+        "<b>1</b> <span>not started</span>",
+        "Not verified: the run ended before all changes were made.",
+    ] {
+        assert!(page.contains(words), "{words}: {page}");
+    }
     let told = "stopped by a person, 2 changes left; the next apply makes them (R34)";
     assert!(report.warnings.contains(&told.to_owned()));
     let table = csv::report(&report, csv::Separator::Comma);
@@ -101,7 +116,6 @@ async fn r34_what_a_stopped_run_made_of_an_action_is_told_everywhere() {
         row.is_some_and(|row| row.contains(&left.before[0])),
         "{table}"
     );
-    let page = html::report(&report);
     assert!(
         page.contains("Not made, from what is in Zivver now:"),
         "{page}"

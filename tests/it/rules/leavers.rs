@@ -8,7 +8,7 @@ use cloud_sync::{
     engine::RunRequest,
     sandbox::{
         control::{Fault, FaultKind},
-        exchange::{Contact, Mailbox, Tenant},
+        exchange::{Mailbox, Tenant},
         zivver::User,
     },
     state::RunId,
@@ -56,22 +56,6 @@ fn texts(report: &Report) -> Vec<&str> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn r19_a_leaver_whose_address_a_colleague_gets_in_the_same_night_is_suspended() {
-    let world = after(taken_by_bram).await;
-    let report = world.apply().await;
-    assert_converged(&report);
-    assert_eq!(report.outcome, RunOutcome::InSync, "{}", shown(&report));
-    // Both accounts still belong to the same people.
-    let state = world.sandbox.zivver.state();
-    let named = |name: &str| state.users.iter().find(|user| user.name == name).unwrap();
-    assert_eq!(named("bram").user_name, at("ada"));
-    assert!(named("bram").active);
-    assert!(named("ada").user_name.starts_with("cloud-sync-"));
-    assert!(!named("ada").active);
-    assert_stable(&world).await;
-}
-
-#[tokio::test(start_paused = true)]
 async fn r37_what_was_given_to_a_colleague_goes_back_and_is_not_done_again() {
     let world = after(taken_by_bram).await;
     let before = zivver(&world);
@@ -88,18 +72,17 @@ async fn r37_what_was_given_to_a_colleague_goes_back_and_is_not_done_again() {
     held Undone: suspend ada@ "active" -> "suspended"
     held Undone: rename bram@ "bram@" -> "ada@"
     "#);
-    // The same for the account at whose address a namesake waits.
+    // An account at whose address a namesake waits may be the namesake's (R16).
     let world = after(taken_by_a_namesake).await;
     let report = world.apply().await;
+    let undone = undo(&world, &report).await;
+    insta::assert_snapshot!(texts(&undone).join("\n"), @"a mailbox with another object id has the address of its account now, so nothing is undone on it (R16)");
     assert!(!user(&world, "ada").active);
-    assert_converged(&undo(&world, &report).await);
-    assert!(user(&world, "ada").active);
     forget(&world);
     let report = world.apply().await;
     assert_eq!(writes(&world), [""; 0]);
     insta::assert_snapshot!(shown(&report), @r#"
     NeedsAttention, converged
-    held Undone: suspend ada@ "active" -> "suspended"
     held Identity: give to another object id ada@ "9da9f510-2625-4785-8cc2-e5844d2db6d2" -> "c28069ae-8dcf-41b8-8de9-958f187f0e3b"
     R16 IdentityChange: ada@
     "#);
@@ -120,49 +103,6 @@ async fn r17_a_refused_rename_of_a_leaver_does_not_keep_him_active() {
     assert_eq!(user(&world, "ada").name, "ada");
     assert!(user(&world, "bram").active);
     assert!(report.needs_attention());
-}
-
-#[tokio::test(start_paused = true)]
-async fn r19_a_leaver_whose_address_becomes_a_list_is_suspended() {
-    for kind in ["MailUniversalDistributionGroup", "MailContact", "MailUser"] {
-        let world = after(|tenant| {
-            assert!(tenant.remove_mailbox(&at("ada")));
-            let mut contact = Contact::of_kind(kind, &at("list"));
-            contact.primary_smtp_address = at("ada");
-            contact.email_addresses = vec![format!("SMTP:{}", at("ada"))];
-            tenant.contacts.push(contact);
-        })
-        .await;
-        let report = world.apply().await;
-        assert_converged(&report);
-        assert_eq!(report.outcome, RunOutcome::InSync, "{}", shown(&report));
-        assert!(!user(&world, "ada").active, "{kind}");
-        assert_stable(&world).await;
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn r22_the_address_of_a_disabled_leaver_can_be_given_to_a_colleague() {
-    for in_one_night in [false, true] {
-        let world = after(|tenant| {
-            tenant.mailbox_mut(&at("ada")).unwrap().account_disabled = Some(true);
-            readdress(tenant, "ada", "zz.ada", false);
-        })
-        .await;
-        if !in_one_night {
-            assert_converged(&world.apply().await);
-        }
-        let give = |tenant: &mut Tenant| readdress(tenant, "bram", "ada", false);
-        world.sandbox.exchange.with_state(give);
-        let report = world.apply().await;
-        assert_converged(&report);
-        assert_eq!(report.outcome, RunOutcome::InSync, "{}", shown(&report));
-        assert_eq!(user(&world, "ada").name, "bram");
-        assert!(user(&world, "ada").active);
-        assert_eq!(user(&world, "zz.ada").name, "ada");
-        assert!(!user(&world, "zz.ada").active);
-        assert_stable(&world).await;
-    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -225,24 +165,5 @@ async fn r16_r19_a_new_colleague_at_the_address_of_a_leaver_waits_and_the_leaver
     let code = report.held[0].code.clone();
     assert_converged(&world.approve(&[&code]).await);
     assert!(user(&world, "ada").active);
-    assert_stable(&world).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn r18_r19_a_shared_mailbox_at_the_address_of_a_leaver_gets_its_own_account() {
-    let world = after(|tenant| {
-        assert!(tenant.remove_mailbox(&at("ada")));
-        let desk = Mailbox::shared(&at("desk")).opened_by(&at("bram"));
-        tenant.mailboxes.push(desk);
-        readdress(tenant, "desk", "ada", false);
-    })
-    .await;
-    let report = world.apply().await;
-    assert_converged(&report);
-    assert_eq!(report.outcome, RunOutcome::InSync, "{}", shown(&report));
-    assert_eq!(group(&world, "ada").members.len(), 1);
-    let state = world.sandbox.zivver.state();
-    let ada = state.users.iter().find(|user| user.name == "ada").unwrap();
-    assert!(!ada.active);
     assert_stable(&world).await;
 }

@@ -300,6 +300,38 @@ async fn r40_what_a_run_held_for_all_together_is_held_for_one() {
         after.verdict
     );
     assert!(after.verdict.ends_with(&report.id), "{}", after.verdict);
+    assert_eq!(
+        after.actions,
+        [],
+        "what is held is not what a run would change"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn r27_r40_only_the_code_of_a_set_that_a_run_has_shown_is_named() {
+    let names: Vec<String> = (0..12).map(|number| format!("p{number:02}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut organisation = accounts(&names);
+    let ids: Vec<_> = organisation.users.iter().map(|it| it.id.clone()).collect();
+    let mut tenant = people(&names);
+    for number in 0..2 {
+        let name = format!("desk{number}");
+        let all = ids.iter().fold(desk(&name), |desk, id| desk.member(id));
+        organisation.add_group(all);
+        tenant = tenant.mailbox(Mailbox::shared(&at(&name)).opened_by(&at("p00")));
+    }
+    let limit = [("MAX_DELEGATE_REMOVALS", "5")];
+    let world = World::still_with(tenant, organisation, &limit).await;
+    let before = world.explain(&at("desk0")).await;
+    assert_eq!((before.held.len(), &*before.held[0].code), (11, ""));
+    let report = world.preview().await;
+    assert_eq!(report.counts.held, 22, "{}", shown(&report));
+    let after = world.explain(&at("desk0")).await;
+    let codes: Vec<&str> = after.held.iter().map(|it| &*it.code).collect();
+    assert_eq!(codes, [&*report.held[0].code; 11]);
+    assert!(after.verdict.ends_with(&report.id), "{}", after.verdict);
+    world.approve(&[&report.held[0].code]).await;
+    assert_eq!(world.explain(&at("desk0")).await.held, []);
 }
 
 #[tokio::test(start_paused = true)]

@@ -261,6 +261,54 @@ async fn r45_a_quick_run_resumes_nobody_whose_delegates_could_open_the_account()
     assert_eq!(run_quickly(&world).await.outcome, RunOutcome::Done);
 }
 
+/// What the owner of a suspended account may open is compared with the other accounts, which a quick run does not.
+#[tokio::test(start_paused = true)]
+async fn r45_a_quick_run_resumes_nobody_who_could_open_other_accounts() {
+    let mut tenant = people(&["ann", "ben", "cid", "eve"]);
+    tenant.mailboxes.push(
+        Mailbox::shared(&at("desk"))
+            .opened_by(&at("ann"))
+            .opened_by(&at("eve")),
+    );
+    tenant
+        .mailboxes
+        .push(Mailbox::user(&at("boss")).opened_by(&at("ben")));
+    let world = World::still_with(tenant, organisation(), &[("MAX_SUSPEND", "100%")]).await;
+    assert_converged(&world.apply().await);
+    let disable = |is_disabled: bool| {
+        world.sandbox.exchange.with_state(|tenant| {
+            for local in ["eve", "ben", "cid"] {
+                tenant.mailbox_mut(&at(local)).unwrap().account_disabled = Some(is_disabled);
+            }
+        });
+    };
+    disable(true);
+    assert_converged(&world.apply().await);
+    disable(false);
+    world.sandbox.exchange.with_state(|tenant| {
+        let desk = tenant.mailbox_mut(&at("desk")).unwrap();
+        desk.permissions.retain(|it| it.user != at("eve"));
+        let boss = tenant.mailbox_mut(&at("boss")).unwrap();
+        boss.permissions.retain(|it| it.user != at("ben"));
+    });
+    let report = run_quickly(&world).await;
+    insta::assert_snapshot!(shown(&report), @r"
+    ChangesPending, converged
+    Resume cid@; Active -no +yes
+    R45 ResumeLeft: ben@
+    R45 ResumeLeft: eve@
+    ");
+    assert!(user(&world, "cid").active);
+    assert!(!user(&world, "eve").active && !user(&world, "ben").active);
+    assert_eq!(Run::from(&report).resumes_left, 2);
+    let full = world.apply().await;
+    assert_eq!(full.outcome, RunOutcome::InSync, "{}", shown(&full));
+    assert!(user(&world, "eve").active && user(&world, "ben").active);
+    assert_eq!(members(&world, "desk"), 1);
+    assert!(user(&world, "boss").delegates.is_empty());
+    assert_eq!(run_quickly(&world).await.outcome, RunOutcome::Done);
+}
+
 /// A limit holds for quick runs, and what they hold is shown beside what the last full run left.
 #[tokio::test(start_paused = true)]
 async fn r45_a_quick_run_is_guarded_and_its_codes_serve() {

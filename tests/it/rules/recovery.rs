@@ -4,23 +4,24 @@ use std::sync::Arc;
 
 use cloud_sync::{
     domain::{
+        address::SmtpAddress,
         guard::Class,
-        mode::{Mode, Trigger},
-        report::Report,
-        report::RunState,
+        mode::{Depth, Mode, Trigger},
+        report::{ActionOutcome, Report, RunState},
+        snapshot::history::Happened,
     },
     engine::RunRequest,
     sandbox::{
         control::{Fault, FaultKind},
-        exchange::Mailbox,
+        exchange::{Mailbox, Tenant},
         zivver::User,
     },
-    state::State,
+    state::{RunId, State},
 };
 use futures::TryStreamExt as _;
 use object_store::{ObjectStore as _, ObjectStoreExt as _, memory::InMemory, path::Path};
 
-use super::bench::*;
+use super::{bench::*, company::code};
 use crate::world::World;
 
 const PEOPLE: [&str; 4] = ["ann", "ben", "cem", "dan"];
@@ -168,6 +169,29 @@ async fn r16_who_got_an_account_by_a_run_that_was_killed_keeps_it() {
     assert_eq!(writes(&world), [""; 0], "{}", shown(&report));
     assert!(user(&world, "ann").active);
     assert_stable(&world).await;
+}
+
+/// The key goes with the extension, of which Zivver shows all but the key.
+#[tokio::test(start_paused = true)]
+async fn r23_the_key_that_a_killed_run_wrote_is_not_asked_about_again() {
+    let add = |alias: &str| {
+        let alias = format!("smtp:{}", at(alias));
+        move |tenant: &mut Tenant| tenant.mailboxes[0].email_addresses.push(alias)
+    };
+    let limit = [("MAX_SIGN_IN_KEY_CHANGES", "0")];
+    let mut tenant = people(&["ann", "ben"]);
+    add("first")(&mut tenant);
+    let world = World::still_with(tenant, accounts(&["ann", "ben"]), &limit).await;
+    let report = world.apply().await;
+    let code = code(&report, Class::SignInKey).to_owned();
+    forget(&world);
+    let zivver = world.sandbox.zivver.control();
+    zivver.inject(Fault::always(FaultKind::HangAfter).method("PUT"));
+    let world = killed_after_approving(world, 1, &[&code]).await;
+    world.sandbox.exchange.with_state(add("second"));
+    let report = world.apply().await;
+    assert_eq!(report.held, [], "{}", shown(&report));
+    assert_converged(&report);
 }
 
 #[tokio::test(start_paused = true)]
@@ -333,4 +357,57 @@ async fn r26_a_refused_rename_that_was_taken_back_does_not_count() {
         assert_eq!(report.held, [], "{}", shown(&report));
         assert_two_renames_count(&world).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r35_what_a_run_in_between_made_is_not_the_work_of_a_killed_one() {
+    let world = World::still(people(&PEOPLE), accounts(&PEOPLE)).await;
+    assert_converged(&world.apply().await);
+    world.sandbox.exchange.with_state(|tenant| {
+        tenant.mailboxes[0].account_disabled = Some(true);
+        tenant.mailboxes.push(Mailbox::user(&at("eve")));
+    });
+    forget(&world);
+    let zivver = world.sandbox.zivver.control();
+    zivver.inject(Fault::always(FaultKind::HangBefore).method("PUT"));
+    let world = killed_after(world, 2).await;
+    assert!(user(&world, "ann").active && user(&world, "eve").active);
+    let history = world.engine.history(1).await.unwrap();
+    let killed = RunId::parse(&history[0].id).unwrap();
+    let happened = async |name: &str| {
+        let records = world.engine.records().await.unwrap();
+        let address = SmtpAddress::parse(&at(name)).unwrap();
+        let events = records.history_of(&address, 10).await.unwrap().events;
+        let actions = events.into_iter().filter_map(|event| match event.what {
+            Happened::Action { outcome, .. } => Some((event.depth, outcome)),
+            Happened::Held { .. } | Happened::Noted { .. } | Happened::NoLonger { .. } => None,
+        });
+        actions.collect::<Vec<_>>()
+    };
+    // Before another run takes it up, its journal shows what it did.
+    assert_eq!(happened("eve").await.len(), 1);
+    let mut quick = RunRequest::new(Mode::Apply, Trigger::CommandLine);
+    quick.depth = Depth::Quick;
+    let quick = world.run_for(&quick).await.unwrap();
+    assert!(!user(&world, "ann").active, "{}", shown(&quick));
+    let whole = world.apply().await;
+    assert_eq!(whole.resumed_from, [killed.to_string()]);
+    let report = world.engine.report(&killed).await.unwrap();
+    assert_eq!(report.remaining, 1, "{}", shown(&report));
+    assert_eq!(
+        happened("ann").await,
+        [
+            (Depth::Quick, ActionOutcome::Applied),
+            (Depth::Full, ActionOutcome::Remaining)
+        ]
+    );
+    assert_eq!(
+        happened("eve").await,
+        [(Depth::Full, ActionOutcome::Applied)]
+    );
+    let mut undo = RunRequest::new(Mode::Preview, Trigger::CommandLine);
+    undo.undo = Some(killed);
+    let undo = world.run_for(&undo).await.unwrap();
+    let undone = undo.actions.iter().map(|it| it.action.address.as_str());
+    assert_eq!(undone.collect::<Vec<_>>(), [at("eve")], "{}", shown(&undo));
 }

@@ -8,8 +8,10 @@ use cloud_sync::{
         mode::{Mode, PerformSync, Trigger},
         note::Code,
         report::{Report, RunOutcome},
+        wave::{Part, Wave},
     },
     engine::{Decision, RunError, RunRequest},
+    state::RunId,
 };
 
 use super::{bench::*, company::*};
@@ -67,6 +69,28 @@ async fn r47_some_changes_of_a_set_are_approved_and_the_rest_stays_held() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn r47_the_state_of_the_accounts_offers_no_change_that_was_approved() {
+    let (world, report) = a_third_vanishes().await;
+    let code = code(&report, Class::Suspend);
+    let mut request = RunRequest::new(Mode::Apply, Trigger::CommandLine);
+    request.approve = vec![code.to_owned()];
+    request.approve_accounts = accounts(&[3, 5]).into_iter().collect();
+    request.wave = Wave::of([Part::Approved].into(), Some(1));
+    let first = world.run_for(&request).await.unwrap();
+    assert_eq!(suspended(&world), [3]);
+    let offered = || async {
+        let complete = world.engine.complete().await.unwrap().unwrap();
+        let (_, set) = complete.held().next().unwrap();
+        (
+            set.changes.len(),
+            set.approved.len(),
+            complete.figures().held_changes(),
+        )
+    };
+    assert_eq!(offered().await, (11, 1, 11), "{}", shown(&first));
+}
+
+#[tokio::test(start_paused = true)]
 async fn r47_an_account_outside_the_set_is_refused_before_anything_is_read() {
     let (world, report) = a_third_vanishes().await;
     let code = code(&report, Class::Suspend);
@@ -76,7 +100,7 @@ async fn r47_an_account_outside_the_set_is_refused_before_anything_is_read() {
     let error = world.run_for(&request).await.unwrap_err().to_string();
     assert_eq!(
         error,
-        "the codes hold no change of p030@corp.example; the report of the last run lists the changes of each code (R47)"
+        "no held change with these codes belongs to p030@corp.example; the report of the last run lists the changes of each code (R47)"
     );
     assert!(decide(&world, code, &[30], false).await.is_err());
     assert!(decide(&world, "c0de", &[], false).await.is_err());
@@ -111,6 +135,81 @@ async fn r47_a_rejected_change_is_listed_and_not_made_and_no_reason_for_anything
     let night = world.apply().await;
     assert_eq!(rejected(&night), ["p000", "p002"]);
     assert_eq!(held(&night, Class::Suspend), [at("p001")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r47_only_an_approval_that_names_the_account_ends_a_rejection() {
+    let (world, report) = a_third_vanishes().await;
+    let code = code(&report, Class::Suspend);
+    decide(&world, code, &[0, 1], false).await.unwrap();
+    let approved = world.approve(&[code]).await;
+    assert_eq!(suspended(&world), (2..12).collect::<Vec<_>>());
+    assert_eq!(rejected(&approved), ["p000", "p001"]);
+    // Nothing is left that the code approves by itself.
+    let again = world.approve(&[code]).await;
+    assert_eq!(suspended(&world), (2..12).collect::<Vec<_>>());
+    assert!(again.warnings.iter().any(|it| it.contains("R27")));
+    let ended = |report: &Report| {
+        let notes = report.skipped.iter();
+        let notes = notes.filter(|note| note.code == Code::RejectionEnded);
+        notes
+            .map(|note| (note.address[..4].to_owned(), note.text.clone()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(ended(&approved), []);
+    let named = approve_some(&world, code, &[1]).await;
+    let text = format!(
+        "rejected with the code {code}, and approved with this run, which ended the rejection: suspend active → suspended"
+    );
+    assert_eq!(ended(&named), [("p001".to_owned(), text)]);
+    assert_eq!(suspended(&world), (1..12).collect::<Vec<_>>());
+    assert_eq!(rejected(&world.apply().await), ["p000"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r47_a_run_for_some_accounts_ends_a_rejection_too() {
+    let (world, report) = a_third_vanishes().await;
+    let code = code(&report, Class::Suspend);
+    decide(&world, code, &[0, 1], false).await.unwrap();
+    let mut request = RunRequest::new(Mode::Apply, Trigger::CommandLine);
+    request.accounts = accounts(&[1]).into_iter().collect();
+    request.approve = vec![code.to_owned()];
+    request.approve_accounts = accounts(&[1]).into_iter().collect();
+    world.run_for(&request).await.unwrap();
+    assert_eq!(suspended(&world), [1]);
+    let left = world.engine.records().await.unwrap().rejections().await;
+    assert_eq!(left.unwrap().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r47_what_is_rejected_is_not_shown_as_held() {
+    let (world, report) = a_third_vanishes().await;
+    let code = code(&report, Class::Suspend).to_owned();
+    let complete = async || world.engine.complete().await.unwrap().unwrap();
+    assert_eq!(complete().await.figures().held_changes(), 12);
+    decide(&world, &code, &[0, 1], false).await.unwrap();
+    let now = complete().await;
+    assert_eq!(now.figures().held_changes(), 10);
+    assert_eq!(now.report.counts.held, 10);
+    let set = &now.report.held[0];
+    assert_eq!((set.changes.len(), set.rejected.len()), (10, 2));
+    let page = cloud_sync::cli::terminal(&now.report);
+    assert!(
+        page.contains("10 changes") && page.contains("2 rejected since"),
+        "{page}"
+    );
+    // Nothing waits for a person any more.
+    decide(&world, &code, &[], false).await.unwrap();
+    let now = complete().await;
+    assert_eq!(now.figures().held, []);
+    assert_eq!(now.report.outcome, RunOutcome::InSync);
+    let page = cloud_sync::cli::terminal(&now.report);
+    assert!(!page.contains("--approve"), "{page}");
+    let stored = world
+        .engine
+        .report(&RunId::parse(&now.report.id).unwrap())
+        .await;
+    assert_eq!(stored.unwrap().held[0].changes.len(), 12);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,7 +1,11 @@
 //! R13-R15: what is in scope.
 
 use cloud_sync::{
-    domain::report::RunOutcome,
+    domain::{
+        mode::{Depth, Mode, Trigger},
+        report::RunOutcome,
+    },
+    engine::RunRequest,
     sandbox::{
         control::{Fault, FaultKind},
         exchange::{GroupKind, Mailbox},
@@ -56,6 +60,36 @@ async fn r13_outside_the_claimed_domains_nothing_is_touched() {
     R13 OutsideClaimedDomains: sub@mail.corp.example
     ");
     assert_stable(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn r13_who_left_outside_the_claimed_domains_needs_attention_in_every_run() {
+    let out = "out@elsewhere.example";
+    let mut tenant = people(&["ann"]).user(out);
+    tenant.mailbox_mut(out).unwrap().account_disabled = Some(true);
+    let mut organisation = accounts(&["ann"]).with_user(account(out));
+    organisation
+        .claimed_domains
+        .push("elsewhere.example".into());
+    let world =
+        World::still_with(tenant, organisation, &[("CLAIMED_DOMAINS", "corp.example")]).await;
+    for depth in [Depth::Full, Depth::Quick] {
+        let request = RunRequest {
+            depth,
+            ..RunRequest::new(Mode::Apply, Trigger::Timer)
+        };
+        let report = world.run_for(&request).await.unwrap();
+        assert_eq!(
+            shown(&report),
+            format!("NeedsAttention, converged\nR13 DisabledOutsideDomains: {out}")
+        );
+        assert!(user(&world, out).active);
+    }
+    // A person has suspended the account.
+    world.sandbox.zivver.with_state(|organisation| {
+        organisation.user_mut(out).unwrap().active = false;
+    });
+    assert_eq!(world.apply().await.outcome, RunOutcome::InSync);
 }
 
 #[tokio::test(start_paused = true)]
@@ -197,4 +231,24 @@ async fn r14_a_security_group_without_mail_has_its_members_in_scope() {
     let report = world.apply().await;
     assert_eq!(report.source.in_scope, 3, "{}", shown(&report));
     insta::assert_snapshot!(writes(&world).join("\n"), @"PUT Users cas@ {active:false} 200");
+}
+
+#[tokio::test(start_paused = true)]
+async fn r14_a_filter_group_of_a_kind_never_heard_of_keeps_its_members_in_scope() {
+    let tenant = people(&["ann", "ben"])
+        .recipient("RemoteUserMailbox", &at("h0"))
+        .group_called("FutureSecurityRing", "ring", &[&at("ben"), &at("h0")])
+        .security_group("Scope", &[&at("ann"), "ring"]);
+    for filter in ["scope@corp.example", "ring@corp.example"] {
+        let world = World::still_with(
+            tenant.clone(),
+            accounts(&["ann", "ben"]),
+            &[("SOURCE_FILTER", filter)],
+        )
+        .await;
+        let report = world.preview().await;
+        assert_eq!(report.error, None);
+        let expected = if filter.starts_with("scope") { 2 } else { 1 };
+        assert_eq!(report.source.in_scope, expected, "{filter}");
+    }
 }

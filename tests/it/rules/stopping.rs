@@ -31,10 +31,15 @@ pub(super) async fn stopped_after(world: &World, seconds: u64) -> Report {
 
 /// 140 people, of whom 60 have left, within all limits.
 async fn many_leave() -> World {
+    many_leave_with(&[]).await
+}
+
+async fn many_leave_with(extra: &[(&str, &str)]) -> World {
     let names: Vec<String> = (0..140).map(|number| format!("p{number:03}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let limits = [("MAX_SUSPEND", "100%")];
-    let world = World::still_with(people(&names), accounts(&names), &limits).await;
+    let mut settings = vec![("MAX_SUSPEND", "100%")];
+    settings.extend_from_slice(extra);
+    let world = World::still_with(people(&names), accounts(&names), &settings).await;
     assert_converged(&world.apply().await);
     vanish(&world, 0..60);
     world
@@ -71,6 +76,22 @@ async fn r34_a_stopped_run_ends_what_is_in_flight_and_no_more() {
     assert_converged(&rest);
     assert_eq!(rest.actions.len(), 60 - done);
     assert_eq!(rest.resumed_from, [""; 0]);
+    assert_eq!(suspended(&world).len(), 60);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r34_what_waits_for_the_limit_of_zivver_when_a_run_is_stopped_is_not_sent() {
+    let world = many_leave_with(&[("ZIVVER_RATE", "10/10s")]).await;
+    // Two windows before the run looks for the stop, at 15 s.
+    let report = stopped_after(&world, 12).await;
+    assert_eq!(report.outcome, RunOutcome::Stopped, "{}", shown(&report));
+    assert!(report.duration_ms < 16_000, "{}", report.duration_ms);
+    let done = suspended(&world).len();
+    assert!((1..=20).contains(&done), "{done}");
+    assert_eq!((report.counts.failed, &*report.failed), (0, &[][..]));
+    assert_eq!(report.remaining as usize, 60 - done);
+    let rest = world.apply().await;
+    assert_converged(&rest);
     assert_eq!(suspended(&world).len(), 60);
 }
 

@@ -49,41 +49,39 @@ impl Deafness {
     }
 }
 
-/// Lets the service act, and reverts what it must not store.
+/// Lets the service act, and reverts what it must not store of the account at `path`.
 pub(super) fn act(
     zivver: &Simulator,
     deafness: &Deafness,
+    path: &str,
     answer: impl FnOnce() -> Answered,
 ) -> Answered {
     let before = zivver.state();
     let (parts, body) = answer();
-    let path = location(&before, &zivver.state());
-    let Some(path) = path.filter(|_| parts.status.as_u16() == 200) else {
+    if parts.status.as_u16() != 200 {
         return (parts, body);
-    };
-    zivver.with_state(|organisation| take_back(organisation, &before, deafness.to));
+    }
+    let id = path.rsplit('/').next().unwrap_or_default();
+    zivver.with_state(|organisation| take_back(organisation, &before, id, deafness.to));
     let told = if deafness.lies {
         body
     } else {
-        shown(zivver, &path)
+        shown(zivver, path)
     };
     (parts, told)
 }
 
-/// The path of the one account that changed.
-fn location(before: &Organisation, after: &Organisation) -> Option<String> {
-    let mut users = before.users.iter().zip(&after.users);
-    let mut groups = before.groups.iter().zip(&after.groups);
-    let user = users.find(|(old, new)| old != new);
-    let user = user.map(|(old, _)| format!("Users/{}", old.id));
-    let group = groups.find(|(old, new)| old != new);
-    user.or_else(|| group.map(|(old, _)| format!("Groups/{}", old.id)))
-}
-
-fn take_back(organisation: &mut Organisation, before: &Organisation, to: Deaf) {
-    for (new, old) in organisation.users.iter_mut().zip(&before.users) {
+/// Other accounts name the account by its new address as soon as it has it, so they stay as they are.
+fn take_back(organisation: &mut Organisation, before: &Organisation, id: &str, to: Deaf) {
+    if to == Deaf::All {
+        organisation.users.clone_from(&before.users);
+        organisation.groups.clone_from(&before.groups);
+        organisation.mails.clone_from(&before.mails);
+        return;
+    }
+    let users = organisation.users.iter_mut().zip(&before.users);
+    for (new, old) in users.filter(|(new, _)| new.id == id) {
         match to {
-            Deaf::All => new.clone_from(old),
             Deaf::To(Attribute::Active) => {
                 new.active = old.active;
                 new.suspended_on = old.suspended_on;
@@ -100,12 +98,13 @@ fn take_back(organisation: &mut Organisation, before: &Organisation, to: Deaf) {
                 | Attribute::ObjectId
                 | Attribute::SignInKey,
             )
-            | Deaf::Garbles => {}
+            | Deaf::Garbles
+            | Deaf::All => {}
         }
     }
-    for (new, old) in organisation.groups.iter_mut().zip(&before.groups) {
+    let groups = organisation.groups.iter_mut().zip(&before.groups);
+    for (new, old) in groups.filter(|(new, _)| new.id == id) {
         match to {
-            Deaf::All => new.clone_from(old),
             Deaf::To(Attribute::Delegates) => new.members.clone_from(&old.members),
             Deaf::To(Attribute::Aliases) => new.aliases.clone_from(&old.aliases),
             Deaf::To(Attribute::Name) => new.display_name.clone_from(&old.display_name),
@@ -115,11 +114,9 @@ fn take_back(organisation: &mut Organisation, before: &Organisation, to: Deaf) {
             Deaf::To(
                 Attribute::Active | Attribute::Address | Attribute::ObjectId | Attribute::SignInKey,
             )
-            | Deaf::Garbles => {}
+            | Deaf::Garbles
+            | Deaf::All => {}
         }
-    }
-    if to == Deaf::All {
-        organisation.mails.clone_from(&before.mails);
     }
 }
 
@@ -128,7 +125,7 @@ fn shown(zivver: &Simulator, path: &str) -> Bytes {
     let limiter = zivver.with_state(|organisation| {
         std::mem::replace(&mut organisation.limiter, LimiterConfig::off())
     });
-    let request = Request::get(format!("/api/scim/v2/{path}"))
+    let request = Request::get(path)
         .header(header::AUTHORIZATION, format!("Bearer {API_KEY}"))
         .body(Body::empty())
         .unwrap();

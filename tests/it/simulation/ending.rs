@@ -9,7 +9,7 @@ use cloud_sync::{
 };
 
 use super::{
-    oracle::{Oracle, address_of, id_of},
+    oracle::{Oracle, address_of, delegate_id},
     truth::{Fact, Kind, Truth, is_claimed, lower},
 };
 
@@ -90,7 +90,8 @@ impl Judge<'_> {
             )),
             Some(user) => {
                 let delegates = user.delegates.iter().filter(|it| is_claimed(&lower(it)));
-                let delegates = delegates.filter_map(|it| id_of(&self.oracle.organisation, it));
+                let delegates =
+                    delegates.filter_map(|it| delegate_id(&self.oracle.organisation, it));
                 self.content(fact, &user.name, &user.aliases, &delegates.collect())
             }
         }
@@ -143,8 +144,15 @@ impl Judge<'_> {
 
     fn delegates(&self, fact: &Fact, delegates: &BTreeSet<String>) -> Option<String> {
         let wanted = self.wanted(fact);
+        let users = &self.oracle.organisation.users;
+        // The account itself, and a functional account, give nobody access.
+        let is_access = |id: &String| {
+            let mut users = users.iter();
+            users.any(|it| it.id == *id && lower(&it.user_name) != fact.primary)
+        };
         let delegates: BTreeSet<String> = delegates
             .iter()
+            .filter(|it| is_access(it))
             .filter(|it| wanted.contains(*it) || !self.oracle.is_entitled(it, fact, self.truth))
             .cloned()
             .collect();

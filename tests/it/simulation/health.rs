@@ -150,8 +150,9 @@ impl Pulse {
             .max_by_key(|it| it.began_ms)?;
         let overlaps =
             |it: &Beat| it.ended_ms > last.began_ms - STARTED_MS && it.began_ms != last.began_ms;
+        // R28: a run starts when it gets the lock, at some time before it ends.
         let is_in_doubt = |it: &Beat| {
-            let apart_ms = (it.began_ms - last.began_ms).abs();
+            let apart_ms = last.began_ms - it.ended_ms;
             let unordered = it.waited || last.waited;
             unordered && apart_ms > 0 && apart_ms < it.wrong_by_ms.max(last.wrong_by_ms)
         };
@@ -176,5 +177,26 @@ impl Pulse {
         let success = self.beats.iter().filter(|it| it.what == What::Success);
         let last_ms = success.map(|it| it.began_ms).max().unwrap_or_default();
         unclear.into_iter().all(|it| it.ended_ms < last_ms)
+    }
+}
+
+#[test]
+fn r28_the_order_is_in_doubt_after_a_run_that_waited_for_the_lock_while_its_clock_jumped() {
+    time::begin();
+    let beat = |from_s: i64, to_s: i64, wrong_by_s: i64, what| Beat {
+        began_ms: from_s * 1000,
+        ended_ms: to_s * 1000,
+        clock_ms: (to_s + wrong_by_s) * 1000,
+        may_have_ended: false,
+        waited: true,
+        wrong_by_ms: wrong_by_s * 1000,
+        what,
+    };
+    for (wrong_by_s, is_judged) in [(0, true), (100, true), (420, false)] {
+        let mut pulse = Pulse::default();
+        // It is known only that it got the lock before its end, 110 s before the next run.
+        pulse.beat(beat(2, 330, wrong_by_s, What::Success));
+        pulse.beat(beat(440, 590, 0, What::Failure));
+        assert_eq!(pulse.judge(200, "").is_some(), is_judged, "{wrong_by_s} s");
     }
 }

@@ -7,7 +7,7 @@ use cloud_sync::domain::report::Report;
 
 use super::{
     liveness::Told,
-    oracle::{Oracle, id_of},
+    oracle::{Oracle, delegate_id},
     truth::{Fact, Kind, is_claimed, lower},
 };
 
@@ -79,7 +79,7 @@ impl Oracle {
         let ids = user
             .delegates
             .iter()
-            .filter_map(|it| id_of(organisation, it));
+            .filter_map(|it| delegate_id(organisation, it));
         self.content_lacks(
             fact,
             &Held {

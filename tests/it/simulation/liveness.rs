@@ -16,7 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     guarded::{Effect, Intent, intents_of, is_ours},
-    oracle::{LAG_MAX, Oracle, address_of, has_people, id_of},
+    oracle::{LAG_MAX, Oracle, address_of, delegate_id, has_people, id_of},
     time,
     truth::{Fact, Kind, lower},
 };
@@ -39,9 +39,10 @@ const IDLE: [&str; 11] = [
 /// Notes about a change that was made without effect. They count only for a run that has tried.
 const IN_VAIN: [&str; 3] = ["write_had_no_effect", "access_not_taken", "repeat_offender"];
 
-/// The only reasons for keeping the account of a person who is certainly gone: Exchange could not be asked, or the
-/// account is part of something ambiguous.
-const OF_LEAVERS: [&str; 7] = [
+/// The only reasons for keeping the account of a person who is certainly gone: Exchange could not be asked, it does not
+/// show the status, or the account is part of something ambiguous.
+const OF_LEAVERS: [&str; 8] = [
+    "rejected",
     "absence_unknown",
     "delegations_unknown",
     "mailbox_gone",
@@ -69,6 +70,17 @@ struct Wrong {
     names: BTreeSet<String>,
     text: String,
     weight: Weight,
+    /// The mailbox that is to get the address, if it is about one.
+    claimant: Option<Claimant>,
+}
+
+/// The mailbox that is to get an address.
+#[derive(Debug, Clone)]
+struct Claimant {
+    /// Held changes without which it does not get the address.
+    needs: [Intent; 3],
+    /// R45: whether only permissions tell that it gets an account.
+    needs_permissions: bool,
 }
 
 /// What excuses that it is still there.
@@ -134,7 +146,9 @@ impl Oracle {
         let mut wrongs = self.wrongs(at, &view);
         let is_quick = report.depth == Depth::Quick;
         if is_quick {
-            wrongs.retain(|wrong| self.is_seen_quickly(&wrong.intent));
+            let is_unread =
+                |it: &Wrong| it.claimant.as_ref().is_some_and(|it| it.needs_permissions);
+            wrongs.retain(|wrong| self.is_seen_quickly(&wrong.intent) && !is_unread(wrong));
         }
         for wrong in &wrongs {
             let concerns = |address: &String| {
@@ -223,11 +237,18 @@ impl Oracle {
                 .iter()
                 .any(|it| it.contains(id))
         };
+        // R22: a member that no list of the run showed does not make an account active.
+        let is_open = |intent: &Intent| {
+            let mut groups = view.groups.iter();
+            let group = groups.find(|it| it.id == intent.account);
+            intent.effect != Effect::Stop || group.is_none_or(|it| it.members.iter().any(&listed))
+        };
         let mut wrongs = self.wrong_in(view);
         wrongs.retain(|wrong| {
             let member = wrong.intent.effect.member();
             member.is_none_or(&listed)
                 && listed(&wrong.intent.account)
+                && is_open(&wrong.intent)
                 && now.contains(&wrong.intent)
         });
         wrongs
@@ -299,6 +320,7 @@ impl Oracle {
             names: self.names(organisation, id),
             text,
             weight,
+            claimant: None,
         };
         if let Some(state) = state.filter(|_| user.active) {
             let weight = match state {
@@ -313,7 +335,7 @@ impl Oracle {
             let ids = user
                 .delegates
                 .iter()
-                .filter_map(|it| id_of(organisation, it));
+                .filter_map(|it| delegate_id(organisation, it));
             self.wrong_members(organisation, (id, who), fact, ids, found);
         }
         self.wrong_addresses(organisation, (id, who, &user.aliases), found);
@@ -364,6 +386,7 @@ impl Oracle {
             names: self.names(organisation, id),
             text: format!("{who} ({id}) has the address of another, though {to} is free: that"),
             weight,
+            claimant: None,
         });
     }
 
@@ -395,6 +418,7 @@ impl Oracle {
                 } else {
                     Weight::Light
                 },
+                claimant: None,
             }),
             Some(fact) if is_ours(&fact.primary) => {
                 self.wrong_members(organisation, (id, who), fact, members.cloned(), found);
@@ -415,7 +439,9 @@ impl Oracle {
         if !matches!(fact.kind, Kind::User | Kind::Shared) {
             return;
         }
-        for member in members.filter(|it| it != id) {
+        // An entry that is the address of a functional account gives nobody access.
+        let is_user = |it: &String| organisation.users.iter().any(|user| user.id == *it);
+        for member in members.filter(|it| it != id && is_user(it)) {
             let address = address_of(organisation, &member).unwrap_or_default();
             if self.owner(&member).is_none()
                 || !is_ours(&address)
@@ -433,6 +459,7 @@ impl Oracle {
                 },
                 names,
                 weight: Weight::Light,
+                claimant: None,
             });
         }
     }
@@ -474,7 +501,7 @@ impl Oracle {
             let mut others = truth.mailboxes.iter();
             let other =
                 others.find(|(other, fact)| *other != person && fact.addresses.contains(&alias));
-            let (Some((_, other)), false) =
+            let (Some((heir, other)), false) =
                 (other, own.is_some_and(|it| it.addresses.contains(&alias)))
             else {
                 continue;
@@ -498,7 +525,26 @@ impl Oracle {
                     other.primary
                 ),
                 weight: Weight::Light,
+                claimant: Some(self.claimant(heir, other, &alias)),
             });
+        }
+    }
+
+    fn claimant(&self, person: &str, fact: &Fact, address: &str) -> Claimant {
+        let account = self.account_of(person).ok().flatten();
+        let needs_permissions = account.is_none() && fact.kind == Kind::Shared;
+        let account = account.unwrap_or_else(|| fact.primary.clone());
+        let needs = [
+            Effect::Create,
+            Effect::SignInKey,
+            Effect::Rename(address.to_owned()),
+        ];
+        Claimant {
+            needs: needs.map(|effect| Intent {
+                account: account.clone(),
+                effect,
+            }),
+            needs_permissions,
         }
     }
 
@@ -721,18 +767,24 @@ impl Told<'_> {
             intent,
             names,
             weight,
+            claimant,
             ..
         } = wrong;
         let tried = self.tried.contains(&intent.account);
-        // R45: only a full run holds that an account with delegates goes to another person.
+        // R45: only a full run holds that an account with delegates, or of a delegate, goes to another person.
         let is_left = |code: &str| self.report.depth == Depth::Quick && code == "identity_change";
         let counts = |code: &str| match weight {
+            // R22: a rename takes no access away, so it is not sent again in every run.
+            Weight::Free if code == "write_had_no_effect" => true,
             _ if IN_VAIN.contains(&code) => tried,
             Weight::Light => !IDLE.contains(&code),
             Weight::Certain => OF_LEAVERS.contains(&code) || is_left(code),
             // R11: a mailbox that vanished while it was read is protected for this run.
             Weight::Free => code == "mailbox_gone",
         };
-        self.holds(intent) || self.names_any(names, counts)
+        // R22: an address is released for an account that gets it.
+        let mut needs = claimant.iter().flat_map(|it| &it.needs);
+        let waits = needs.any(|it| self.held.contains(it));
+        self.holds(intent) || waits || self.names_any(names, counts)
     }
 }

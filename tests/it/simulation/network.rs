@@ -387,7 +387,9 @@ impl Wire {
     fn act(&self, parts: Parts, call: &Call) -> Answered {
         let deafness = call.is_write().then(|| self.stage.with(Scene::deafness));
         let (mut acted, body) = match deafness.flatten() {
-            Some(deafness) => deaf::act(&self.zivver, &deafness, || self.answer(parts, call)),
+            Some(deafness) => deaf::act(&self.zivver, &deafness, &call.path, || {
+                self.answer(parts, call)
+            }),
             None if call.is_list() => self.list(parts, call),
             None => self.answer(parts, call),
         };

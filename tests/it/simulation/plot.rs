@@ -1,5 +1,7 @@
 //! The events of a simulation: a small tenant and its organisation at the start, and what people do in both afterwards.
 
+use std::collections::BTreeSet;
+
 use cloud_sync::sandbox::{
     exchange::{Contact, Group, GroupKind, Mailbox, Permission, Tenant, guid},
     zivver::{self, Organisation, User},
@@ -270,6 +272,27 @@ impl Plot {
                 && user.user_name != trustee
             {
                 user.delegates.push(trustee);
+            }
+        }
+    }
+
+    /// Delegates as Zivver was seen to have them: the user itself, and addresses that no account has. The service may or
+    /// may not rename delegates.
+    pub(super) fn odd_delegates(seed: u64, organisation: &mut Organisation) {
+        let mut dice = Dice::new(seed, "odd");
+        organisation.switches.delegates_follow_rename = dice.chance(50);
+        let users = organisation.users.iter();
+        let of_users = users.flat_map(|it| std::iter::once(&it.user_name).chain(&it.aliases));
+        let groups = organisation.groups.iter();
+        let of_groups = groups.flat_map(|it| std::iter::once(&it.external_id).chain(&it.aliases));
+        let used: BTreeSet<String> = of_users.chain(of_groups).map(|it| lower(it)).collect();
+        for user in &mut organisation.users {
+            if dice.chance(25) {
+                user.delegates.push(user.user_name.clone());
+            }
+            let dead = format!("{}@{DOMAIN}", dice.pick(&NAMES));
+            if dice.chance(10) && !used.contains(&dead) {
+                user.delegates.push(dead);
             }
         }
     }

@@ -43,7 +43,7 @@ const FREE: [(&str, &str); 4] = [
     ("MAX_SIGN_IN_KEY_CHANGES", "100%"),
 ];
 
-pub(super) const SCENES: [Scene; 16] = [
+pub(super) const SCENES: [Scene; 17] = [
     Scene {
         name: "held while the same run creates many accounts",
         cast: || shared(6, &[0, 1], &[0, 1, 2]),
@@ -131,6 +131,16 @@ pub(super) const SCENES: [Scene; 16] = [
         name: "people whose primary address is in a domain that is not claimed",
         cast: half_moved,
         settings: &FREE,
+        plot: |story| quiet(story).boxed_local(),
+    },
+    Scene {
+        name: "a person whose primary address is in a domain that is not claimed is suspended by hand",
+        cast: half_moved_and_suspended,
+        settings: &[
+            ("MAX_DELEGATE_REMOVALS", "100%"),
+            ("MAX_SUSPEND", "100%"),
+            ("MAX_SIGN_IN_KEY_CHANGES", "100%"),
+        ],
         plot: |story| quiet(story).boxed_local(),
     },
     Scene {
@@ -258,6 +268,23 @@ fn half_moved() -> (Tenant, Organisation) {
     new.clone_into(&mut moved.primary_smtp_address);
     moved.email_addresses = vec![format!("SMTP:{new}"), format!("smtp:{}", person(0))];
     organisation.claimed_domains = vec![DOMAIN.to_owned()];
+    (tenant, organisation)
+}
+
+/// The same person, suspended by hand, who alone may open b0.
+fn half_moved_and_suspended() -> (Tenant, Organisation) {
+    let (mut tenant, mut organisation) = half_moved();
+    let moved = ids(&organisation, &[0]);
+    let desk = tenant.mailbox_mut(&at("b0")).unwrap();
+    desk.permissions.retain(|it| it.user != person(1));
+    for user in &mut organisation.users {
+        user.active &= user.id != moved[0];
+    }
+    for group in &mut organisation.groups {
+        if group.external_id == at("b0") {
+            group.members.clone_from(&moved);
+        }
+    }
     (tenant, organisation)
 }
 

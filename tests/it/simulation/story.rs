@@ -108,6 +108,7 @@ pub(super) struct Story {
     dice: Dice,
     /// Separate, so that older seeds keep their stories.
     slow_dice: Dice,
+    odd_dice: Option<Dice>,
     plot: Plot,
     outside: Outside,
     /// Processes that are still running since the last night, by slot.
@@ -131,6 +132,9 @@ pub(super) fn on_stage<T>(play: impl Future<Output = T>) -> T {
     })
 }
 
+/// From this seed on, the delegates in Zivver are odd.
+pub(super) const ODD_SEEDS: u64 = 1_000_000;
+
 pub(super) fn play(seed: u64, traced: bool) -> Outcome {
     on_stage(async {
         let mut story = Story::begin(seed, traced);
@@ -153,7 +157,10 @@ impl Story {
     fn begin(seed: u64, traced: bool) -> Self {
         let mut dice = Dice::new(seed, "story");
         let mut plot = Plot::new(seed);
-        let (tenant, organisation) = plot.begin();
+        let (tenant, mut organisation) = plot.begin();
+        if seed >= ODD_SEEDS {
+            Plot::odd_delegates(seed, &mut organisation);
+        }
         let mut settings = BTreeMap::new();
         let strategy = *dice.pick(&["get", "get", "get", "batch", "batch"]);
         settings.insert("EXO_PERMISSIONS", strategy.to_owned());
@@ -222,6 +229,7 @@ impl Story {
         Self {
             dice: Dice::new(seed, "story"),
             slow_dice: Dice::new(seed, "slow nights"),
+            odd_dice: (seed >= ODD_SEEDS).then(|| Dice::new(seed, "odd rows")),
             plot: Plot::new(seed),
             outside,
             warm: [None, None],
@@ -300,12 +308,13 @@ impl Story {
         for _ in 0..self.dice.below(5) {
             self.change_world();
         }
+        self.show_rows();
         let weather = self.weather();
         let lag = Duration::from_millis(self.lag_ms());
         self.outside.stage.with(|scene| {
             scene.tell(|| format!("weather: {weather:?}, lists lag by {lag:?}"));
             scene.oracle.row_may_move = false;
-            scene.oracle.lag = lag;
+            scene.oracle.lags_by(lag);
             scene.weather = weather;
         });
         if self.slow_dice.chance(4) {
@@ -575,11 +584,31 @@ impl Story {
     }
 
     /// No more faults, and no list that lags: after two runs nothing is left to do (R35, R36, R38).
-    pub(super) async fn calm(&mut self) {
-        self.warm = [None, None];
-        self.outside
-            .exchange
-            .switch(|switches| switches.paging = exchange::Paging::Good);
+    /// Exchange shows a mailbox for a night without its addresses, or without its status.
+    fn show_rows(&mut self) {
+        let Some(odd) = &mut self.odd_dice else {
+            return;
+        };
+        let property = *odd.pick(&["EmailAddresses", "AccountDisabled"]);
+        let is_odd = odd.chance(40);
+        let stage = &self.outside.stage;
+        self.outside.exchange.with_state(|tenant| {
+            show_all(tenant);
+            let place = odd.place(tenant.mailboxes.len()).filter(|_| is_odd);
+            if let Some(at) = place {
+                let mailbox = &mut tenant.mailboxes[at];
+                stage.tell(|| format!("{} without {property}", mailbox.primary_smtp_address));
+                mailbox.missing.push(property.to_owned());
+            }
+        });
+    }
+
+    /// Nothing fails, lags or is hidden any more.
+    fn clear_up(&mut self) {
+        self.outside.exchange.with_state(|tenant| {
+            show_all(tenant);
+            tenant.switches.paging = exchange::Paging::Good;
+        });
         self.outside.stage.with(|scene| {
             scene.weather = Weather::default();
             scene.oracle.lag = Duration::ZERO;
@@ -591,6 +620,11 @@ impl Story {
         self.outside
             .zivver
             .with_state(|organisation| organisation.switches.stale_reads_after_post = 0);
+    }
+
+    pub(super) async fn calm(&mut self) {
+        self.warm = [None, None];
+        self.clear_up();
         self.catch_up().await;
         // What Zivver refused or did not keep waits for at most seven days (R22, R33).
         let may_wait = self.slow_dice.chance(50);
@@ -701,7 +735,7 @@ impl Story {
     pub(super) fn weather_is(&self, weather: Weather, lag: Duration) {
         self.outside.stage.with(|scene| {
             scene.tell(|| format!("weather: {weather:?}, lists lag by {lag:?}"));
-            scene.oracle.lag = lag;
+            scene.oracle.lags_by(lag);
             scene.weather = weather;
         });
     }
@@ -862,11 +896,11 @@ fn tell_report(stage: &Stage, report: &Report) {
         for held in &report.held {
             scene.tell(|| {
                 format!(
-                    "  held {:?} {} {:?}",
+                    "  held {:?} {} {} {:?}",
                     held.class,
+                    held.code,
                     held.reason,
-                    held.changes
-                        .iter()
+                    held.approves()
                         .map(|it| (&it.address, &it.what, &it.before, &it.after))
                         .collect::<Vec<_>>()
                 )
@@ -991,5 +1025,11 @@ impl Errand {
             }
         }
         (process, slot, told)
+    }
+}
+
+fn show_all(tenant: &mut exchange::Tenant) {
+    for mailbox in &mut tenant.mailboxes {
+        mailbox.missing.clear();
     }
 }

@@ -39,6 +39,12 @@ pub(crate) enum Fault {
     NoDeletion,
     /// Storing a plan panics.
     PanicAtPlan,
+    /// No report can be stored.
+    NoReport,
+    /// Everything is stored up to the end of a run, whose answer is lost; then every request fails.
+    DownAfterEnd,
+    /// The same after the report.
+    DownAfterSummary,
 }
 
 /// A store behind a faulty network.
@@ -83,7 +89,10 @@ impl Faulty {
             | Fault::SentTwice
             | Fault::LateCreation
             | Fault::NoDeletion
-            | Fault::PanicAtPlan) => Ok(fault),
+            | Fault::PanicAtPlan
+            | Fault::NoReport
+            | Fault::DownAfterEnd
+            | Fault::DownAfterSummary) => Ok(fault),
         }
     }
 }
@@ -114,6 +123,18 @@ impl ObjectStore for Faulty {
             fault != Fault::PanicAtPlan || !location.as_ref().contains("/plan/"),
             "on purpose"
         );
+        let is = |name: &str| location.filename() == Some(name);
+        if fault == Fault::NoReport && is("report") {
+            return Err(failing("the network is down"));
+        }
+        if fault == Fault::DownAfterEnd && is("report") {
+            self.suffers(Fault::DownAfterSummary);
+        }
+        if fault == Fault::DownAfterSummary && is("summary") {
+            self.store.put_opts(location, payload, opts).await?;
+            self.suffers(Fault::Down);
+            return Err(failing("the answer is lost"));
+        }
         if fault == Fault::LateCreation && opts.mode == PutMode::Create {
             self.late.fetch_add(1, Ordering::SeqCst);
             self.gate.acquire().await.unwrap().forget();

@@ -2,10 +2,7 @@
 
 use cloud_sync::{
     sandbox::zivver::{Group, Switches},
-    zivver::{
-        Creation, GroupExtensionBody, GroupWrite, MembersPatch, RefusalKind, UserExtensionBody,
-        WriteError,
-    },
+    zivver::{Creation, RefusalKind, WriteError},
 };
 use serde_json::json;
 
@@ -13,24 +10,27 @@ use super::*;
 
 const DORA: &str = "dora@corp.example";
 
-fn new_user() -> UserWrite {
-    UserWrite {
-        extension: Some(UserExtensionBody {
-            key: ObjectId::parse(KEY).map(SignInKey::ObjectId),
-            ..UserExtensionBody::default()
-        }),
-        ..named("Dora")
-    }
+async fn create_dora(world: &World) -> Result<Creation<UserAccount>, WriteError> {
+    create_user(world, &address(DORA)).await
+}
+
+async fn create_user(
+    world: &World,
+    address: &SmtpAddress,
+) -> Result<Creation<UserAccount>, WriteError> {
+    let key = key();
+    world
+        .client
+        .create_user(address, "Dora", key.as_ref())
+        .await
 }
 
 #[tokio::test(start_paused = true)]
 async fn r24_a_user_is_created_with_its_key() {
     let world = World::of(organisation());
-    let created = world.client.create_user(&address(DORA), &new_user()).await;
-    let Creation::Created { account, recovered } = created.unwrap() else {
-        panic!("it did not exist")
-    };
-    assert!(account.active && !recovered);
+    let created = create_dora(&world).await;
+    let created = created.unwrap();
+    assert!(created.account.active && !created.is_found);
     assert_eq!(world.calls(), ["POST 201"]);
     assert_eq!(
         world.journal()[0].headers["content-type"],
@@ -47,9 +47,9 @@ async fn r24_a_user_is_created_with_its_key() {
 async fn a_suspension_leaves_extension_and_key_alone() {
     let world = World::of(organisation());
     let anna = id_of(&world.zivver, "anna@corp.example");
-    let suspend = UserWrite {
+    let suspend = UserUpdate {
         active: Some(false),
-        ..UserWrite::default()
+        ..UserUpdate::default()
     };
     let after = world
         .client
@@ -109,20 +109,24 @@ async fn a_functional_account_is_created_changed_and_emptied() {
     let world = World::of(organisation());
     let anna = id_of(&world.zivver, "anna@corp.example");
     let bert = id_of(&world.zivver, "bert@corp.example");
-    let write = GroupWrite {
+    let write = FunctionalUpdate {
         name: Some("Info".into()),
-        members: Some(vec![anna]),
-        extension: Some(GroupExtensionBody {
-            aliases: vec!["i@corp.example".into()],
-            rest: Vec::new(),
+        members: Some(vec![anna.clone()]),
+        extension: Some(FunctionalExtensionUpdate {
+            read: Extension::default(),
+            aliases: vec![address("i@corp.example")],
         }),
-        ..GroupWrite::default()
     };
     let info = address("info@corp.example");
-    let created = world.client.create_group(&info, &write).await.unwrap();
-    let id = created.account().id.clone();
+    let aliases = [address("i@corp.example")];
+    let created = world
+        .client
+        .create_group(&info, "Info", &[anna], &aliases)
+        .await
+        .unwrap();
+    let id = created.account.id.clone();
     assert!(
-        created.account().extension.aliases.is_empty(),
+        created.account.extension.aliases.is_empty(),
         "dropped by Zivver"
     );
     let after = world
@@ -132,12 +136,9 @@ async fn a_functional_account_is_created_changed_and_emptied() {
         .unwrap()
         .unwrap();
     assert_eq!(after.extension.aliases, [address("i@corp.example")]);
-    for (patch, expected) in [
-        (MembersPatch::Replace(vec![bert.clone()]), vec![bert]),
-        (MembersPatch::RemoveAll, Vec::new()),
-    ] {
-        let after = world.client.patch_members(&id, &patch).await.unwrap();
-        assert_eq!(after.unwrap().members, expected);
+    for members in [vec![bert], Vec::new()] {
+        let after = world.client.set_members(&id, &members).await.unwrap();
+        assert_eq!(after.unwrap().members, members);
         let headers = world.journal().pop().unwrap().headers;
         assert_eq!(headers["content-type"], "application/scim+json");
         assert_eq!(headers["accept"], "application/scim+json");
@@ -221,21 +222,8 @@ async fn r31_a_creation_whose_answer_was_lost_is_looked_up() {
         for stale_reads in [0, 2] {
             let world = World::with_switches(|it| it.stale_reads_after_post = stale_reads);
             world.fault(kind.clone());
-            let created = world
-                .client
-                .create_user(&address(DORA), &new_user())
-                .await
-                .unwrap();
-            assert!(
-                matches!(
-                    created,
-                    Creation::Created {
-                        recovered: true,
-                        ..
-                    }
-                ),
-                "{kind:?}"
-            );
+            let created = create_dora(&world).await.unwrap();
+            assert!(created.is_found, "{kind:?}");
             assert_eq!(
                 world.zivver.control().counters().method("POST"),
                 1,
@@ -261,18 +249,8 @@ async fn r31_a_creation_that_did_not_happen_is_repeated_after_looking() {
     ] {
         let world = World::of(organisation());
         world.fault(kind);
-        let created = world
-            .client
-            .create_user(&address(DORA), &new_user())
-            .await
-            .unwrap();
-        assert!(matches!(
-            created,
-            Creation::Created {
-                recovered: false,
-                ..
-            }
-        ));
+        let created = create_dora(&world).await.unwrap();
+        assert!(!created.is_found);
         assert_eq!(world.calls(), expected);
     }
 }
@@ -281,18 +259,8 @@ async fn r31_a_creation_that_did_not_happen_is_repeated_after_looking() {
 async fn r31_a_lost_creation_that_reads_hide_for_long_is_ours_all_the_same() {
     let world = World::with_switches(|it| it.stale_reads_after_post = 4);
     world.fault(FaultKind::ResetAfter);
-    let created = world
-        .client
-        .create_user(&address(DORA), &new_user())
-        .await
-        .unwrap();
-    assert!(matches!(
-        created,
-        Creation::Created {
-            recovered: true,
-            ..
-        }
-    ));
+    let created = create_dora(&world).await.unwrap();
+    assert!(created.is_found);
     let expected = [
         "POST lost",
         "GET 200",
@@ -309,11 +277,7 @@ async fn r31_a_lost_creation_that_reads_hide_for_long_is_ours_all_the_same() {
 async fn r31_a_lost_creation_that_reads_hide_for_too_long_is_no_refusal() {
     let world = World::with_switches(|it| it.stale_reads_after_post = 20);
     world.fault(FaultKind::ResetAfter);
-    let error = world
-        .client
-        .create_user(&address(DORA), &new_user())
-        .await
-        .unwrap_err();
+    let error = create_dora(&world).await.unwrap_err();
     assert!(matches!(error, WriteError::Unavailable { .. }), "{error}");
 }
 
@@ -325,11 +289,7 @@ async fn r31_a_creation_of_unknown_end_is_not_repeated() {
         .zivver
         .control()
         .inject(Fault::always(status(503, &[], "")).method("GET"));
-    let error = world
-        .client
-        .create_user(&address(DORA), &new_user())
-        .await
-        .unwrap_err();
+    let error = create_dora(&world).await.unwrap_err();
     assert!(matches!(error, WriteError::Unavailable { .. }), "{error}");
     assert_eq!(world.zivver.control().counters().method("POST"), 1);
 }
@@ -340,22 +300,15 @@ async fn r31_an_address_that_exists_is_an_update() {
     for edit in [|_: &mut Switches| {}, status_400] {
         let world = World::with_switches(edit);
         let anna = address("anna@corp.example");
-        let created = world.client.create_user(&anna, &new_user()).await.unwrap();
-        assert!(matches!(&created, Creation::Exists(account) if account.name == "Anna"));
+        let created = create_user(&world, &anna).await.unwrap();
+        assert!(created.is_found && created.account.name == "Anna");
     }
     let world = World::of(organisation().with_group(Group::new("info@corp.example", "Info")));
     let info = address("info@corp.example");
-    let write = GroupWrite {
-        name: Some("Other".into()),
-        ..GroupWrite::default()
-    };
-    let created = world.client.create_group(&info, &write).await.unwrap();
-    assert!(matches!(created, Creation::Exists(_)));
-    let error = world
-        .client
-        .create_user(&info, &new_user())
-        .await
-        .unwrap_err();
+    let created = world.client.create_group(&info, "Other", &[], &[]).await;
+    let created = created.unwrap();
+    assert!(created.is_found);
+    let error = create_user(&world, &info).await.unwrap_err();
     let WriteError::Refused(refusal) = &error else {
         panic!("{error}")
     };
@@ -393,14 +346,10 @@ async fn r32_refusals_are_told_apart() {
         matches!(&error, WriteError::Refused(refusal) if refusal.kind == RefusalKind::UnknownAccount),
         "{error}"
     );
-    let unknown = GroupWrite {
-        name: Some("Info".into()),
-        members: Some(vec![ScimId::new("00000000-0000-0000-0000-00000000dead")]),
-        ..GroupWrite::default()
-    };
+    let unknown = [ScimId::new("00000000-0000-0000-0000-00000000dead")];
     let error = world
         .client
-        .create_group(&address("info@corp.example"), &unknown)
+        .create_group(&address("info@corp.example"), "Info", &unknown, &[])
         .await;
     assert!(matches!(
         error,
@@ -431,11 +380,7 @@ async fn r32_a_refused_key_stops_at_once() {
         .unwrap_err();
     assert!(matches!(error, WriteError::Unauthorized { .. }));
     world.fault(status(403, &[], ""));
-    let error = world
-        .client
-        .create_user(&address(DORA), &new_user())
-        .await
-        .unwrap_err();
+    let error = create_dora(&world).await.unwrap_err();
     assert!(matches!(error, WriteError::Forbidden { .. }));
     assert_eq!(world.calls(), ["PUT 401", "POST 403"]);
 }
@@ -447,12 +392,9 @@ async fn r29_every_attempt_to_write_asks_first() {
     world.may_write.store(false, Ordering::Relaxed);
     let suspended = world.client.update_user(&anna, &named("Ann")).await;
     assert!(matches!(suspended, Err(WriteError::Stopped { .. })));
-    let created = world.client.create_user(&address(DORA), &new_user()).await;
+    let created = create_dora(&world).await;
     assert!(matches!(created, Err(WriteError::Stopped { .. })));
-    let patched = world
-        .client
-        .patch_members(&anna, &MembersPatch::RemoveAll)
-        .await;
+    let patched = world.client.set_members(&anna, &[]).await;
     assert!(matches!(patched, Err(WriteError::Stopped { .. })));
     assert!(world.calls().is_empty());
     assert_eq!(
@@ -480,9 +422,9 @@ async fn r29_a_lock_lost_between_two_attempts_stops_the_second() {
 async fn a_user_is_renamed_in_place() {
     let world = World::of(organisation());
     let anna = id_of(&world.zivver, "anna@corp.example");
-    let rename = UserWrite {
-        user_name: Some(address("ann@corp.example")),
-        ..UserWrite::default()
+    let rename = UserUpdate {
+        address: Some(address("ann@corp.example")),
+        ..UserUpdate::default()
     };
     let after = world
         .client

@@ -165,7 +165,7 @@ impl Service {
             .join(&path)
             .map_err(|error| ExchangeError::Settings {
                 text: format!("no address can be made of EXO_URL: {error}"),
-                remedy: "correct EXO_URL".to_owned(),
+                remedy: "correct CLOUD_SYNC__EXO_URL".to_owned(),
             })
     }
 

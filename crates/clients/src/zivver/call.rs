@@ -11,11 +11,11 @@ use url::Url;
 
 use super::{
     ZivverClient,
-    error::{ReadError, WriteError},
+    error::WriteError,
     governor::{Permit, Signals},
     refusal::{Refusal, RefusalKind, TEXT_CHARS_MAX},
 };
-use crate::http::{Reply, Request, RetryReason, SendError, one_line, retry_after};
+use crate::http::{MayWrite, Reply, Request, RetryReason, SendError, one_line, retry_after};
 
 /// A list of 100,000 accounts needs about a tenth of this.
 const LIST_BYTES_MAX: usize = 1 << 30;
@@ -52,27 +52,6 @@ pub(super) enum Access {
     Write,
 }
 
-/// Why a call failed.
-#[derive(Debug)]
-pub(super) enum Failure {
-    Refused(Box<Refusal>),
-    Unauthorized {
-        operation: String,
-    },
-    Forbidden {
-        operation: String,
-    },
-    Unavailable {
-        operation: String,
-        cause: String,
-    },
-    Stopped {
-        operation: String,
-        cause: String,
-        was_sent: bool,
-    },
-}
-
 /// Why the run may no longer write.
 #[derive(Debug)]
 pub(super) struct Stopped(Arc<str>);
@@ -85,16 +64,22 @@ const LOCK_LOST: &str =
 
 impl ZivverClient {
     /// Sends until the answer is one that a retry would not change. For GET, PUT and PATCH.
-    pub(super) async fn repeat(&self, call: &Call) -> Result<Reply, Failure> {
+    pub(super) async fn repeat(&self, call: &Call) -> Result<Reply, WriteError> {
         let serial = self.sender.serial();
         let mut attempt = 0;
+        let mut was_sent = false;
         loop {
             attempt += 1;
             let sent = self.attempt(call).await;
-            let sent = sent.map_err(|stopped| call.stopped(&stopped, attempt > 1))?;
+            let sent = sent.map_err(|stopped| call.stopped(&stopped, was_sent))?;
             let (reason, wait) = match &sent {
                 Ok(reply) => (transient(reply.status), self.wait_asked(reply)),
                 Err(error) => (error.retry_reason(), None),
+            };
+            was_sent |= match &sent {
+                // The limiter refuses a request before it is carried out.
+                Ok(reply) => reply.status != StatusCode::TOO_MANY_REQUESTS,
+                Err(error) => !matches!(error, SendError::NotSent { .. }),
             };
             let retry = &self.connection.policy.retry;
             let next = reason.and_then(|reason| {
@@ -105,7 +90,7 @@ impl ZivverClient {
                 return match sent {
                     Ok(reply) if reply.status.is_success() => Ok(reply),
                     Ok(reply) => Err(self.failure(call, &reply)),
-                    Err(error) => Err(call.unavailable(&error.cause())),
+                    Err(error) => Err(call.unavailable(&no_answer(&error))),
                 };
             };
             self.pause(call, attempt, reason, delay).await;
@@ -137,7 +122,8 @@ impl ZivverClient {
         };
         let sent = self.sender.send(self.request(call)).await;
         if let Err(SendError::Withdrawn { .. }) = &sent {
-            return Err(Stopped(Arc::from(LOCK_LOST)));
+            let cause = self.gate.cause();
+            return Err(Stopped(cause.unwrap_or_else(|| Arc::from(LOCK_LOST))));
         }
         if let Ok(reply) = &sent {
             permit.answered(&Signals::of(reply, self.connection.clock.now()));
@@ -176,11 +162,11 @@ impl ZivverClient {
     }
 
     /// The error for an answer that is neither a success nor worth a retry.
-    pub(super) fn failure(&self, call: &Call, reply: &Reply) -> Failure {
+    pub(super) fn failure(&self, call: &Call, reply: &Reply) -> WriteError {
         let operation = call.operation.clone();
         match reply.status {
-            StatusCode::UNAUTHORIZED => Failure::Unauthorized { operation },
-            StatusCode::FORBIDDEN => Failure::Forbidden { operation },
+            StatusCode::UNAUTHORIZED => WriteError::Unauthorized { operation },
+            StatusCode::FORBIDDEN => WriteError::Forbidden { operation },
             status if transient(status).is_some() => call.unavailable(&gave_up(status)),
             status => {
                 let text = self.text(&reply.body);
@@ -192,7 +178,7 @@ impl ZivverClient {
                 } else {
                     known_kind
                 };
-                Failure::Refused(Box::new(Refusal {
+                WriteError::Refused(Box::new(Refusal {
                     operation,
                     status: status.as_u16(),
                     text,
@@ -210,6 +196,12 @@ impl ZivverClient {
     pub(super) fn text(&self, body: &[u8]) -> String {
         let text = String::from_utf8_lossy(body);
         one_line(&self.connection.key.redact(&text), TEXT_CHARS_MAX)
+    }
+
+    /// A request that still waits for a connection when the gate closes is not sent either (R32, R34).
+    fn may_write(&self) -> MayWrite {
+        let (may_write, gate) = (self.connection.may_write.clone(), self.gate.clone());
+        MayWrite::new(move || gate.cause().is_none() && may_write.ask())
     }
 
     fn request(&self, call: &Call) -> Request {
@@ -237,7 +229,7 @@ impl ZivverClient {
             headers,
             body: call.body.clone(),
             timeout,
-            may_write: (call.access == Access::Write).then(|| self.connection.may_write.clone()),
+            may_write: (call.access == Access::Write).then(|| self.may_write()),
             body_limit_bytes,
         }
     }
@@ -248,19 +240,29 @@ impl Call {
         self.access != Access::Write || self.method == Method::POST
     }
 
-    pub(super) fn unavailable(&self, cause: &str) -> Failure {
-        Failure::Unavailable {
+    pub(super) fn unavailable(&self, cause: &str) -> WriteError {
+        WriteError::Unavailable {
             operation: self.operation.clone(),
             cause: cause.to_owned(),
         }
     }
 
-    pub(super) fn stopped(&self, stopped: &Stopped, was_sent: bool) -> Failure {
-        Failure::Stopped {
+    pub(super) fn stopped(&self, stopped: &Stopped, was_sent: bool) -> WriteError {
+        WriteError::Stopped {
             operation: self.operation.clone(),
             cause: stopped.0.to_string(),
             was_sent,
         }
+    }
+}
+
+/// Nothing but a sandbox is at an address of this machine.
+fn no_answer(error: &SendError) -> String {
+    let cause = error.cause();
+    if error.retry_reason() == Some(RetryReason::LoopbackNotSent) {
+        format!("{cause} (cloud-sync sandbox starts a sandbox)")
+    } else {
+        cause
     }
 }
 
@@ -274,39 +276,5 @@ pub(super) fn transient(status: StatusCode) -> Option<RetryReason> {
         StatusCode::TOO_MANY_REQUESTS => Some(RetryReason::Throttled),
         StatusCode::REQUEST_TIMEOUT => Some(RetryReason::Fault),
         status => status.is_server_error().then_some(RetryReason::Fault),
-    }
-}
-
-impl From<Failure> for WriteError {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Refused(refusal) => Self::Refused(refusal),
-            Failure::Unauthorized { operation } => Self::Unauthorized { operation },
-            Failure::Forbidden { operation } => Self::Forbidden { operation },
-            Failure::Unavailable { operation, cause } => Self::Unavailable { operation, cause },
-            Failure::Stopped {
-                operation,
-                cause,
-                was_sent,
-            } => Self::Stopped {
-                operation,
-                cause,
-                was_sent,
-            },
-        }
-    }
-}
-
-impl From<Failure> for ReadError {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Refused(refusal) => Self::Refused(refusal),
-            Failure::Unauthorized { operation } => Self::Unauthorized { operation },
-            Failure::Forbidden { operation } => Self::Forbidden { operation },
-            Failure::Unavailable { operation, cause }
-            | Failure::Stopped {
-                operation, cause, ..
-            } => Self::Unavailable { operation, cause },
-        }
     }
 }

@@ -14,34 +14,17 @@ use domain::address::SmtpAddress;
 
 /// The result of a creation.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Creation<A> {
-    Created {
-        account: A,
-        /// The answer was lost, but the account was found by its address.
-        recovered: bool,
-    },
-    /// An account of this kind already has the address and must be updated instead.
-    Exists(A),
+pub struct Creation<A> {
+    pub account: A,
+    /// Whether the account was found by its address, so that it may not be the one created here.
+    pub is_found: bool,
 }
 
 impl<A> Creation<A> {
-    pub fn account(&self) -> &A {
-        match self {
-            Self::Created { account, .. } | Self::Exists(account) => account,
-        }
-    }
-
-    pub fn into_account(self) -> A {
-        match self {
-            Self::Created { account, .. } | Self::Exists(account) => account,
-        }
-    }
-
-    /// Whether the account was found by its address, so that it may not be the one created here.
-    pub fn is_found(&self) -> bool {
-        match self {
-            Self::Created { recovered, .. } => *recovered,
-            Self::Exists(_) => true,
+    fn found(account: A) -> Self {
+        Self {
+            account,
+            is_found: true,
         }
     }
 }
@@ -88,22 +71,19 @@ impl ZivverClient {
         loop {
             attempt += 1;
             let sent = self.attempt(&call).await;
-            let failed = match posted(sent.map_err(|stopped| call.stopped(&stopped, attempt > 1))?)
+            let failed = match posted(sent.map_err(|stopped| call.stopped(&stopped, may_be_ours))?)
             {
                 Posted::Accepted(reply) => return self.accepted(&call, address, &reply).await,
                 Posted::Disputed(reply) => {
                     return self.disputed(&call, address, &reply, may_be_ours).await;
                 }
-                Posted::Final(reply) => return Err(self.failure(&call, &reply).into()),
+                Posted::Final(reply) => return Err(self.failure(&call, &reply)),
                 Posted::Untouched(failed) => failed,
                 Posted::Unclear(failed) => {
                     may_be_ours = true;
                     let found = self.look_for(address).await;
                     if let Some(account) = found.map_err(ReadError::while_writing)? {
-                        return Ok(Creation::Created {
-                            account,
-                            recovered: true,
-                        });
+                        return Ok(Creation::found(account));
                     }
                     failed
                 }
@@ -116,7 +96,7 @@ impl ZivverClient {
             let wait = reply.and_then(|reply| self.wait_asked(&reply));
             let retry = &self.connection.policy.retry;
             let Some(delay) = retry.next_delay(serial, attempt, reason, wait) else {
-                return Err(call.unavailable(&cause).into());
+                return Err(call.unavailable(&cause));
             };
             self.pause(&call, attempt, reason, delay).await;
         }
@@ -130,19 +110,17 @@ impl ZivverClient {
     ) -> Result<Creation<R>, WriteError> {
         let returned = R::parse(&reply.body).filter(|account| account.address() == address);
         if let Some(account) = returned {
-            return Ok(Creation::Created {
+            return Ok(Creation {
                 account,
-                recovered: false,
+                is_found: false,
             });
         }
         match self.look_for(address).await {
-            Ok(Some(account)) => Ok(Creation::Created {
-                account,
-                recovered: true,
-            }),
-            Ok(None) => Err(call
-                .unavailable("Zivver accepted it without saying how, and does not list it yet")
-                .into()),
+            Ok(Some(account)) => Ok(Creation::found(account)),
+            Ok(None) => {
+                Err(call
+                    .unavailable("Zivver accepted it without saying how, and does not list it yet"))
+            }
             Err(error) => Err(error.while_writing()),
         }
     }
@@ -162,20 +140,16 @@ impl ZivverClient {
             self.find(address).await
         };
         match found {
-            Ok(Some(account)) if may_be_ours => Ok(Creation::Created {
-                account,
-                recovered: true,
-            }),
-            Ok(Some(account)) => Ok(Creation::Exists(account)),
+            Ok(Some(account)) => Ok(Creation::found(account)),
             Err(error) if may_be_ours || error.stops_the_run() => Err(error.while_writing()),
             Ok(None) if may_be_ours => {
                 let cause = format!(
                     "an earlier attempt may have been carried out, and this one was refused with {}",
                     reply.status.as_u16()
                 );
-                Err(call.unavailable(&cause).into())
+                Err(call.unavailable(&cause))
             }
-            Ok(None) | Err(_) => Err(self.failure(call, reply).into()),
+            Ok(None) | Err(_) => Err(self.failure(call, reply)),
         }
     }
 

@@ -54,7 +54,7 @@ pub enum Gap {
     Endless { pages_max: usize },
 }
 
-/// A write that was not confirmed.
+/// A call that failed, of which a write is not confirmed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WriteError {
     /// Concerns this account only: the run continues (R32).
@@ -73,8 +73,8 @@ pub enum WriteError {
     /// `MAX_CONSECUTIVE_FAILURES`.
     #[error("cannot {operation}: {cause}; {}", remedies::ZIVVER_UNAVAILABLE)]
     Unavailable { operation: String, cause: String },
-    /// The run may no longer write (R29, R32, R35), so nothing more was sent. `was_sent` tells whether there was an
-    /// earlier attempt.
+    /// The run may no longer write (R29, R32, R34, R35), so nothing more was sent. `was_sent` tells whether an earlier
+    /// attempt may have been carried out.
     #[error("cannot {operation}: {cause}")]
     Stopped {
         operation: String,
@@ -84,6 +84,7 @@ pub enum WriteError {
 }
 
 const REMEDY_INCOMPLETE: &str = "start again, and ask Zivver's support if it stays so";
+
 impl ReadError {
     pub(super) fn stops_the_run(&self) -> bool {
         match self {
@@ -106,6 +107,20 @@ impl ReadError {
             Self::Unauthorized { operation } => WriteError::Unauthorized { operation },
             Self::Forbidden { operation } => WriteError::Forbidden { operation },
             Self::Unavailable { operation, cause } => WriteError::Unavailable { operation, cause },
+        }
+    }
+}
+
+impl From<WriteError> for ReadError {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Refused(refusal) => Self::Refused(refusal),
+            WriteError::Unauthorized { operation } => Self::Unauthorized { operation },
+            WriteError::Forbidden { operation } => Self::Forbidden { operation },
+            WriteError::Unavailable { operation, cause }
+            | WriteError::Stopped {
+                operation, cause, ..
+            } => Self::Unavailable { operation, cause },
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Whether writes may be sent. Checked before each attempt, including those that wait for their turn (R32, R35).
+//! Whether writes may be sent. Checked before each attempt, including those that wait for their turn (R32, R34, R35).
 
 use std::sync::Arc;
 
@@ -51,6 +51,14 @@ impl Gate {
 
     pub(super) fn is_open(&self) -> bool {
         *self.0.borrow() == GateState::Open
+    }
+
+    /// Why the gate is closed, if it is.
+    pub(super) fn cause(&self) -> Option<Arc<str>> {
+        match &*self.0.borrow() {
+            GateState::Closed(cause) => Some(Arc::clone(cause)),
+            GateState::Open | GateState::Paused => None,
+        }
     }
 
     /// Waits while the gate is paused. If it is closed, the error is the cause.

@@ -17,7 +17,9 @@ impl Change {
             Self::Resume | Self::Suspend { .. } | Self::Empty { .. } => Attribute::Active,
             Self::SignInKey { .. } => Attribute::SignInKey,
             Self::AddAlias(_) | Self::RemoveAlias(_) => Attribute::Aliases,
-            Self::AddDelegate(_) | Self::RemoveDelegate(_) => Attribute::Delegates,
+            Self::AddDelegate(_) | Self::RemoveDelegate(_) | Self::RemoveEntry(_) => {
+                Attribute::Delegates
+            }
         }
     }
 
@@ -32,11 +34,15 @@ impl Change {
             Self::Resume => both("no", "yes"),
             Self::Suspend { .. } | Self::Empty { .. } => both("yes", "no"),
             Self::SignInKey { to, change } => match change {
-                KeyChange::First => both("unknown", &to.to_string()),
-                KeyChange::Updated => both("the key written before", &to.to_string()),
+                KeyChange::First | KeyChange::Renamed => both("unknown", &to.to_string()),
+                KeyChange::Updated | KeyChange::OtherSetting => {
+                    both("the key written before", &to.to_string())
+                }
             },
             Self::AddAlias(alias) => (None, Some(alias.to_string())),
-            Self::RemoveAlias(alias) => (Some(alias.to_string()), None),
+            Self::RemoveAlias(address) | Self::RemoveEntry(address) => {
+                (Some(address.to_string()), None)
+            }
             Self::AddDelegate(target) => (None, Some(address(*target))),
             Self::RemoveDelegate(ix) => (Some(address(Target::Existing(*ix))), None),
         }
@@ -72,7 +78,7 @@ impl Change {
             Self::AddAlias(_) => ("add alias", before, after),
             Self::RemoveAlias(_) => ("remove alias", before, after),
             Self::AddDelegate(_) => ("add delegate", before, after),
-            Self::RemoveDelegate(_) => ("remove delegate", before, after),
+            Self::RemoveDelegate(_) | Self::RemoveEntry(_) => ("remove delegate", before, after),
         }
     }
 
@@ -95,7 +101,8 @@ impl Change {
             | Self::SignInKey { .. }
             | Self::AddAlias(_)
             | Self::RemoveAlias(_)
-            | Self::AddDelegate(Target::New(_)) => None,
+            | Self::AddDelegate(Target::New(_))
+            | Self::RemoveEntry(_) => None,
         }
     }
 
@@ -114,6 +121,7 @@ impl Change {
             Self::RemoveAlias(alias) => format!("-{alias}"),
             Self::AddDelegate(target) => format!("+delegate {}", address(*target)),
             Self::RemoveDelegate(ix) => format!("-delegate {}", address(Target::Existing(*ix))),
+            Self::RemoveEntry(address) => format!("-entry {address}"),
         }
     }
 
@@ -130,7 +138,7 @@ impl Change {
             Self::AddAlias(alias) => format!("the alias {alias}"),
             Self::RemoveAlias(alias) => format!("to remove the alias {alias}"),
             Self::AddDelegate(_) => "a delegate".into(),
-            Self::RemoveDelegate(_) => "to remove a delegate".into(),
+            Self::RemoveDelegate(_) | Self::RemoveEntry(_) => "to remove a delegate".into(),
         }
     }
 
@@ -149,7 +157,8 @@ impl Change {
             | Self::AddAlias(_)
             | Self::RemoveAlias(_)
             | Self::AddDelegate(_)
-            | Self::RemoveDelegate(_) => "",
+            | Self::RemoveDelegate(_)
+            | Self::RemoveEntry(_) => "",
         }
     }
 }

@@ -240,12 +240,7 @@ impl Differ<'_> {
 
     /// R23: in the mode `object_id` a user without a valid key gets no extension.
     fn needs_key(&mut self, delta: &mut Delta, mailbox: &Mailbox) {
-        if self.policy.needs_key()
-            && delta.kind == AccountKind::User
-            && delta.key.is_none()
-            && delta.touches_extension()
-        {
-            let text = "its object id is not known, so its aliases and delegates cannot be written without losing the SSO account key";
+        if let Some(text) = delta.lacks_key(self.policy) {
             self.note(&mailbox.primary, Code::NoKey, text);
             delta.tie = None;
             delta.clear_extension();

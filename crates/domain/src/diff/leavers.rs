@@ -77,7 +77,7 @@ pub(super) fn unread_owner<'a>(
     let MailboxFate::Matched(found) = matching.mailbox(mailbox) else {
         return None;
     };
-    let id = found.tied_to_other.as_ref()?;
+    let id = found.tied_to_other.as_deref()?;
     world.directory.with_object_id(id).is_empty().then_some(id)
 }
 
@@ -85,10 +85,10 @@ fn known_id(matching: &Matching, ix: AccountIx) -> Option<String> {
     matching.known_object_id(ix).map(ToString::to_string)
 }
 
-/// R16: the object ids that an account is tied to and that no mailbox has.
+/// R16: the object id of the owner of an account, if no mailbox has it.
 fn unread_tie(world: &World, matching: &Matching, ix: AccountIx) -> Vec<String> {
-    let known = matching.known_object_id(ix).into_iter();
-    known
+    let owner = matching.owner(ix).into_iter();
+    owner
         .filter(|id| world.directory.with_object_id(id).is_empty())
         .map(ToString::to_string)
         .collect()
@@ -232,7 +232,9 @@ impl Differ<'_> {
             return false;
         }
         let directory = &self.world.directory;
-        let id = self.matching.known_object_id(ix);
+        let known = self.matching.known_object_id(ix);
+        let is_read = |id: &&ObjectId| !directory.with_object_id(id).is_empty();
+        let id = self.matching.owner(ix).or(known.filter(is_read));
         let parties = match id {
             Some(id) => directory.with_object_id(id),
             None => directory.with_address(account.address()),
@@ -340,12 +342,12 @@ impl Differ<'_> {
             self.kept.insert(ix);
             return;
         }
-        let id = self.matching.known_object_id(ix);
+        let (id, tie) = (self.matching.owner(ix), known_id(self.matching, ix));
         let at_address = self.presence(account.address().as_str());
-        let kept = match id {
-            Some(id) => self
-                .presence(&id.to_string())
-                .or_else(|| at_address.filter(|(code, _)| *code == Code::AbsenceUnknown))
+        let of_tie = tie.as_ref().and_then(|id| self.presence(id));
+        let kept = of_tie.or_else(|| match id {
+            Some(id) => at_address
+                .filter(|(code, _)| *code == Code::AbsenceUnknown)
                 .or_else(|| self.is_at_address(account, id)),
             None => at_address.map(|(code, words)| {
                 if code != Code::RecipientExists {
@@ -354,7 +356,7 @@ impl Differ<'_> {
                 let text = format!("{words}, and no object id says whether the account is of it");
                 (Code::OwnerUnknown, text)
             }),
-        };
+        });
         if let Some((code, words)) = kept {
             let text = if code == Code::RecipientExists {
                 words
@@ -364,7 +366,12 @@ impl Differ<'_> {
             self.note(account.address(), code, text);
             self.kept.insert(ix);
         } else if id.is_none() {
-            let why = "no mailbox has its address, and it never belonged to one";
+            let why = match tie {
+                None => "no mailbox has its address, and it never belonged to one",
+                Some(_) => {
+                    "no mailbox has its address, and it is not certain that it belonged to the one that is gone"
+                }
+            };
             self.stop(ix, Class::Stray, why);
         } else {
             self.stop(ix, Class::Suspend, &self.why_absent(account));

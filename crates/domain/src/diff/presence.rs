@@ -9,9 +9,9 @@ use crate::{
 };
 
 impl<'a> Differ<'a> {
-    /// R19: the object id that an account is tied to, if Exchange answered "not found" for it.
+    /// R19: the object id of the owner of an account, if Exchange answered "not found" for it.
     pub(super) fn gone(&self, ix: AccountIx) -> Option<&'a ObjectId> {
-        let id = self.matching.known_object_id(ix)?;
+        let id = self.matching.owner(ix)?;
         let is_gone = self.live_tie(ix).is_none()
             && self.world.answers.recipients.get(&id.to_string())
                 == Some(&RecipientAnswer::NotFound);

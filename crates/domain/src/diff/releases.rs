@@ -11,9 +11,10 @@ use crate::{
     guard::Class,
     ids::SignInKey,
     matching::{AccountFate, MailboxFate},
+    mode::Depth,
     note::Code,
-    settle::{aside, given_up, names},
-    world::{FunctionalKept, SsoAccountKey},
+    settle::{aside, claims, given_up, named_by, names},
+    world::FunctionalKept,
 };
 
 impl Differ<'_> {
@@ -23,12 +24,7 @@ impl Differ<'_> {
         let mut aliases: BTreeMap<AccountIx, BTreeSet<SmtpAddress>> = BTreeMap::new();
         let mut principals: BTreeSet<AccountIx> = BTreeSet::new();
         for delta in &self.out.deltas {
-            let claims = delta
-                .add_aliases
-                .iter()
-                .chain(delta.rename.as_ref().map(|rename| &rename.to))
-                .chain(delta.create.as_ref().map(|_| &delta.address));
-            for address in claims {
+            for address in claims(delta) {
                 if self.world.directory.is_shared_address(address) {
                     continue; // R6: Zivver keeps it where it is.
                 }
@@ -67,40 +63,79 @@ impl Differ<'_> {
             self.release_aliases(holder, addresses, &mut at);
         }
         self.name_anew(&mut at);
+        self.take_out_dead_entries(&mut at);
     }
 
     /// R22: Zivver stores delegates by address, so an account that names a delegate by an address which the delegate
     /// gives up is written with the new address. If it cannot be written, no other account gets the old address.
     fn name_anew(&mut self, at: &mut BTreeMap<Target, usize>) {
-        let mut given = given_up(&self.out.deltas);
-        for delta in &self.out.deltas {
-            // An account that goes to a free address is no longer a delegate of any account.
-            if delta.rename.is_some() && delta.mailbox.is_none() {
-                given.remove(&delta.address);
-            }
-        }
-        if given.is_empty() {
-            return;
-        }
+        let given = given_up(&self.out.deltas);
         let accounts = &self.world.accounts;
         let named: Vec<(AccountIx, SmtpAddress, AccountIx)> = names(accounts, &given)
             .map(|(by, address, delegate)| (by, address.clone(), delegate))
             .collect();
         for (by, address, delegate) in named {
-            let key = self.key_of(by);
-            if !self.may_release(by) || (key.is_none() && self.policy.needs_key()) {
+            if by == delegate {
+                // The removal of an alias writes the delegates anyway, without the account itself.
+                if accounts.get(by).address() == &address {
+                    let fact = format!("it names itself by {address}, which it gives up");
+                    self.remove_entry(by, address, &fact, at);
+                }
                 continue;
             }
-            let delta = self.delta_of(by, at);
-            if delta.remove_delegates.contains(&delegate) {
+            let key = self.key_after(by, at);
+            if !self.may_write(by) || (key.is_none() && self.policy.needs_key()) {
                 continue;
             }
-            delta.key = delta.key.take().or(key);
-            delta.because(
-                "R22",
-                format!("it names a delegate by {address}, which that delegate gives up"),
-            );
-            delta.add_delegates.insert(Target::Existing(delegate));
+            self.delta_of(by, at).name_anew(delegate, &address, key);
+        }
+    }
+
+    /// R22: an address that no account has may still be among the delegates of an account, which its next owner could
+    /// open. A quick run leaves that to a full one, which compares these delegates (R45).
+    fn take_out_dead_entries(&mut self, at: &mut BTreeMap<Target, usize>) {
+        let accounts = &self.world.accounts;
+        let deltas = self.out.deltas.iter();
+        let claimed: BTreeMap<SmtpAddress, Target> = deltas
+            .flat_map(|delta| claims(delta).map(|it| (it.clone(), delta.target)))
+            .filter(|(it, _)| accounts.user_called(it).is_none() && !accounts.may_be_rejected(it))
+            .collect();
+        let addresses = claimed.keys().cloned().collect();
+        let named: Vec<(AccountIx, SmtpAddress)> = named_by(accounts, &addresses)
+            .map(|(by, address)| (by, address.clone()))
+            .collect();
+        for (by, address) in named {
+            let claimant = claimed[&address];
+            let planned = at.get(&Target::Existing(by));
+            let is_named_again =
+                planned.is_some_and(|at| self.out.deltas[*at].add_delegates.contains(&claimant));
+            let is_left = self.world.depth == Depth::Quick
+                && self.mailbox_of(by).is_some()
+                && accounts.is_active(by);
+            if claimant != Target::Existing(by) && !is_named_again && !is_left && self.may_write(by)
+            {
+                let fact = format!(
+                    "it names a delegate by {address}, which no account has and another one gets"
+                );
+                self.remove_entry(by, address, &fact, at);
+            }
+        }
+    }
+
+    fn remove_entry(
+        &mut self,
+        by: AccountIx,
+        address: SmtpAddress,
+        fact: &str,
+        at: &mut BTreeMap<Target, usize>,
+    ) {
+        let key = self.key_after(by, at);
+        let needs_key = self.policy.needs_key();
+        let delta = self.delta_of(by, at);
+        delta.key = delta.key.take().or(key);
+        if delta.key.is_some() || !needs_key {
+            delta.because("R22", fact);
+            delta.remove_entries.insert(address);
         }
     }
 
@@ -191,19 +226,24 @@ impl Differ<'_> {
 
     /// R23: the key of an account, even if its mailbox is gone.
     fn key_of(&self, account: AccountIx) -> Option<SignInKey> {
+        self.key_at(account, self.world.accounts.get(account).address())
+    }
+
+    /// The same for the address that the account is to have.
+    fn key_after(&self, account: AccountIx, at: &BTreeMap<Target, usize>) -> Option<SignInKey> {
+        let planned = at.get(&Target::Existing(account));
+        let rename = planned.and_then(|at| self.out.deltas[*at].rename.as_ref());
+        match rename {
+            Some(rename) => self.key_at(account, &rename.to),
+            None => self.key_of(account),
+        }
+    }
+
+    fn key_at(&self, account: AccountIx, address: &SmtpAddress) -> Option<SignInKey> {
         let mailbox = self.mailbox_of(account);
         let own = mailbox.and_then(|ix| self.policy.sign_in_key(self.world.directory.mailbox(ix)));
-        own.or_else(|| match self.policy.sso_account_key {
-            SsoAccountKey::ObjectId => self
-                .matching
-                .known_object_id(account)
-                .copied()
-                .map(SignInKey::ObjectId),
-            SsoAccountKey::PrimaryAddress => Some(SignInKey::Name(
-                self.world.accounts.get(account).address().as_str().into(),
-            )),
-            SsoAccountKey::UserPrincipalName | SsoAccountKey::Omit => None,
-        })
+        let known = self.matching.known_object_id(account).copied();
+        own.or_else(|| self.policy.key_without_mailbox(known, address))
     }
 
     fn mailbox_of(&self, account: AccountIx) -> Option<MailboxIx> {
@@ -220,6 +260,14 @@ impl Differ<'_> {
     }
 
     fn may_release(&self, holder: AccountIx) -> bool {
+        // It is compared with its mailbox unless it is to be inactive. A second removal of the same alias changes
+        // nothing.
+        let is_known = |ix| self.world.directory.mailbox(ix).knows_aliases;
+        self.may_write(holder) && self.mailbox_of(holder).is_none_or(is_known)
+    }
+
+    /// Whether a request may be sent to an account only because another account needs an address.
+    fn may_write(&self, holder: AccountIx) -> bool {
         let kind = self.world.accounts.get(holder).kind();
         let is_left = match self.keeps_functional {
             None => false,
@@ -232,11 +280,8 @@ impl Differ<'_> {
         }
         match self.matching.account(holder) {
             AccountFate::Unowned | AccountFate::MergeCandidate(_) => true,
-            // It is compared with its mailbox unless it is to be inactive. A second removal of the same alias changes
-            // nothing.
             AccountFate::Owned(mailbox) => {
-                self.world.directory.mailbox(*mailbox).knows_aliases
-                    && matches!(self.matching.mailbox(*mailbox), MailboxFate::Matched(found) if found.tied_to_other.is_none())
+                matches!(self.matching.mailbox(*mailbox), MailboxFate::Matched(found) if found.tied_to_other.is_none())
             }
             AccountFate::Foreign
             | AccountFate::Protected(_)

@@ -79,10 +79,13 @@ pub enum Answer {
     Unavailable(String),
     /// The API key has no right to write, so no other request can succeed (R32).
     Denied(String),
-    /// The run may no longer write (R29, R32, R35). `was_sent`: an earlier attempt of this request was sent.
+    /// The run may no longer write (R29, R32, R34, R35).
     Stopped {
         message: String,
+        /// An earlier attempt of this request may have been carried out.
         was_sent: bool,
+        /// R34: only because of a stop, which is no failure of the run.
+        is_cut_off: bool,
     },
 }
 

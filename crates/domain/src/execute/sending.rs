@@ -186,13 +186,17 @@ impl Sending {
                 fatal: Some(message.clone()),
                 ..Ended::failed(StepEnd::Failed, message)
             }),
-            Answer::Stopped { message, .. } => {
+            Answer::Stopped {
+                message,
+                is_cut_off,
+                ..
+            } => {
                 let end = match self.progress {
                     Progress::Unsent => StepEnd::Unsent,
                     Progress::Sent | Progress::Accepted => StepEnd::Failed,
                 };
                 self.end(Ended {
-                    fatal: Some(message.clone()),
+                    fatal: (!is_cut_off).then(|| message.clone()),
                     ..Ended::failed(end, message)
                 })
             }

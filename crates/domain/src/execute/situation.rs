@@ -65,13 +65,22 @@ impl<'a> Situation<'a> {
         &self.plan.steps()[step.0 as usize]
     }
 
-    /// Records how a step ended, and what Zivver accepted of it.
-    pub(super) fn end(&mut self, step: StepIx, end: StepEnd, accepted: &Asked) {
-        self.ends[step.0 as usize] = Some(end);
+    /// Records how a step ended, what Zivver accepted of it, and the address with which it answered.
+    pub(super) fn end(
+        &mut self,
+        step: StepIx,
+        end: StepEnd,
+        accepted: &Asked,
+        shown: Option<&SmtpAddress>,
+    ) {
+        // R22: the answer says what was stored, so a rename that it does not show released nothing.
+        let asked = accepted.address.as_ref();
+        let is_kept = asked.is_none() || shown.is_none() || asked == shown;
+        self.ends[step.0 as usize] = Some(if is_kept { end } else { StepEnd::Failed });
         let Target::Existing(ix) = self.step(step).target else {
             return;
         };
-        if let Some(address) = &accepted.address {
+        if let Some(address) = asked.filter(|_| is_kept) {
             self.renamed.insert(ix, address.clone());
         }
         if let (Some(aliases), Some(delegates)) = (&accepted.aliases, &accepted.delegates) {
@@ -144,16 +153,31 @@ impl<'a> Situation<'a> {
         }
     }
 
-    /// R16, R31: why an account that was found where one was to be created does not belong to the mailbox.
-    pub(super) fn is_of_another(&self, mailbox: MailboxIx, found: &Account) -> Option<String> {
-        let tied = found.view().external_object_id()?;
+    /// R16, R31: why an account that was found where one was to be created is not the one of the mailbox, and how the
+    /// create ended.
+    pub(super) fn is_another(
+        &self,
+        mailbox: MailboxIx,
+        found: &Account,
+    ) -> Option<(StepEnd, String)> {
         let mailbox = self.world.directory.mailbox(mailbox);
+        // The look-up is older than the rename that released the address, so it does not show what the create did.
+        if self.world.accounts.lists(found.view().id()) {
+            let text = format!(
+                "create the account {}: Zivver does not show yet whether it was made, only an account that was there \
+                 before; run again (R31)",
+                mailbox.primary
+            );
+            return Some((StepEnd::Failed, text));
+        }
+        let tied = found.view().external_object_id()?;
         (mailbox.object_id != Some(tied)).then(|| {
-            format!(
+            let text = format!(
                 "create the account {}: one was made meanwhile that belongs to the object id {tied}, so it is left alone; \
                  the next run asks whether to give it to the mailbox (R16)",
                 mailbox.primary
-            )
+            );
+            (StepEnd::Refused, text)
         })
     }
 
@@ -165,7 +189,7 @@ impl<'a> Situation<'a> {
     /// R16, R23: whether the step writes the extension because of its key, although nothing else differs.
     pub(super) fn needs_key(&self, step: &Step) -> bool {
         let delta = &self.plan.deltas()[step.action as usize];
-        delta.tie.is_some() || delta.key_change == Some(KeyChange::Updated)
+        delta.tie.is_some() || delta.key_change.is_some_and(KeyChange::is_due)
     }
 
     /// `None` for an account that was not created.

@@ -1,16 +1,20 @@
 //! The fingerprints by which approvals and rejections recognise a change (R27, R47).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest, Sha256};
 
 use super::HeldChange;
 use crate::{
-    accounts::Accounts,
+    accounts::{AccountIx, Accounts},
     change::{Change, account_of},
-    delta::Delta,
+    delta::{Delta, Target},
     guard::Class,
+    ids::{ObjectId, ScimId},
 };
+
+/// How many characters of the hash of the people a fingerprint has.
+const PEOPLE_LENGTH: usize = 12;
 
 /// R27: the fingerprints of all guarded changes in a delta.
 pub fn guarded_fingerprints(delta: &Delta, accounts: &Accounts) -> Vec<String> {
@@ -28,12 +32,20 @@ pub fn approved_changes(
     approved: &BTreeSet<String>,
 ) -> BTreeSet<String> {
     let changes = delta.changes();
-    let of_change = |change| {
-        [None, Some(Class::Undone)]
-            .into_iter()
-            .flat_map(move |class| known_again(class, delta, change, accounts, approved))
-    };
+    let of_change = |change| decided(delta, change, accounts, approved);
     changes.iter().flat_map(of_change).collect()
+}
+
+/// R27, R47: those of the decided fingerprints that a change has, or had when it was shown, also as what was undone (R37).
+pub(crate) fn decided(
+    delta: &Delta,
+    change: &Change,
+    accounts: &Accounts,
+    decided: &BTreeSet<String>,
+) -> Vec<String> {
+    let classes = [None, Some(Class::Undone)].into_iter();
+    let known = |class| known_again(class, delta, change, accounts, decided);
+    classes.flat_map(known).collect()
 }
 
 /// R27: whether a person has approved a change.
@@ -43,8 +55,7 @@ pub(crate) fn is_approved(
     accounts: &Accounts,
     approved: &BTreeSet<String>,
 ) -> bool {
-    let mut classes = [None, Some(Class::Undone)].into_iter();
-    classes.any(|class| !known_again(class, delta, change, accounts, approved).is_empty())
+    !decided(delta, change, accounts, approved).is_empty()
 }
 
 /// R27, R47: those of the decided fingerprints that a change has, or had when it was shown, since its account may have
@@ -64,12 +75,48 @@ pub(crate) fn known_again(
     let alike = decided
         .range(hash.to_owned()..)
         .take_while(|it| it.starts_with(hash));
-    let same = alike.filter(|it| delta.mailbox.is_some() || **it == now);
+    let (people, address) = people_and_address(&now);
+    let same = alike.filter(|it| {
+        let then = people_and_address(it);
+        (delta.mailbox.is_some() || then.1 == address) && (then.0 == people || then.0.is_none())
+    });
     same.cloned().collect()
 }
 
+/// The end of a fingerprint. One of an earlier version does not state the people.
+fn people_and_address(fingerprint: &str) -> (Option<&str>, &str) {
+    let (_, rest) = fingerprint.split_once(' ').unwrap_or_default();
+    match rest.split_once(' ') {
+        Some((people, address)) => (Some(people), address),
+        None => (None, rest),
+    }
+}
+
+/// R16: whose the account of a change is, and the delegates that it adds or removes. What is decided about a person is not
+/// decided about the next one who has the account.
+fn people_of(delta: &Delta, change: &Change, accounts: &Accounts) -> String {
+    let mut of: Vec<AccountIx> = match delta.target {
+        Target::Existing(ix) => vec![ix],
+        Target::New(_) => Vec::new(),
+    };
+    for part in change.parts() {
+        if let Change::AddDelegate(Target::Existing(ix)) | Change::RemoveDelegate(ix) = part {
+            of.push(ix);
+        }
+    }
+    let of: BTreeMap<&ScimId, Option<&ObjectId>> = of
+        .iter()
+        .map(|ix| (accounts.get(*ix).id(), delta.people.get(ix)))
+        .collect();
+    let texts = of.values().map(|id| format!("{id:?}"));
+    let texts: Vec<String> = texts.collect();
+    let mut people = digest(texts.iter().map(String::as_str));
+    people.truncate(PEOPLE_LENGTH);
+    people
+}
+
 /// R27: the hash of a change, equal for the same change of the same account with the same before and after, followed by
-/// the address of the account.
+/// a hash of the people and the address of the account.
 pub(super) fn fingerprint(
     class: Option<Class>,
     delta: &Delta,
@@ -91,7 +138,8 @@ pub(super) fn fingerprint(
         texts.extend(delta.owner.map(|id| id.to_string()));
     }
     let hash = digest(texts.iter().map(String::as_str));
-    format!("{hash} {}", delta.address)
+    let people = people_of(delta, change, accounts);
+    format!("{hash} {people} {}", delta.address)
 }
 
 /// The hashes in the fingerprints that a change can be held with: its account may have another address by then.

@@ -81,6 +81,10 @@ pub(super) fn refusal(
         } else {
             ""
         };
+        if allowed == 0 {
+            let setting = class.setting();
+            return format!("{open} {changes}{beside}{before}; {setting}={limit} allows none{grown} (R26)");
+        }
         format!(
             "{open} {changes}{beside}{before}, where {}={limit} allows {allowed} of {base}{grown}{half} (R26)",
             class.setting()

@@ -28,7 +28,10 @@ impl Matcher<'_> {
                 for (_, ix) in claimants {
                     let tied_to_other = match level {
                         Level::Mapping | Level::ExternalAccountId => None,
-                        Level::Principal => self.other_tie(account, self.directory.mailbox(*ix)),
+                        Level::Principal => {
+                            let tie = self.other_tie(account, self.directory.mailbox(*ix));
+                            tie.map(Box::new)
+                        }
                     };
                     self.claims[ix.0 as usize] = Some(Match {
                         account,
@@ -109,11 +112,31 @@ impl Matcher<'_> {
         let mut claims = Vec::with_capacity(mailboxes.len());
         for (object_id, ix) in mailboxes {
             while mapped.next_if(|known| known.0 < object_id).is_some() {}
-            if let Some((_, account)) = mapped.peek().filter(|known| known.0 == object_id) {
+            if let Some((_, account)) = mapped.peek().filter(|known| known.0 == object_id)
+                && !self.only_evidence(*account, ix)
+            {
                 claims.push((*account, ix));
             }
         }
         claims
+    }
+
+    /// R16: a tie that is in doubt does not rename the account to another address, and yields to `ExternalAccountId`.
+    fn only_evidence(&self, account: AccountIx, ix: MailboxIx) -> bool {
+        let mailbox = self.directory.mailbox(ix);
+        if !self.is_doubtful(mailbox) {
+            return false;
+        }
+        let own = mailbox.object_id.as_ref();
+        let own = own.map_or(&[][..], |id| self.accounts.with_object_id(id));
+        let view = self.accounts.get(account);
+        let renames = kind_of(mailbox) == Some(view.kind()) && *view.address() != mailbox.primary;
+        renames || own.iter().any(|it| *it != account)
+    }
+
+    pub(super) fn is_doubtful(&self, mailbox: &Mailbox) -> bool {
+        let doubtful = &self.memory.doubtful_ties;
+        !doubtful.is_empty() && mailbox.object_id.is_some_and(|id| doubtful.contains(&id))
     }
 
     /// R16: the object id that the mapping or `ExternalAccountId` gives an account, if it differs from the mailbox's.

@@ -254,10 +254,7 @@ pub(super) fn protected_mailboxes(
     let directory = &world.directory;
     let mut protected = BTreeMap::new();
     for (ix, mailbox) in directory.iter() {
-        let delegations = world
-            .delegations
-            .get(ix.0 as usize)
-            .and_then(Option::as_ref);
+        let delegations = world.delegations_of(ix);
         let protection = if let MailboxKind::Other(kind) = &mailbox.kind {
             Some((
                 Code::KindNotSynchronised,

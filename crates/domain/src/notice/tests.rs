@@ -14,11 +14,13 @@ fn run(outcome: RunOutcome, held: &[Class]) -> Report {
     report.held = held
         .iter()
         .map(|class| HeldSet {
+            approved: Vec::new(),
             class: *class,
             code: "c0de".into(),
             reason: "over its limit".into(),
             changes: vec![],
             companions: vec![],
+            rejected: vec![],
         })
         .collect();
     report

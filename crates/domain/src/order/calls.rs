@@ -101,7 +101,8 @@ impl Ordering<'_> {
             .map(|ix| Delegate::Account(Target::Existing(*ix)))
             .collect();
         let strangers = current.strangers.into_iter().filter(|address| {
-            !self.domains.holds(address) || self.accounts.may_be_rejected(address)
+            !delta.remove_entries.contains(address)
+                && (!self.domains.holds(address) || self.accounts.may_be_rejected(address))
         });
         delegates.extend(strangers.map(Delegate::Stranger));
         if with_additions {

@@ -50,6 +50,42 @@ impl Ordering<'_> {
                 }
             }
         }
+        self.written_before(&claimants);
+    }
+
+    /// A delegate who is named by an alias is written with the principal. If that happens before the account leaves its
+    /// principal, it is written again afterwards.
+    fn written_before(&mut self, claimants: &HashMap<&SmtpAddress, Target>) {
+        let leaving = self.deltas.iter().filter(|delta| {
+            let claimant = claimants.get(&delta.address);
+            delta.rename.is_some() && claimant.is_some_and(|it| *it != delta.target)
+        });
+        let leaving: HashMap<Target, &SmtpAddress> =
+            leaving.map(|it| (it.target, &it.address)).collect();
+        if leaving.is_empty() {
+            return;
+        }
+        for (at, delta) in self.deltas.iter().enumerate() {
+            let (AccountKind::User, Target::Existing(by)) = (delta.kind, delta.target) else {
+                continue;
+            };
+            if !delta.touches_extension() {
+                continue;
+            }
+            for delegate in self.accounts.delegates_of(by).users {
+                if delta.remove_delegates.contains(&delegate) {
+                    continue;
+                }
+                let Some(address) = leaving.get(&Target::Existing(delegate)) else {
+                    continue;
+                };
+                let named = self.named_until_moved.entry((*address).clone());
+                let named = named.or_default();
+                if !named.contains(&at) {
+                    named.push(at);
+                }
+            }
+        }
     }
 
     /// Whether a delegate is to be named by an address other than the present one.

@@ -182,7 +182,7 @@ impl Ordering<'_> {
         let delta = &self.deltas[at];
         let still_to_remove = !dropped_first && !delta.remove_aliases.is_empty();
         // If the address was released before the rename, that request already wrote the new key (R23).
-        let needs_key = !dropped_first && delta.key_change == Some(KeyChange::Updated);
+        let needs_key = !dropped_first && delta.key_change.is_some_and(KeyChange::is_due);
         let needs_more = delta.tie.is_some()
             || needs_key
             || !delta.add_aliases.is_empty()

@@ -26,8 +26,14 @@ pub(super) fn seen(world: &World, policy: &Policy) -> Baseline {
 
 /// R2: why destructive changes, or creates, are held regardless of their limits.
 pub(super) fn doubt(seen: &Baseline, memory: &Memory, policy: &Policy) -> Doubt {
+    let nobody = (seen.in_scope == 0).then(|| {
+        "no mailbox is in scope: look at SOURCE_FILTER and CLAIMED_DOMAINS (R2)".to_owned()
+    });
     let Some(baseline) = &memory.baseline else {
-        return Doubt::default();
+        return Doubt {
+            destructive: nobody,
+            ..Doubt::default()
+        };
     };
     let changed = |what: &str| Some(format!("{what} changed since the last complete run (R2)"));
     let scope = if seen.tenant_id != baseline.tenant_id {
@@ -43,7 +49,9 @@ pub(super) fn doubt(seen: &Baseline, memory: &Memory, policy: &Policy) -> Doubt 
         baseline.target_filter.is_some() && seen.target_filter != baseline.target_filter;
     let target = changed("TARGET_FILTER").filter(|_| is_other_target);
     Doubt {
-        destructive: shrunk(seen, baseline, policy).or_else(|| scope.clone()),
+        destructive: nobody
+            .or_else(|| shrunk(seen, baseline, policy))
+            .or_else(|| scope.clone()),
         creates: scope.or(target),
     }
 }

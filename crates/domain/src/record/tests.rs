@@ -21,8 +21,10 @@ fn planned() -> PlannedAction {
             fingerprint: String::new(),
         },
         before: None,
+        occupant: None,
         object_id: ObjectId::parse(OWN),
         delegates: DelegateChanges::default(),
+        owners: Owners::default(),
         guarded: BTreeMap::new(),
         approved: BTreeSet::new(),
         key: None,
@@ -69,9 +71,21 @@ fn r16_an_account_of_another_object_id_is_not_what_a_killed_plan_created() {
         (Some(OWN), true),
         (Some(OTHER), false),
     ] {
-        let created = planned().created_in(None, &with_account_of(external_id));
+        let created = planned().created_in(None, &with_account_of(external_id).accounts);
         assert_eq!(created.is_some(), is_taken, "{external_id:?}");
     }
+}
+
+#[test]
+fn r16_r35_the_account_that_the_plan_was_to_move_away_is_not_what_it_created() {
+    let accounts = with_account_of(None).accounts;
+    let mut create = planned();
+    create.occupant = Some(ScimId::new("u1"));
+    assert_eq!(create.created_in(None, &accounts), None);
+    assert!(!create.changed_in(&accounts));
+    create.occupant = Some(ScimId::new("u2"));
+    assert_eq!(create.created_in(None, &accounts), Some(ScimId::new("u1")));
+    assert!(create.changed_in(&accounts));
 }
 
 #[test]
@@ -83,12 +97,12 @@ fn r35_a_create_that_nobody_answered_made_the_account_that_is_there_now() {
         (entry(ActionOutcome::Refused, None), None),
         (entry(ActionOutcome::Applied, Some("u2")), Some("u2")),
     ] {
-        let created = planned().created_in(Some(&entry), &world);
+        let created = planned().created_in(Some(&entry), &world.accounts);
         assert_eq!(created.as_ref().map(ScimId::as_str), expected, "{entry:?}");
     }
     let created = planned().created_in(
         Some(&entry(ActionOutcome::Failed, None)),
-        &with_account_of(Some(OTHER)),
+        &with_account_of(Some(OTHER)).accounts,
     );
     assert_eq!(created, None);
 }
@@ -171,7 +185,7 @@ fn r26_who_was_renamed_in_the_same_run_is_still_the_same_delegate() {
     ] {
         let now = office(ben, members, delegates);
         for account in ["g1", "u4"] {
-            let is_changed = removal_of_ben(account, &then).changed_in(&now);
+            let is_changed = removal_of_ben(account, &then).changed_in(&now.accounts);
             assert_eq!(
                 is_changed, is_made,
                 "{account} {ben} {members:?} {delegates:?}"
@@ -191,8 +205,39 @@ fn r26_only_what_an_action_changes_tells_whether_it_was_made() {
         accounts: Accounts::new(now),
         ..World::default()
     };
-    assert!(!removal_of_ben("g1", &then).changed_in(&now));
+    assert!(!removal_of_ben("g1", &then).changed_in(&now.accounts));
     let mut naming = removal_of_ben("g1", &then);
     naming.action.changes[0].attribute = Attribute::Name;
-    assert!(naming.changed_in(&now));
+    assert!(naming.changed_in(&now.accounts));
+}
+
+#[test]
+fn r35_what_a_later_run_made_is_not_the_work_of_a_killed_one() {
+    let then = office("ben", &["u1", "u2"], &["ann", "ben"]);
+    let now = office("ben", &["u1"], &["ann"]);
+    let record = |actions| PlanRecord {
+        began: None,
+        started_by: None,
+        actions,
+    };
+    let removals = |world| vec![removal_of_ben("g1", world), removal_of_ben("u4", world)];
+    let killed = record(removals(&then));
+    assert_eq!(
+        killed.outcomes(&[], Some(&now)),
+        [ActionOutcome::Applied; 2]
+    );
+    // The later run found the desk as it was, and Dan without Ben.
+    let later = record(vec![removal_of_ben("g1", &then)]);
+    let before = accounts_before(&[(later, Vec::new())], &now.accounts);
+    let shown = killed.shown_by(&[], &before);
+    let outcomes: Vec<ActionOutcome> = shown.iter().map(|it| it.outcome).collect();
+    assert_eq!(outcomes, [ActionOutcome::Remaining, ActionOutcome::Applied]);
+    // What the later run created did not exist before it.
+    let world = with_account_of(None);
+    let create = || record(vec![planned()]);
+    let before = accounts_before(&[(create(), Vec::new())], &world.accounts);
+    assert_eq!(
+        create().shown_by(&[], &before)[0].outcome,
+        ActionOutcome::Remaining
+    );
 }

@@ -2,38 +2,38 @@
 
 use std::collections::BTreeSet;
 
-use super::{Settling, TAKE_OUT, Wait, gives_up};
+use super::{Namer, Settling, Wait, gives_up};
 use crate::{
     accounts::{AccountIx, AccountKind},
     address::SmtpAddress,
-    delegation::Delegations,
     delta::{Delta, Target},
     matching::AccountFate,
-    mode::Depth,
     note::{Code, Note},
     source::RecipientAnswer,
 };
 
 /// Why an account cannot have an address.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Obstacle {
+pub(super) enum Obstacle<'a> {
     /// Another account has it.
     Holder(AccountIx),
     /// Another account names a delegate by it (R22).
-    Namer(AccountIx),
+    Namer(Namer<'a>),
 }
 
-impl Settling<'_> {
-    pub(super) fn leave_out(&mut self, at: usize, address: &SmtpAddress, obstacle: Obstacle) {
+impl<'a> Settling<'a> {
+    pub(super) fn leave_out(&mut self, at: usize, address: &SmtpAddress, obstacle: Obstacle<'a>) {
         let by = match obstacle {
-            Obstacle::Holder(holder) | Obstacle::Namer(holder) => Target::Existing(holder),
+            Obstacle::Holder(holder) => Some(Target::Existing(holder)),
+            Obstacle::Namer(by) => by.target(),
         };
-        let wait = Wait::new(self.deltas[at].target, by, Some(address));
+        let own = self.deltas[at].target;
+        let wait = Wait::new(own, by.unwrap_or(own), Some(address));
         let (taken, remedy) = match obstacle {
             Obstacle::Holder(holder) => self.taken(address, holder, &wait),
             Obstacle::Namer(by) => self.named_still(by, &wait),
         };
-        self.waits.insert(wait);
+        self.waits.extend(by.map(|_| wait));
         // Its own old address, while the rename is held: no person needs to act.
         let is_own = match obstacle {
             Obstacle::Holder(holder) => {
@@ -64,48 +64,6 @@ impl Settling<'_> {
                 let text = format!("the alias {address} is left out: it {taken}; {remedy}");
                 self.notes.push(Note::new(label, Code::AliasTaken, text));
             }
-        }
-    }
-
-    fn named_still(&self, by: AccountIx, wait: &Wait) -> (String, String) {
-        let named = self.accounts.get(by).address();
-        let text = format!(
-            "is still among the delegates of {named}{}",
-            self.why_named(by)
-        );
-        let wait = Wait::new(wait.target, Target::Existing(by), wait.address.as_ref());
-        let remedy = self.sides.remedy([&wait], &BTreeSet::new());
-        // R45: a quick run compares no delegates.
-        let is_compared = matches!(self.matching.account(by), AccountFate::Owned(_));
-        let by_hand = if self.world.depth == Depth::Quick
-            && is_compared
-            && self.accounts.is_active(by)
-        {
-            format!(
-                "a full run names its delegates by the addresses that they have now; if this stays after it, {TAKE_OUT} (R45)"
-            )
-        } else {
-            TAKE_OUT.to_owned()
-        };
-        (text, remedy.unwrap_or(by_hand))
-    }
-
-    /// Why an account that names a delegate is not written, if that is known. Its own note has the details.
-    fn why_named(&self, by: AccountIx) -> &'static str {
-        let mailbox = match self.matching.account(by) {
-            AccountFate::Owned(mailbox) => *mailbox,
-            AccountFate::Protected(_) => return ", which is protected",
-            AccountFate::Foreign
-            | AccountFate::OwnedByDisabled
-            | AccountFate::MailboxOutsideDomains(_)
-            | AccountFate::Evidence(_)
-            | AccountFate::MergeCandidate(_)
-            | AccountFate::Unowned => return "",
-        };
-        let delegations = self.world.delegations.get(mailbox.0 as usize);
-        match delegations.and_then(Option::as_ref) {
-            Some(Delegations::Unknown(_)) => ", whose delegations are unknown",
-            Some(Delegations::Known(_) | Delegations::Gone) | None => "",
         }
     }
 
@@ -151,7 +109,7 @@ impl Settling<'_> {
         if let Some(delta) = self.sides.outside.get(&target).filter(gives_up) {
             return format!(
                 "this run does not change that account: include {} in the run (R39)",
-                self.label(delta)
+                delta.label(&self.world.directory)
             );
         }
         let proposed = self.sides.proposed.get(&target);
@@ -201,13 +159,13 @@ impl Settling<'_> {
         }
     }
 
-    /// R19: whether Exchange answered "not found" for the object id of an account.
+    /// R19: whether Exchange answered "not found" for the object id of the owner of an account.
     fn is_gone(&self, holder: AccountIx) -> bool {
         self.answer(holder) == Some(&RecipientAnswer::NotFound)
     }
 
     fn answer(&self, holder: AccountIx) -> Option<&RecipientAnswer> {
-        let id = self.matching.known_object_id(holder)?;
+        let id = self.matching.owner(holder)?;
         self.world.answers.recipients.get(&id.to_string())
     }
 

@@ -3,14 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Settling, Sides, claims};
+use super::{Namer, Settling, Sides, claims};
 use crate::{
-    accounts::{AccountIx, Accounts},
+    accounts::Accounts,
     address::SmtpAddress,
     change::Change,
     delta::{Delta, Target},
-    guard::Class,
-    hold::{HeldChange, HeldSet, Met, known_again},
+    hold::{self, HeldChange, HeldSet, Met},
     memory::Rejection,
 };
 
@@ -45,7 +44,9 @@ impl Wait {
             Change::Suspend { .. } | Change::Empty { .. } => {
                 delta.mailbox.is_none() && is_waited_for(&delta.address)
             }
-            Change::AddAlias(alias) | Change::RemoveAlias(alias) => is_waited_for(alias),
+            Change::AddAlias(address)
+            | Change::RemoveAlias(address)
+            | Change::RemoveEntry(address) => is_waited_for(address),
             Change::AddDelegate(Target::Existing(ix)) | Change::RemoveDelegate(ix) => {
                 is_waited_for(accounts.get(*ix).address())
             }
@@ -96,11 +97,8 @@ impl<'a> Sides<'a> {
         let accounts = &self.world.accounts;
         for delta in std::iter::once(delta).chain(delta.unless_approved.as_deref()) {
             for change in delta.changes() {
-                if !wait.is_for(delta, &change, accounts) {
-                    continue;
-                }
-                for class in [None, Some(Class::Undone)] {
-                    found.extend(known_again(class, delta, &change, accounts, decided));
+                if wait.is_for(delta, &change, accounts) {
+                    found.extend(hold::decided(delta, &change, accounts, decided));
                 }
             }
         }
@@ -154,12 +152,34 @@ impl<'a> Sides<'a> {
 
 type Decided<'a> = BTreeSet<(&'a str, &'a HeldChange)>;
 
+/// How a remedy begins that is an approval.
+const WAITS: &str = "it waits for what is held: ";
+
+pub(crate) fn is_approval(text: &str) -> bool {
+    text.contains(WAITS)
+}
+
+/// The remedy for what waits for this change alone.
+pub(crate) fn to_approve_one(set: &HeldSet, change: &HeldChange) -> String {
+    let one = BTreeSet::from([(set.code.as_str(), change)]);
+    to_approve(&one).unwrap_or_default()
+}
+
+/// What is said instead if the change could not be made even if a person approved it.
+pub(crate) fn not_by_approval(change: &HeldChange, why: &str) -> String {
+    let what = change.in_words();
+    format!(
+        "{WAITS}{} {what}, which no approval makes: {why}",
+        change.address
+    )
+}
+
 fn to_approve(held: &Decided<'_>) -> Option<String> {
     let codes: BTreeSet<&str> = held.iter().map(|(code, _)| *code).collect();
     let codes: Vec<String> = codes.iter().map(|it| format!("--approve {it}")).collect();
     let named = named(held)?;
     Some(format!(
-        "it waits for what is held: {named}; approve that with {} (R27)",
+        "{WAITS}{named}; approve that with {} (R27)",
         codes.join(" ")
     ))
 }
@@ -199,14 +219,14 @@ impl Settling<'_> {
     pub(super) fn waits_to_move(
         &self,
         at: usize,
-        named: &BTreeMap<SmtpAddress, AccountIx>,
+        named: &BTreeMap<SmtpAddress, Namer<'_>>,
     ) -> Vec<Wait> {
         let delta = &self.deltas[at];
         let proposed = self.sides.proposed.iter();
         let takers = proposed
             .filter(|(_, it)| claims(it).any(|address| *address == delta.address))
             .map(|(target, _)| *target);
-        let namers = named.get(&delta.address).copied().map(Target::Existing);
+        let namers = named.get(&delta.address).and_then(Namer::target);
         let all = takers.chain(namers).chain([delta.target]);
         all.map(|by| Wait::new(delta.target, by, Some(&delta.address)))
             .collect()

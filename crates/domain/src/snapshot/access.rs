@@ -135,6 +135,21 @@ pub struct Since {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(pub i64);
 
+impl Row {
+    /// Whether one of the sides does not tell who has access.
+    pub fn is_unknown(&self) -> bool {
+        matches!(self.exchange, InExchange::Unknown { .. })
+            || matches!(self.zivver, InZivver::Unknown { .. })
+    }
+}
+
+impl Review {
+    /// The rows without a person, which are no access of anybody.
+    pub fn without_person(&self) -> usize {
+        self.rows.iter().filter(|row| row.person.is_none()).count()
+    }
+}
+
 impl std::fmt::Display for Moment {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         Timestamp::from_second(self.0).unwrap_or_default().fmt(f)
@@ -216,7 +231,16 @@ pub fn review(now: &Snapshot, then: Option<&Snapshot>, filter: &Filter) -> Revie
     rows.retain(|row| filter.wants(row));
     rows.sort_by(|a, b| match filter.by {
         By::Mailbox => (&a.mailbox, &a.person).cmp(&(&b.mailbox, &b.person)),
-        By::Person => (&a.person, &a.mailbox).cmp(&(&b.person, &b.mailbox)),
+        // A mailbox without a person comes last.
+        By::Person => {
+            let key = |row: &Row| {
+                (
+                    row.person.is_none(),
+                    row.person.is_none() && row.is_unknown(),
+                )
+            };
+            (key(a), &a.person, &a.mailbox).cmp(&(key(b), &b.person, &b.mailbox))
+        }
     });
     Review {
         run: head.run.clone(),

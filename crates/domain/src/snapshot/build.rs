@@ -6,7 +6,7 @@ use super::{
     Access, AccountEntry, Decision, Delegate, Earlier, Effect, Grant, Head, Last, Line,
     MailboxEntry, NOT_UNDERSTOOD, Rejected, Side, What,
     earlier::{
-        Since, Whose, account_key, content_of_account, content_of_mailbox, mailbox_key, object_key,
+        Whose, account_key, content_of_account, content_of_mailbox, mailbox_key, object_key,
     },
 };
 use crate::{
@@ -199,8 +199,8 @@ impl Build<'_> {
         let claimant = claimant.and_then(|it| world.directory.mailbox(it.first).object_id);
         Whose {
             key: account_key(world.accounts.get(ix).id()),
-            tied: matching.known_object_id(ix).copied(),
-            claimant,
+            tied: matching.known_object_id(ix).map(object_key),
+            claimant: claimant.as_ref().map(object_key),
         }
     }
 
@@ -241,13 +241,12 @@ impl Build<'_> {
     }
 
     fn access(&self, ix: MailboxIx) -> Access {
-        let delegations = self.left.world.delegations.get(ix.0 as usize);
         let last = || self.earlier.last(self.whose_mailbox(ix).key);
         let unknown = |reason: &str| Access::Unknown {
             reason: reason.to_owned(),
             last: last(),
         };
-        match delegations.and_then(Option::as_ref) {
+        match self.left.world.delegations_of(ix) {
             None => Access::Unread {
                 reason: self.why_unread(ix),
                 last: last(),
@@ -315,7 +314,7 @@ impl Build<'_> {
                 }
                 Party::Rejected(_) => (object_id, None),
             };
-            let Since { at, or_earlier } = since(who, id.as_ref(), person);
+            let since = since(who, id.as_ref(), person);
             let is_nobody = object_id.is_none() && matches!(grantee.party, Party::Rejected(_));
             Grant {
                 who: who.to_owned(),
@@ -323,21 +322,20 @@ impl Build<'_> {
                 outsider: is_nobody.then(|| NOT_UNDERSTOOD.to_owned()),
                 through: grantee.through.to_vec(),
                 effect: effect(&derived, grantee.party, who),
-                since: at,
-                or_earlier,
+                since: since.at(),
+                or_earlier: since.or_earlier,
             }
         });
         let outsiders = grants.outsiders.iter().map(|outsider| {
-            let Since { at, or_earlier } =
-                since(&outsider.label, outsider.object_id.as_ref(), None);
+            let since = since(&outsider.label, outsider.object_id.as_ref(), None);
             Grant {
                 who: outsider.label.clone(),
                 id: outsider.object_id,
                 outsider: Some(outsider.kind.clone()),
                 through: outsider.through.to_vec(),
                 effect: effect_of_outsider(&derived, outsider),
-                since: at,
-                or_earlier,
+                since: since.at(),
+                or_earlier: since.or_earlier,
             }
         });
         mailboxes.chain(outsiders).collect()
@@ -398,14 +396,14 @@ impl Build<'_> {
         let accounts = &self.left.world.accounts;
         let owner = self.whose_account(ix);
         let delegate = |who: String, person: Option<Whose>| {
-            let Since { at, or_earlier } =
-                self.earlier
-                    .since(Side::Zivver, owner, person, &who, self.now);
+            let since = self
+                .earlier
+                .since(Side::Zivver, owner, person, &who, self.now);
             Delegate {
                 who,
                 account: None,
-                since: at,
-                or_earlier,
+                since: since.at(),
+                or_earlier: since.or_earlier,
             }
         };
         // R1: who is in no list now may be one who was.
@@ -417,8 +415,7 @@ impl Build<'_> {
         let mut delegates: Vec<Delegate> = match accounts.get(ix) {
             AccountView::User(user) => {
                 let delegates = user.delegates.iter().map(|it| {
-                    let before = self.earlier.account_at(it);
-                    let before = before.filter(|id| accounts.with_id(id).is_none());
+                    let before = self.earlier.unlisted_account_at(it);
                     let listed = accounts.user_called(it).map(|ix| self.whose_account(ix));
                     delegate(it.to_string(), listed.or(before.map(unlisted)))
                 });

@@ -10,9 +10,11 @@ use crate::{
     action::ActionOutcome,
     address::SmtpAddress,
     explain::{AccountFacts, AsOf, Explanation, HeldFact, MailboxFacts, outside, verdict},
+    held::HeldChange,
     mailbox::MailboxKind,
     mode::Mode,
     named::{UnknownAddress, nearest_of, suggestion},
+    note::{Code, Note},
     plan::Action,
     report::Report,
     scope::ClaimedDomains,
@@ -99,6 +101,10 @@ pub fn explained(address: &SmtpAddress, snapshot: &Snapshot, report: &Report) ->
             .chain(of(Side::Zivver).map(|it| rejected_account(it)))
             .collect(),
         outside: Vec::new(),
+        renamed: accounts
+            .iter()
+            .flat_map(|it| renamed_delegates(it, snapshot))
+            .collect(),
         actions: planned(report)
             .filter(|action| names.contains(action.address.as_str()))
             .cloned()
@@ -109,6 +115,7 @@ pub fn explained(address: &SmtpAddress, snapshot: &Snapshot, report: &Report) ->
             .iter()
             .filter(|note| names.contains(&note.address))
             .cloned()
+            .chain(rejected_since(report, &names))
             .collect(),
         unknown: None,
         as_of: Some(as_of(&snapshot.head)),
@@ -184,6 +191,20 @@ fn held(report: &Report, names: &BTreeSet<String>) -> Vec<HeldFact> {
         .collect()
 }
 
+/// R47
+fn rejected_since(report: &Report, names: &BTreeSet<String>) -> Vec<Note> {
+    let rejected = report.held.iter().flat_map(|set| &set.rejected);
+    let rejected = rejected.filter(|change| names.contains(change.address.as_str()));
+    let note = |change: &HeldChange| {
+        let text = format!(
+            "rejected since, and not made until it changes: {}",
+            change.in_words()
+        );
+        Note::new(change.address.as_str(), Code::Rejection, text)
+    };
+    rejected.map(note).collect()
+}
+
 fn mailbox_facts(it: &MailboxEntry) -> MailboxFacts {
     MailboxFacts {
         primary: it.primary.to_string(),
@@ -219,6 +240,23 @@ fn account_facts(it: &AccountEntry, report: &Report) -> AccountFacts {
             .cloned(),
         standing: it.standing.clone(),
     }
+}
+
+/// R22: a delegate is an account, whatever its address is.
+fn renamed_delegates(
+    account: &AccountEntry,
+    snapshot: &Snapshot,
+) -> impl Iterator<Item = (String, String)> {
+    let named: BTreeSet<&str> = account.delegates.iter().map(|it| &*it.who).collect();
+    let delegates = snapshot.accounts.iter();
+    let delegates = delegates.filter(move |it| named.contains(it.address.as_str()));
+    delegates.filter_map(|delegate| {
+        let mut mailboxes = snapshot.mailboxes.iter();
+        let own = mailboxes
+            .find(|it| it.account.as_ref() == Some(&delegate.id) && it.account_unknown.is_none())?;
+        let is_renamed = own.primary != delegate.address;
+        is_renamed.then(|| (delegate.address.to_string(), own.primary.to_string()))
+    })
 }
 
 fn rejected_mailbox(it: &Rejected) -> MailboxFacts {

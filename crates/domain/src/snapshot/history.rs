@@ -12,7 +12,7 @@ use crate::{
     delta::Reason,
     held::{HeldSet, in_words},
     ids::ScimId,
-    mode::{Mode, Trigger},
+    mode::{Depth, Mode, Trigger},
     note::{Code, Note},
     report::Report,
 };
@@ -54,6 +54,14 @@ pub struct Event {
     pub run: String,
     pub started: String,
     pub mode: Mode,
+    #[serde(skip_serializing_if = "Depth::is_full")]
+    pub depth: Depth,
+    /// R37: the run that the run undoes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub undoes: Option<String>,
+    /// R39: the accounts that the run was for; empty for all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub accounts: Vec<SmtpAddress>,
     pub trigger: Trigger,
     /// R41
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -114,7 +122,8 @@ impl Names {
         self.addresses.contains(&SmtpAddress::verbatim(text))
     }
 
-    fn has_action(&self, action: &Action) -> bool {
+    /// Whether the action is one of the account.
+    pub fn has_action(&self, action: &Action) -> bool {
         self.addresses.contains(&action.address)
             || action.id.as_ref().is_some_and(|id| self.ids.contains(id))
     }
@@ -163,6 +172,9 @@ impl Collector {
             run: report.id.clone(),
             started: report.started.clone(),
             mode: report.mode,
+            depth: report.depth,
+            undoes: report.undoes.clone(),
+            accounts: report.accounts.clone(),
             trigger: report.trigger,
             started_by: report.started_by.clone(),
             address: address.to_owned(),

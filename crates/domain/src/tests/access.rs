@@ -4,6 +4,7 @@
 
 use proptest::prelude::*;
 
+use super::properties::cases_of;
 use crate::{
     accounts::AccountKind,
     address::SmtpAddress,
@@ -413,7 +414,7 @@ fn expected(then: &World, now: &World) -> Vec<(usize, usize, Changed)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(3_000))]
+    #![proptest_config(cases_of(3_000))]
 
     #[test]
     fn r43_what_changed_and_is_known_in_both_snapshots_is_shown_and_nothing_else(

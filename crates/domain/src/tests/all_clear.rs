@@ -137,8 +137,7 @@ fn verify(
         .filter_map(|it| plan.ineffective.get(&it.key));
     let outdated: Vec<_> = outdated.collect();
     report.skipped.retain(|note| !outdated.contains(&note));
-    let known = &mut next.memory.ineffective;
-    let notes = remember(known, &changes, &report.id, scene.wishes.now);
+    let notes = remember(&mut next.memory, &changes, &report.id, scene.wishes.now);
     report.skipped.extend(notes);
 }
 

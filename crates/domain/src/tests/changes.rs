@@ -416,6 +416,24 @@ fn r22_what_takes_something_away_is_sent_again_in_every_run() {
 }
 
 #[test]
+fn r22_what_takes_something_away_and_is_held_is_not_sent_again_before_it_is_approved() {
+    let world = "
+        mailbox carl@ disabled
+        account carl@
+        kept-not key=carl_stop times=9
+    ";
+    let told = |world: &str| {
+        let notes = super::notation::Scene::parse(world).plan().plan.notes;
+        notes.into_iter().map(|note| note.text).collect::<String>()
+    };
+    let sent = "each run sends it again, unless a limit holds it";
+    assert!(told(world).contains(sent), "{}", told(world));
+    let held = told(&format!("limits suspend=0\n{world}"));
+    let waits = "it is held in this report and sent again when a person approves it";
+    assert!(held.contains(waits) && !held.contains(sent), "{held}");
+}
+
+#[test]
 fn r22_a_person_who_asks_for_an_account_waits_for_nothing() {
     let world = "
         mailbox anna@ alias=kept@
@@ -440,4 +458,43 @@ fn r24_an_account_is_created_with_the_aliases_that_are_its_own() {
     create anna@; name +anna; aliases +nick@
     create bert@; name +bert
     ");
+}
+
+#[test]
+fn r23_a_key_that_is_the_address_changes_with_the_rename_once_a_person_has_approved() {
+    let world = "
+        limits default
+        key address
+        new-keys
+        mailbox anna.new@ id=anna name=New
+        account anna@ as=u1 name=Old
+        people bert@
+        map anna=u1
+    ";
+    assert_snapshot!(changes_of(world), @r"
+    update anna@; name -Old +New
+    held SignInKey: anna@ rename [anna@] -> [anna.new@]
+    held SignInKey: anna@ replace the sign-in key [unknown] -> [anna.new@]
+    ");
+    let approved = format!("{world}\napprove keys renames");
+    assert_snapshot!(plan_of(&approved), @r"
+    rename anna@; address -anna@ +anna.new@; name -Old +New; signinkey -unknown +anna.new@
+    0. anna@: address [anna.new@] name [New]
+    1. anna@: aliases [] delegates [] key [anna.new@] aliases if refused [0 ]; after 0
+    ");
+    // A suspended account follows its mailbox without a key.
+    let off = world
+        .replace("name=Old", "name=Old off")
+        .replace("id=anna", "id=anna disabled");
+    let claimed = format!("{off}\nmailbox anna@ id=other");
+    assert_snapshot!(changes_of(&claimed), @r"
+    rename anna@; address -anna@ +anna.new@
+    create anna@; name +anna
+    ");
+}
+
+#[test]
+fn r23_a_user_without_the_name_that_is_the_key_is_not_created() {
+    assert_snapshot!(plan_of("key upn\nmailbox anna@"), @"R23 NoKey anna@");
+    assert_snapshot!(changes_of("key upn\nmailbox anna@ upn=anna@"), @"create anna@; name +anna");
 }

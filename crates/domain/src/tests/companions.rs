@@ -54,6 +54,7 @@ fn reject(scene: &mut Scene, set: &HeldSet, accounts: &[&str]) {
         read_from: None,
         by: None,
         four_eyes: false,
+        undoes: None,
     };
     let approval = Approval::offer(set, None, showing).unwrap();
     let accounts = accounts.iter().map(|it| super::notation::address(it));
@@ -216,6 +217,33 @@ fn r23_the_remedy_for_a_blocked_address_is_about_its_release() {
     "#);
 }
 
+#[test]
+fn r27_what_cannot_be_made_at_all_is_not_shown_as_approved_with_a_set() {
+    // The stray b@ names a@ as a delegate and cannot be written without a key, so a@ keeps its address.
+    let world = "
+        mailbox e@ id=p alias=a@
+        account a@ as=u0 alias=e@ ext=q
+        account b@ as=u2 delegates=a@
+        new-keys
+        limits suspend=0 delegates=0 aliases=0 renames=0 names=0 strays=0 identity=0 creates=0
+    ";
+    assert_snapshot!(told(&Scene::parse(world).plan()), @r"
+    Stray
+      b@ suspend active → suspended
+    Suspend
+      a@ suspend active → suspended
+    AliasRemoval
+      a@ remove alias e@
+    Rename
+      a@ rename a@ → cloud-sync-8f713d0c0f91@
+        waits: b@ still names it as a delegate by that address, which another account needs; take it out there in the Zivver WebApp
+    Create
+      e@ create the account e
+      with a@ remove alias e@
+      with a@ suspend active → suspended
+    ");
+}
+
 proptest! {
     #![proptest_config(cases())]
 
@@ -283,4 +311,27 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn r27_no_note_names_the_approval_of_a_change_that_cannot_be_made() {
+    // dora@ is protected and names carl@, so the account of carl@ keeps its address.
+    let world = "
+        target dora
+        people yan@ zed@
+        mailbox anna@ alias=carl@
+        account anna@ ext=anna
+        account carl@ suspended ext=carl
+        mailbox dora@
+        account dora@ ext=dora delegates=carl@
+        gone carl@
+        limits default renames=0
+    ";
+    assert_snapshot!(told(&Scene::parse(world).plan()), @r#"
+    Rename
+      carl@ rename carl@ → cloud-sync-b600d9899fe3@
+        waits: dora@ still names it as a delegate by that address, which another account needs; take it out there in the Zivver WebApp
+    AliasTaken anna@: the alias carl@ is left out: it is still the address of the account of "carl", whose mailbox is gone; it waits for what is held: carl@ rename carl@ → cloud-sync-b600d9899fe3@, which no approval makes: dora@ still names it as a delegate by that address, which another account needs; take it out there in the Zivver WebApp
+    TargetFilter dora@: TARGET_FILTER entry "dora" matches its address
+    "#);
 }

@@ -6,7 +6,7 @@ use super::{
     notation::{Scene, object_id},
     shown::{changes_of, plan_of},
 };
-use crate::source::MembersAnswer;
+use crate::{note::Code, source::MembersAnswer};
 
 #[test]
 fn r8_a_deny_takes_its_trustee_out_however_it_was_allowed() {
@@ -49,6 +49,83 @@ fn r8_a_deny_of_a_group_that_cannot_be_expanded_is_unknown() {
         group Sales members=?
     ";
     assert_snapshot!(plan_of(world), @"R11 DelegationsUnknown anna@");
+}
+
+/// While an account was suspended, or was another person's, its delegates were of no consequence, and may be old.
+#[test]
+fn r11_who_can_open_an_account_again_is_named_while_its_permissions_are_unknown() {
+    let world = "
+        mailbox back@ grants=?
+        account back@ off delegates=ann@,gone@other.example
+        mailbox next@ id=next grants=?
+        account next@ ext=other delegates=ann@
+        shared desk@ grants=?
+        functional desk@ members=back,ann,next
+        mailbox many@ grants=?
+        account many@ off delegates=a@,b@,c@,d@,e@,f@,g@
+        mailbox alone@ grants=?
+        account alone@ off
+        mailbox active@ grants=?
+        account active@ delegates=ann@
+        mailbox read@
+        account read@ off delegates=ann@
+        people ann@
+    ";
+    let texts = |world: &str| {
+        let plan = Scene::parse(world).plan().plan;
+        let notes = plan.notes.iter();
+        let unknown = notes.filter(|it| it.code == Code::DelegationsUnknown);
+        let texts: Vec<String> = unknown
+            .map(|it| format!("{}: {}", it.address, it.text))
+            .collect();
+        texts.join("\n").replace("@corp.example", "@")
+    };
+    assert_snapshot!(texts(world), @r"
+    active@: its delegates stay as they are: throttled
+    alone@: its delegates stay as they are: throttled
+    back@: its delegates stay as they are: throttled; its account becomes active again with the delegates that it had before, ann@, gone@other.example: correct the cause and run again, or remove in the Zivver WebApp who must not open it
+    desk@: its delegates stay as they are: throttled; delegates whose accounts become active again or go to another object id can open it as before, back@: correct the cause and run again, or remove in the Zivver WebApp who must not open it
+    many@: its delegates stay as they are: throttled; its account becomes active again with the delegates that it had before, a@, b@, c@, d@, e@ and 2 others: correct the cause and run again, or remove in the Zivver WebApp who must not open it
+    next@: its delegates stay as they are: throttled
+    ");
+    let approved = texts(&format!("{world}\napprove identity"));
+    let next = approved.lines().find(|it| it.starts_with("next@"));
+    assert_snapshot!(next.unwrap(), @"next@: its delegates stay as they are: throttled; its account goes to another object id with the delegates that it had before, ann@: correct the cause and run again, or remove in the Zivver WebApp who must not open it");
+    // What is left for later gives nobody access.
+    let undone = texts(&format!("{world}\nonly ann@"));
+    assert!(!undone.contains("becomes active"), "{undone}");
+}
+
+#[test]
+fn r16_the_question_who_owns_an_account_names_what_the_next_owner_could_open() {
+    let world = "
+        map old=ann
+        mailbox ann@ id=new
+        account ann@
+        mailbox new@ id=evi alias=evi@
+        account evi@
+        mailbox open@
+        account open@ delegates=ann@,evi@
+        shared desk@ grants=?
+        functional desk@ members=ann
+        mailbox granted@ grants=ann@,new@
+        account granted@ delegates=ann@,evi@
+        account stray@ delegates=ann@
+    ";
+    let notes = Scene::parse(world).plan().plan.notes.into_iter();
+    let asks = notes.filter(|it| matches!(it.code, Code::IdentityChange | Code::AliasEvidence));
+    let texts = asks.map(|it| {
+        format!(
+            "{}: {}",
+            it.address,
+            it.text.split_once("; it can").unwrap().1
+        )
+    });
+    let texts: Vec<String> = texts.collect();
+    assert_snapshot!(texts.join("\n").replace("@corp.example", "@"), @r"
+    ann@:  open open@, stray@, desk@, for which Exchange shows no grant of this mailbox
+    new@:  open open@, for which Exchange shows no grant of this mailbox
+    ");
 }
 
 #[test]
@@ -529,5 +606,24 @@ fn r10_a_member_without_mail_is_called_by_its_name() {
     assert_eq!(told(Some("Some Body")), [text("Some Body")]);
     for nameless in [None, Some(" ")] {
         assert_eq!(told(nameless), [text(&object_id("guid"))]);
+    }
+}
+
+#[test]
+fn r12_an_outsider_that_is_shown_without_its_addresses_keeps_what_exchange_grants() {
+    // Exchange finds it by the address of its account (R19), and shows one address of it.
+    let world = |found: &str| {
+        format!(
+            "shared info@ grants=anna@,mia@else.example
+            functional info@ members=anna,mia
+            people anna@
+            account mia@ as=mia
+            found mia@else.example MailUser id=mia mail=mia@else.example
+            found mia@ MailUser {found} mail=mia@else.example"
+        )
+    };
+    for (found, is_removed) in [("id=mia", false), ("id=other", true)] {
+        let plan = plan_of(&world(found));
+        assert_eq!(plan.contains("delegates -mia@"), is_removed, "{plan}");
     }
 }

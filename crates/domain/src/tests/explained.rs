@@ -55,6 +55,21 @@ fn explained(text: &str, names: &[&str]) -> String {
 }
 
 #[test]
+fn r12_who_has_a_mailbox_elsewhere_is_shown_with_kind_and_path() {
+    let world = "
+        found h0@ MailUser id=h0 mail=h0@
+        account h0@
+        people anna@
+        group Crew members=h0@
+        shared desk@ grants=anna@,Crew
+        functional desk@ members=anna,h0
+    ";
+    let text = explained(world, &["desk@"]);
+    let paths = r#"Some(["anna@", "h0@ (MailUser) via Crew"])"#;
+    assert!(text.contains(paths), "{text}");
+}
+
+#[test]
 fn r40_what_is_in_sync_unknown_or_without_an_account() {
     let world = "
         mailbox anna@ alias=a@ name=Anna
@@ -221,11 +236,11 @@ fn r40_whose_an_account_may_be() {
       merge User true: has no mailbox of its own; its address belongs to live@; tied to no object id (R19)
         [] [] None
       (0, 0, 2)
-    gone@ suspend is held: 1 change, where MAX_STRAYS=0 allows 0 of 6 (R26)
+    gone@ suspend is held: 1 change; MAX_STRAYS=0 allows none (R26)
       gone User true: has no mailbox; tied to no object id (R19)
         [] [] None
       (0, 1, 0)
-    new@ give to another object id is held: 2 changes, where MAX_IDENTITY_CHANGES=0 allows 0 of 6 (R26)
+    new@ give to another object id is held: 2 changes; MAX_IDENTITY_CHANGES=0 allows none (R26)
       new@ UserMailbox Some(false): has the address of the account new@, which belongs to the object id #other (R16)
         [] Some([])
       new User true: has the address of the mailbox new@, but is tied to the object id #other, which no longer exists in Exchange (R16)

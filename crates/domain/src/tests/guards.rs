@@ -3,14 +3,14 @@
 use insta::assert_snapshot;
 
 use super::{
-    notation::Scene,
-    shown::{changes_of, plan_of},
+    notation::{Scene, object_id},
+    shown::{changes_of, plan_of, shown},
 };
 use crate::{
     guard::{Class, Limit},
     hold::{Base, Marks},
-    ids::{ScimId, SignInKey},
-    memory::{SourceState, Undone, WrittenKey},
+    ids::{ObjectId, ScimId, SignInKey, SsoAccountKey},
+    memory::{Undone, WrittenKey},
 };
 
 #[test]
@@ -354,8 +354,8 @@ fn r02_a_removal_that_waits_for_a_key_or_was_undone_names_the_doubt_about_the_so
     );
     let undone = Undone {
         run: "R1".into(),
-        source: SourceState::default(),
         changes: ["stop".to_owned()].into(),
+        ..Undone::default()
     };
     scene.memory.undone.insert(ScimId::new("bert"), undone);
     let reasons = |scene: &Scene| -> Vec<String> {
@@ -423,6 +423,89 @@ fn r23_the_key_of_a_name_follows_its_mailbox() {
             assert_eq!(keys(&scene), updates, "{key}");
         }
     }
+}
+
+/// Object ids or addresses of these people.
+fn keys_of_earlier_runs(by: SsoAccountKey) -> impl Iterator<Item = (ScimId, WrittenKey)> {
+    let people = ["anna", "bert", "same", "off", "ends"].into_iter();
+    people.map(move |local| {
+        let key = if by == SsoAccountKey::ObjectId {
+            SignInKey::ObjectId(ObjectId::parse(&object_id(local)).unwrap())
+        } else {
+            SignInKey::Name(format!("{local}@corp.example").into())
+        };
+        (ScimId::new(local), WrittenKey::of(by, &key))
+    })
+}
+
+/// The claim and the keys must agree, so another setting is a change of every key that the program wrote.
+#[test]
+fn r23_a_key_that_was_written_under_another_setting_is_replaced_once_it_is_approved() {
+    let text = "
+        new-keys
+        limits keys=0
+        mailbox anna@ upn=anna@ad.example name=New alias=a@
+        account anna@ name=Old
+        mailbox bert@ upn=bert@ad.example
+        account bert@
+        mailbox same@ upn=same@
+        account same@
+        mailbox other@ upn=other@ad.example
+        account other@
+        mailbox off@ upn=off@ad.example disabled
+        account off@ off
+        mailbox ends@ upn=ends@ad.example disabled
+        account ends@
+    ";
+    let scene = |setting: &str, by: SsoAccountKey| {
+        let mut scene = Scene::parse(&format!("{setting}\n{text}"));
+        scene.memory.keys.extend(keys_of_earlier_runs(by));
+        scene
+    };
+    let (id, address) = (SsoAccountKey::ObjectId, SsoAccountKey::PrimaryAddress);
+    assert_snapshot!(shown(&scene("key upn", id).plan()), @r"
+    update anna@; name -Old +New
+    suspend ends@; active -yes +no
+    held SignInKey: anna@ replace the sign-in key [the key written before] -> [anna@ad.example]
+    held SignInKey: bert@ replace the sign-in key [the key written before] -> [bert@ad.example]
+    held SignInKey: same@ replace the sign-in key [the key written before] -> [same@]
+    0. anna@: name [New]
+    1. ends@: active [false]
+    ");
+    // Both settings ask for the same key of one person.
+    assert_snapshot!(shown(&scene("key upn", address).plan()), @r"
+    update anna@; name -Old +New
+    suspend ends@; active -yes +no
+    held SignInKey: anna@ replace the sign-in key [the key written before] -> [anna@ad.example]
+    held SignInKey: bert@ replace the sign-in key [the key written before] -> [bert@ad.example]
+    0. anna@: name [New]
+    1. ends@: active [false]
+    ");
+    assert_snapshot!(shown(&scene("", address).plan()), @r"
+    update anna@; name -Old +New
+    suspend ends@; active -yes +no
+    held SignInKey: anna@ replace the sign-in key [the key written before] -> [#anna]
+    held SignInKey: bert@ replace the sign-in key [the key written before] -> [#bert]
+    held SignInKey: same@ replace the sign-in key [the key written before] -> [#same]
+    0. anna@: name [New]
+    1. ends@: active [false]
+    ");
+    for (setting, by) in [("key omit", id), ("", id), ("key address", address)] {
+        let planned = shown(&scene(setting, by).plan());
+        assert!(!planned.contains("bert@"), "{setting}: {planned}");
+    }
+    let mut approved = scene("key upn", id);
+    approved.approve = vec![Class::SignInKey];
+    assert_snapshot!(shown(&approved.plan()), @r"
+    update anna@; name -Old +New; signinkey -the key written before +anna@ad.example; aliases +a@
+    update bert@; signinkey -the key written before +bert@ad.example
+    suspend ends@; active -yes +no
+    update same@; signinkey -the key written before +same@
+    0. anna@: name [New] aliases [a@] delegates [] key [anna@ad.example]
+    1. bert@: aliases [] delegates [] key [bert@ad.example]
+    2. same@: aliases [] delegates [] key [same@]
+    3. ends@: active [false]
+    ");
 }
 
 #[test]
@@ -502,6 +585,26 @@ fn r26_what_was_sent_and_not_made_makes_room_once_a_run_has_seen_it() {
         changes_of(&world("off", "disabled")),
         @"held Suspend: bert@ suspend [active] -> [suspended]"
     );
+}
+
+#[test]
+fn r26_what_was_made_just_now_counts_once_although_a_list_that_lags_shows_it_as_open() {
+    let world = |ago: u32| {
+        format!(
+            "limits delegates=1
+            spent delegates 1
+            made key=info_-delegate_bert ago={ago}
+            people anna@ bert@ carl@ dora@
+            shared info@ grants=anna@ name=New
+            functional info@ members=anna,bert name=Old"
+        )
+    };
+    // The write of the name and the members does not give the access back.
+    assert_snapshot!(changes_of(&world(59)), @"update info@; name -Old +New; delegates -bert@");
+    assert_snapshot!(changes_of(&world(60)), @r"
+    update info@; name -Old +New
+    held DelegateRemoval: info@ remove delegate [bert@] -> []
+    ");
 }
 
 #[test]
@@ -731,8 +834,8 @@ fn r27_what_is_done_again_stays_approved_in_the_next_invocation() {
     );
     let undone = Undone {
         run: "R1".into(),
-        source: SourceState::default(),
         changes: ["name New".to_owned()].into(),
+        ..Undone::default()
     };
     scene.memory.undone.insert(ScimId::new("anna"), undone);
     let held = scene.plan().plan.held;
@@ -756,4 +859,17 @@ fn r22_a_member_whose_successor_had_no_effect_is_removed_all_the_same() {
         kept-not key=info_+delegate_bert
     ";
     assert_snapshot!(changes_of(world), @"update info@; delegates -anna@ +bert@");
+}
+
+#[test]
+fn r2_without_a_mailbox_in_scope_nothing_is_taken_away() {
+    let world = "
+        source other@
+        people anna@ bert@
+        functional info@ members=anna
+    ";
+    assert_snapshot!(changes_of(world), @r"
+    held Suspend: anna@ suspend [active] -> [suspended]
+    held Suspend: bert@ suspend [active] -> [suspended]
+    ");
 }

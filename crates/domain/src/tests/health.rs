@@ -5,7 +5,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::{
-    health::{Circumstances, FirstSeen, Host, Run, Ticks, epoch, last_success, overdue, problems},
+    health::{
+        Circumstances, FirstSeen, Host, Killed, Run, Ticks, epoch, last_success, overdue, problems,
+    },
     mode::{Depth, Mode, PerformSync},
     report::{RunOutcome, RunState},
 };
@@ -32,7 +34,7 @@ fn run(id: &str, mode: Mode, hours: i64) -> Run<'_> {
         error: None,
         is_for_all: true,
         is_hypothetical: false,
-        was_killed: false,
+        killed: None,
         resumes_left: 0,
     }
 }
@@ -58,7 +60,7 @@ fn killed(id: &str, hours: i64) -> Run<'_> {
         outcome: RunOutcome::Open,
         ended: None,
         error: Some("its process ended"),
-        was_killed: true,
+        killed: Some(Killed::TakenUp),
         ..run(id, Mode::Apply, hours)
     }
 }
@@ -170,7 +172,7 @@ fn r28_what_is_unhealthy() {
         ),
         (
             vec![failed("b", Apply, 1), run("a", Apply, 24)],
-            vec!["the last run failed: 401"],
+            vec!["the last apply, of 2026-11-30T01:00:00Z, failed: 401"],
         ),
         (
             vec![
@@ -178,7 +180,7 @@ fn r28_what_is_unhealthy() {
                 failed("b", Apply, 1),
                 run("a", Apply, 24),
             ],
-            vec!["the last run failed: 401"],
+            vec!["the last apply, of 2026-11-30T01:00:00Z, failed: 401"],
         ),
         (vec![failed("b", Preview, 1), run("a", Apply, 24)], vec![]),
         (vec![run("b", Apply, 1), failed("a", Apply, 24)], vec![]),
@@ -233,7 +235,7 @@ fn r28_a_fresh_app_has_time_for_its_first_success() {
         ),
         (
             vec![failed("a", Apply, 1)],
-            vec!["the last run failed: 401"],
+            vec!["the last apply, of 2026-11-30T01:00:00Z, failed: 401"],
         ),
         (vec![run("b", Apply, 1), for_some("a", Preview, 1)], vec![]),
         // From the time when the timer previewed.
@@ -556,12 +558,12 @@ fn r45_quick_runs_neither_replace_a_full_one_nor_hide_its_failure() {
         ),
         (
             vec![quick("c", 1), failed("b", Mode::Apply, 2), full(10)],
-            vec!["the last run failed: 401"],
+            vec!["the last apply, of 2026-11-30T00:00:00Z, failed: 401"],
         ),
         (
             vec![failed_quick("b", 1), full(10)],
             vec![
-                "the last quick run failed: 401",
+                "the last quick apply, of 2026-11-30T01:00:00Z, failed: 401",
                 "no run, quick or full, has succeeded for 180 minutes, three intervals of the schedule",
             ],
         ),
@@ -641,4 +643,26 @@ fn r45_a_full_run_is_missed_after_full_every_and_an_interval() {
         };
         assert_eq!(told(&of).len(), expected, "{hours}: {:?}", told(&of));
     }
+}
+
+#[test]
+fn r37_a_killed_undo_is_a_problem_until_a_person_decides() {
+    let undo = Run {
+        is_for_all: false,
+        killed: Some(Killed::UndoIsLeft),
+        ..killed("undo", 30)
+    };
+    let success = run("success", Mode::Apply, 1);
+    let host = Host::default();
+    let problems_of = |runs: &[Run<'_>]| -> Vec<String> {
+        let problems = problems(&app(runs, &host));
+        problems.iter().map(ToString::to_string).collect()
+    };
+    let told = ["run undo: its process ended"];
+    assert_eq!(problems_of(&[success, undo]), told);
+    let decided = Run {
+        killed: Some(Killed::TakenUp),
+        ..undo
+    };
+    assert_eq!(problems_of(&[success, decided]), [""; 0]);
 }

@@ -1,10 +1,21 @@
 //! R16 to R18: which account belongs to which mailbox.
 
+use std::collections::BTreeSet;
+
 use insta::assert_snapshot;
 
 use super::{
-    notation::Scene,
-    shown::{changes_of, plan_of},
+    notation::{Planned, Scene, object_id},
+    shown::{changes_of, plan_of, shown},
+};
+use crate::{
+    action::ActionKind,
+    change::Attribute,
+    guard::Class,
+    ids::{ObjectId, ScimId},
+    memory::Memory,
+    plan::Action,
+    ties::{doubtful_ties, next_mapping},
 };
 
 #[test]
@@ -82,6 +93,8 @@ fn r16_disabled_mailboxes_of_one_address_suspend_its_account() {
         account anna@
     ";
     assert_snapshot!(changes_of(world), @"suspend anna@; active -yes +no");
+    let half = world.replacen(" disabled", "", 1);
+    assert_snapshot!(plan_of(&half), @"R6 DuplicatePrimary anna@");
 }
 
 #[test]
@@ -143,6 +156,41 @@ fn r16_a_new_account_that_the_list_does_not_show_gets_no_second_one_at_another_a
     resume desk@; active -no +yes; delegates +bert@ +new@
     create new@; name +new
     ");
+}
+
+#[test]
+fn r16_r19_a_leaver_whose_new_account_no_list_showed_is_suspended_when_one_does() {
+    let new = "people yan@ zed@\nmap ann=u1\ncreated ann@ as=u1";
+    let mut scene = Scene::parse(new);
+    remember_ties(&mut scene);
+
+    let memory = scene.memory;
+    let mut scene = Scene::parse(
+        "people yan@ zed@
+        mailbox ann@ id=eve
+        account eve@ as=u2
+        account ann@ as=u1
+        map eve=u2",
+    );
+    scene.memory.mapping.extend(memory.mapping);
+    let plan = scene.plan().plan;
+    let kinds = plan.approved.actions().iter().map(|it| it.kind);
+    assert_eq!(
+        kinds.collect::<Vec<_>>(),
+        [ActionKind::Suspend, ActionKind::Rename]
+    );
+}
+
+#[test]
+fn r16_a_new_account_that_the_list_does_not_show_is_not_given_to_the_next_owner_of_its_address() {
+    // Zivver would find it by the address when the create is refused.
+    let world = "
+        people zed@
+        mailbox ann@ id=eve
+        map ann=u1
+        created ann@ as=u1
+    ";
+    assert_snapshot!(plan_of(world), @"R22 WriteHadNoEffect ann@");
 }
 
 #[test]
@@ -342,6 +390,10 @@ fn r17_an_account_tied_to_another_object_id_is_no_evidence() {
     assert_snapshot!(changes_of(world), @r"
     create new@; name +new; aliases +old@
     rename old@; address -old@ +cloud-sync-c7cbc6c1c849@
+    ");
+    assert_snapshot!(changes_of(&world.replace(" off", "")), @r"
+    create new@; name +new; aliases +old@
+    suspend old@; address -old@ +cloud-sync-c7cbc6c1c849@; active -yes +no
     ");
 }
 
@@ -810,5 +862,225 @@ fn r7_evidence_for_an_account_that_turns_out_protected_is_none() {
     R17 FunctionalRename old@
     R17 FunctionalRename u@
     R17 FunctionalRename x@
+    ");
+}
+
+#[test]
+fn r16_the_account_of_a_protected_mailbox_is_remembered() {
+    let scene = Scene::parse(
+        "target vip
+        mailbox vip.ada@
+        account vip.ada@
+        shared dan@
+        account dan@
+        mailbox dep@
+        functional dep@
+        mailbox eve@other.example
+        account eve@other.example
+        rejected finn@
+        account finn@
+        other room@
+        account room@
+        mailbox gus@ id=gus1
+        mailbox gus@ id=gus2
+        account gus@
+        mailbox hal@
+        account hal@ ext=other",
+    );
+    let Planned {
+        world, matching, ..
+    } = scene.plan();
+    let next = next_mapping(&world, &matching, &Memory::default());
+    let accounts: BTreeSet<&str> = next.values().map(ScimId::as_str).collect();
+    let remembered = ["vip.ada", "dan", "dep", "eve", "finn"];
+    assert_eq!(accounts, BTreeSet::from(remembered));
+}
+
+#[test]
+fn r16_r38_a_mailbox_that_only_its_account_protects_is_not_certain() {
+    // a@ protects the account at d@, which is an alias of it.
+    let world = "
+        mailbox d@ name=New
+        account d@ name=Old
+        mailbox a@ alias=d@
+        functional a@
+    ";
+    let mut scene = Scene::parse(world);
+    let first = scene.plan();
+    scene.memory.mapping = next_mapping(&first.world, &first.matching, &Memory::default());
+    assert_eq!(scene.memory.mapping.len(), 1);
+    assert!(scene.plan().plan.approved.is_empty());
+}
+
+#[test]
+fn r16_the_next_owner_of_an_address_does_not_get_the_account_of_a_protected_mailbox() {
+    for (mailbox, account, next) in [
+        (
+            "shared dan@",
+            "account dan@",
+            "mailbox dan@ id=new name=New",
+        ),
+        (
+            "rejected dan@",
+            "account dan@",
+            "mailbox dan@ id=new name=New",
+        ),
+        (
+            "mailbox dan@",
+            "functional dan@ members=zed",
+            "shared dan@ id=new name=New grants=zed@",
+        ),
+        (
+            "target dan\nmailbox dan@",
+            "account dan@",
+            "mailbox dan@ id=new name=New",
+        ),
+    ] {
+        let people = "people yan@ zed@";
+        let first = Scene::parse(&format!("{people}\n{mailbox}\n{account}")).plan();
+        let mut scene = Scene::parse(&format!(
+            "limits default\n{people}\n{next}\n{account}\ngone #dan"
+        ));
+        scene.memory.mapping = next_mapping(&first.world, &first.matching, &Memory::default());
+        let plan = scene.plan().plan;
+        let held = plan.held.iter().map(|held| held.class);
+        assert_eq!(held.collect::<Vec<_>>(), [Class::Identity], "{mailbox}");
+        let renamed = |action: &Action| {
+            action
+                .changes
+                .iter()
+                .any(|it| it.attribute == Attribute::Name)
+        };
+        assert!(!plan.approved.actions().iter().any(renamed), "{mailbox}");
+    }
+}
+
+#[test]
+fn r16_r18_a_tie_made_while_the_kinds_differed_renames_nothing_unapproved() {
+    // The account is that of a person whose address the shared mailbox took before the first run.
+    let account = "account ann@ as=u1";
+    for mailbox in ["shared ann@ id=desk", "rejected ann@ id=desk"] {
+        let mut scene = Scene::parse(&format!("people yan@ zed@\n{mailbox}\n{account}"));
+        remember_ties(&mut scene);
+        assert_eq!(scene.memory.doubtful_ties.len(), 1, "{mailbox}");
+
+        let memory = scene.memory;
+        let mut scene = Scene::parse(&format!(
+            "limits default\npeople yan@ zed@\nmailbox ida@ id=desk name=Ida\n{account}"
+        ));
+        scene.memory = memory;
+        let plan = scene.plan().plan;
+        assert!(plan.approved.is_empty(), "{mailbox}: {:?}", plan.approved);
+        let held = plan.held.iter().map(|held| held.class);
+        assert_eq!(held.collect::<Vec<_>>(), [Class::Identity], "{mailbox}");
+        remember_ties(&mut scene);
+        assert_eq!(scene.memory.doubtful_ties.len(), 1, "{mailbox}");
+
+        // After an approval, mailbox and account have one address.
+        let mut renamed =
+            Scene::parse("people yan@ zed@\nmailbox ida@ id=desk\naccount ida@ as=u1");
+        renamed.memory = scene.memory;
+        remember_ties(&mut renamed);
+        assert!(renamed.memory.doubtful_ties.is_empty(), "{mailbox}");
+        assert!(renamed.plan().plan.approved.is_empty(), "{mailbox}");
+    }
+}
+
+/// Ann is disabled. For one night Exchange does not tell it, while she has the address of a functional account.
+#[test]
+fn r16_r18_a_doubtful_tie_does_not_keep_a_mailbox_from_its_own_account() {
+    let accounts =
+        "account zed@ ext=zed\nfunctional desk@ as=g1 members=zed@\naccount ann@ as=u1 ext=ann";
+    let mut scene = Scene::parse(&format!("people zed@\nrejected desk@ id=ann\n{accounts}"));
+    remember_ties(&mut scene);
+    let ann = ObjectId::parse(&object_id("ann")).unwrap();
+    assert_eq!(scene.memory.mapping.get(&ann), None);
+
+    // An earlier version made the tie.
+    for address in ["desk@", "ann.new@"] {
+        let mailboxes = format!("people zed@\nmailbox {address} id=ann disabled");
+        let mut scene = Scene::parse(&format!("{mailboxes}\n{accounts}\nmap ann=g1"));
+        scene.memory.doubtful_ties = [ann].into();
+        let mut actions = scene.plan().plan.approved.actions().to_vec();
+        actions.retain(|it| it.kind == ActionKind::Suspend);
+        assert_eq!(actions.len(), 1, "{address}");
+    }
+}
+
+/// Ann has the account. A mailbox that was not hers had her address before the first run, and is gone.
+#[test]
+fn r16_r19_a_tie_in_doubt_does_not_say_that_the_owner_is_gone() {
+    let account = "people yan@ zed@\naccount ann@ as=u1";
+    let after = [
+        ("", "held Stray: ann@ suspend [active] -> [suspended]"),
+        (
+            "mailbox sales@ alias=ann@\naccount sales@",
+            "R19 MergeCandidate ann@",
+        ),
+        ("mailbox ann@ id=new name=New", "R16 IdentityChange ann@"),
+        ("other ann@ id=room", "R19 OwnerUnknown ann@"),
+        ("found #desk RoomMailbox", "R19 RecipientExists ann@"),
+        ("failed #desk", "R19 AbsenceUnknown ann@"),
+    ];
+    for mailbox in ["shared ann@ id=desk", "rejected ann@ id=desk"] {
+        let mut first = Scene::parse(&format!("{mailbox}\n{account}"));
+        remember_ties(&mut first);
+        for (next, told) in after {
+            let mut scene = Scene::parse(&format!("limits default\n{next}\n{account}"));
+            scene.memory = first.memory.clone();
+            let planned = scene.plan();
+            let actions = planned.plan.approved.actions().iter();
+            let stops = actions.filter(|it| it.kind == ActionKind::Suspend);
+            assert_eq!(stops.count(), 0, "{mailbox}, then {next}");
+            let shown = shown(&planned);
+            assert!(shown.contains(told), "{mailbox}, then {next}: {shown}");
+        }
+    }
+}
+
+/// What a run remembers of who has which account.
+fn remember_ties(scene: &mut Scene) {
+    let Planned {
+        world, matching, ..
+    } = scene.plan();
+    let mapping = next_mapping(&world, &matching, &scene.memory);
+    scene.memory.doubtful_ties = doubtful_ties(&world, &matching, &scene.memory, &mapping);
+    scene.memory.mapping = mapping;
+}
+
+#[test]
+fn r15_a_mailbox_whose_account_is_filtered_gets_no_second_one_under_a_new_address() {
+    let world = |kind: &str, account: &str| {
+        format!(
+            "target vip
+            people zed@
+            {kind} dan@ id=dan grants=zed@
+            {account}
+            map dan=u1"
+        )
+    };
+    assert_snapshot!(plan_of(&world("mailbox", "account vip.dan@ as=u1")), @r"
+    R15 TargetFilter dan@
+    R15 TargetFilter vip.dan@
+    ");
+    assert_snapshot!(plan_of(&world("shared", "functional vip.dan@ as=u1 members=zed")), @r"
+    R17 FunctionalRename dan@
+    R15 TargetFilter vip.dan@
+    ");
+}
+
+#[test]
+fn r13_a_mailbox_whose_account_may_be_outside_the_claimed_domains_gets_no_second_one() {
+    let world = "
+        mailbox dan@ alias=dan@other.example
+        account dan@other.example
+    ";
+    assert_snapshot!(plan_of(world), @"R13 OutsideClaimedDomains dan@");
+    // Another account of the claimed domains is evidence.
+    let both = format!("{world}\naccount old@\nmailbox zed@ alias=x@")
+        .replace("alias=dan@other.example", "alias=dan@other.example,old@");
+    assert_snapshot!(changes_of(&both), @r"
+    create zed@; name +zed; aliases +x@
+    held Identity: old@ rename on the evidence of an alias [old@] -> [dan@]
     ");
 }

@@ -5,6 +5,7 @@
 //! shared info@ grants=anna@      other room@ kind=RoomMailbox      rejected broken@ alias=x@
 //! people anna@ bert@ disabled  (a mailbox and an account each, with nothing of note)
 //! account anna@ off as=u1 name=Anna alias=a@ delegates=bert@ ext=anna
+//! broken anna@ as=u1 alias=a@ delegates=bert@  (a user in Zivver that is not understood; delegates=? are not readable)
 //! functional info@ as=g1 members=u1
 //! group Sales kind=… members=anna@,Inner      groups ?
 //! map anna=u1      created anna@ as=u1      gone old@      found old@ MailUser id=old mail=old@,older@      failed old@      ambiguous old@
@@ -19,8 +20,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::{
-    account::{Actual, Extension, FunctionalAccount, UserAccount},
-    accounts::Accounts,
+    account::{Actual, Extension, FunctionalAccount, RejectedAccount, UserAccount},
+    accounts::{AccountKind, Accounts},
     address::SmtpAddress,
     delegation::{GroupIndex, questions, resolve},
     delta::Target,
@@ -30,7 +31,7 @@ use crate::{
     held::HeldSet,
     ids::{ObjectId, ScimId},
     matching::{Matching, match_accounts},
-    memory::{Baseline, Created, Ineffective, Memory, Spent, WrittenKey},
+    memory::{Baseline, Created, Ineffective, Lately, Memory, Spent, WrittenKey},
     mode::Depth,
     plan::{Plan, Wishes, plan},
     scope::{ClaimedDomains, RunScope, SourceFilter, TargetFilter, source_filter},
@@ -200,6 +201,7 @@ impl Scene {
             "people" => self.people(line),
             "account" => self.actual.users.push(user(line)),
             "functional" => self.actual.groups.push(functional(line)),
+            "broken" => self.actual.rejected.push(broken(line)),
             "map" => {
                 for pair in &line.words {
                     let (object, scim) = pair.split_once('=').unwrap();
@@ -234,16 +236,7 @@ impl Scene {
                     _ => SsoAccountKey::Omit,
                 };
             }
-            "kept-not" => {
-                let [key, times] = ["key", "times"].map(|field| line.word(field).unwrap_or("1"));
-                let entry = Ineffective {
-                    times: times.parse().unwrap(),
-                    last: NOW - line.word("ago").map_or(0, |text| text.parse().unwrap()),
-                    run: "R1".into(),
-                    counted_from: line.word("counted").map(str::to_owned),
-                };
-                self.memory.ineffective.insert(key.replace('_', " "), entry);
-            }
+            "kept-not" | "made" => self.sent(line),
             "limits" => self.limits(line),
             "spent" => self.memory.spent.push(Spent {
                 at: NOW - if line.has("old") { 86_400 } else { 86_399 },
@@ -263,6 +256,24 @@ impl Scene {
             "group" | "groups" | "source" => {}
             other => panic!("what is {other:?}?"),
         }
+    }
+
+    /// A change of an earlier run, which Zivver kept or not.
+    fn sent(&mut self, line: &Line<'_>) {
+        let key = line.word("key").unwrap().replace('_', " ");
+        let at = NOW - line.word("ago").map_or(0, |text| text.parse().unwrap());
+        if line.kind == "made" {
+            let from = String::new();
+            self.memory.lately.insert(key, Lately { at, from });
+            return;
+        }
+        let entry = Ineffective {
+            times: line.word("times").map_or(1, |text| text.parse().unwrap()),
+            last: at,
+            run: "R1".into(),
+            counted_from: line.word("counted").map(str::to_owned),
+        };
+        self.memory.ineffective.insert(key, entry);
     }
 
     fn switch(&mut self, name: &str) {
@@ -621,6 +632,22 @@ fn user(line: &Line<'_>) -> UserAccount {
         active: !line.has("off"),
         extension: extension(line),
         delegates: line.addresses("delegates"),
+    }
+}
+
+fn broken(line: &Line<'_>) -> RejectedAccount {
+    let user = user(line);
+    RejectedAccount {
+        kind: AccountKind::User,
+        id: Some(user.id),
+        label: user.address.to_string(),
+        address: Some(user.address),
+        name: Some(user.name),
+        active: true,
+        aliases: user.extension.aliases,
+        delegates: user.delegates,
+        object_id: None,
+        reason: "wrong types".into(),
     }
 }
 

@@ -2,7 +2,8 @@
 
 use super::notation::{NOW, Scene, address};
 use crate::{
-    memory::Memory,
+    ids::{ScimId, SignInKey, SsoAccountKey},
+    memory::{Memory, WrittenKey},
     note::Code,
     offenders::{Occasion, Part, Refusal, Tried, remember},
 };
@@ -254,6 +255,37 @@ fn r33_all_that_was_refused_with_an_account_waits() {
         mailbox anna@
         account anna@";
     assert_eq!(after_three(first, &Part::Account), "waits");
+}
+
+/// R23: the key that another setting asks for waits, and is still a decision for whatever else is written with it.
+#[test]
+fn r33_a_refused_key_of_another_setting_waits_alone() {
+    let world = "
+        key upn
+        mailbox anna@ upn=anna@ad.example
+        account anna@
+    ";
+    let mut memory = Memory::default();
+    let key = SignInKey::Name("old@corp.example".into());
+    let written = WrittenKey::of(SsoAccountKey::PrimaryAddress, &key);
+    memory.keys.insert(ScimId::new("anna"), written);
+    let key = "SignInKey the key written before>anna@ad.example";
+    let account = [Part::Account];
+    for day in 0..3 {
+        let asked = run(world, &mut memory, NOW + day * DAY, &account, "400 no");
+        assert_eq!(asked, key);
+    }
+    let soon = NOW + 2 * DAY + 60;
+    let asked = run(world, &mut memory.clone(), soon, &account, "400 no");
+    assert_eq!(asked, "waits");
+    let removal = world.replace("account anna@", "account anna@ alias=old@");
+    let asked = run(&removal, &mut memory.clone(), soon, &account, "400 no");
+    assert_eq!(
+        asked,
+        "SignInKey unknown>anna@ad.example, Aliases old@>, waits"
+    );
+    let held = format!("limits keys=0\n{removal}");
+    assert_eq!(run(&held, &mut memory, soon, &account, "400 no"), "waits");
 }
 
 #[test]

@@ -392,6 +392,54 @@ fn r44_held_changes_have_an_origin_and_keep_it() {
     );
 }
 
+#[test]
+fn r44_a_mailbox_at_the_address_of_a_leaver_is_not_what_changed() {
+    let world = "
+        mailbox anna@ id=new
+        account anna@ as=u1 name=Anna ext=old
+        people bert@
+    ";
+    let then = Scene::parse(world);
+    let planned = compared(&then, &then, &then.memory, &[]);
+    let origins = lines(&planned);
+    assert_eq!(origins, ["anna@ Active no: Unchanged"]);
+}
+
+#[test]
+fn r44_what_an_undo_has_taken_back_did_not_fail() {
+    let then = SETTLED;
+    let between = SETTLED.replace("name=Anna alias=a@ id", "name=Other alias=a@ id");
+    let (before, now) = (Scene::parse(then), Scene::parse(&between));
+    let did = |from: &Scene, when| -> Vec<(ActionReport, When)> {
+        let actions = from.plan().plan.approved.actions().to_vec();
+        let report = |action| ActionReport {
+            action,
+            outcome: ActionOutcome::Applied,
+            problems: Vec::new(),
+            left: Vec::new(),
+        };
+        actions.into_iter().map(|it| (report(it), when)).collect()
+    };
+    let back = between
+        .replace("name=Other", "name=Anna")
+        .replace("as=u1 name=Anna", "as=u1 name=Other");
+    let mut deeds = did(&now, When::Since);
+    let of_run = |deeds: &[(ActionReport, When)]| {
+        let deeds: Vec<Deed<'_>> = deeds
+            .iter()
+            .map(|(report, when)| Deed {
+                report,
+                when: *when,
+                is_recent: true,
+            })
+            .collect();
+        lines(&compared(&before, &now, &now.memory, &deeds))
+    };
+    assert_eq!(of_run(&deeds), ["anna@ Name Other: FailedBefore"]);
+    deeds.extend(did(&Scene::parse(&back), When::SinceInUndo));
+    assert_eq!(of_run(&deeds), ["anna@ Name Other: ExchangeChanged"]);
+}
+
 proptest! {
     #![proptest_config(cases())]
 

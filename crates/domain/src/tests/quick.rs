@@ -152,6 +152,50 @@ fn r45_nobody_gets_an_account_together_with_delegates_who_may_be_old() {
     );
 }
 
+/// What the owner of an account may open is compared with the other accounts, by a full run only.
+#[test]
+fn r45_nobody_gets_an_account_that_opens_others_by_what_may_be_old() {
+    let world = |depth: &str| {
+        format!(
+            "
+        {depth}
+        mailbox of.desk@ id=clerk
+        account of.desk@ off as=u1 ext=clerk
+        shared desk@
+        functional desk@ members=u1,ann
+        mailbox of.user@ id=user name=New
+        account of.user@ off ext=user name=Old
+        mailbox next@ id=next
+        account next@ ext=other
+        mailbox later@ id=later alias=early@
+        account early@
+        mailbox ann@
+        account ann@ delegates=of.user@,next@,early@
+        mailbox free@
+        account free@ off
+        limits off
+        "
+        )
+    };
+    assert_snapshot!(plan_of(&world("quick")), @r"
+    resume free@; active -no +yes
+    suspend next@; active -yes +no
+    0. free@: active [true]
+    1. next@: active [false]
+    R17 AliasEvidence later@
+    R16 IdentityChange next@
+    R45 ResumeLeft of.desk@
+    R45 ResumeLeft of.user@
+    ");
+    let full = plan_of(&world(""));
+    assert!(
+        full.contains("resume of.user@")
+            && full.contains("resume of.desk@")
+            && !full.contains("ResumeLeft"),
+        "{full}"
+    );
+}
+
 /// The old address goes to another person, so that a report that names the delegate by it would name that person.
 #[test]
 fn r22_a_delegate_who_is_named_anew_is_shown_with_the_new_address() {

@@ -159,11 +159,15 @@ fn r6_two_mailboxes_with_one_primary_are_both_protected() {
     let world = "
         mailbox anna@ id=one name=One
         mailbox anna@ id=two name=Two
-        account anna@ name=Zero
+        account anna@ name=Zero alias=stays@
+        account old@ ext=two
         mailbox zoe@
         account zoe@
     ";
-    assert_snapshot!(plan_of(world), @"R6 DuplicatePrimary anna@");
+    assert_snapshot!(plan_of(world), @r"
+    R6 DuplicatePrimary anna@
+    R7 ProtectedByTie old@
+    ");
 }
 
 #[test]
@@ -179,6 +183,7 @@ fn r6_a_contested_alias_is_neither_added_nor_removed_anywhere() {
     assert_snapshot!(plan_of(world), @r"
     R6 AliasContested anna@
     R6 AliasContested bert@
+    R6 AliasContested carl@
     ");
 }
 
@@ -192,6 +197,18 @@ fn r6_an_alias_that_is_another_primary_is_contested() {
     assert_snapshot!(plan_of(world), @r"
     R6 AliasContested anna@
     R24 AddressTaken bert@
+    ");
+    // Both have an account: no alias moves.
+    let world = "
+        mailbox anna@ alias=bert@
+        mailbox bert@ name=New
+        account anna@
+        account bert@
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    update bert@; name -bert +New
+    0. bert@: name [New]
+    R6 AliasContested anna@
     ");
 }
 

@@ -9,6 +9,7 @@ use super::{
     notation::{NOW, Planned, Scene, address, object_id},
     properties::{cases, choices, sound, world},
     shown::shown,
+    undo::undone,
 };
 use crate::{
     approval::{Approval, Showing},
@@ -157,6 +158,7 @@ fn showing() -> Showing<'static> {
         read_from: Some(NOW),
         by: None,
         four_eyes: false,
+        undoes: None,
     }
 }
 
@@ -168,6 +170,7 @@ fn reject_again(scene: &mut Scene) -> Vec<Rejection> {
         changes: rejected.iter().map(|it| it.change.clone()).collect(),
         companions: BTreeSet::new(),
         used: BTreeSet::new(),
+        shown_in: BTreeSet::new(),
         held_by: None,
         approved_by: None,
         last_used: None,
@@ -192,6 +195,95 @@ fn r47_a_rejection_ends_with_its_cause() {
     assert_snapshot!(told(&scene), @r"
     suspend a@; active -yes +no
     0. a@: active [false]
+    rejected: b@ suspend active → suspended
+    ");
+}
+
+#[test]
+fn r37_r47_a_rejected_change_is_not_made_when_it_no_longer_counts_as_undone() {
+    let rejected = |before: &str, after: &str| {
+        let mut scene = Scene::parse(before);
+        scene.memory.undone = undone(before, after).1.memory.undone;
+        reject(&mut scene, Class::Undone, &[]);
+        next(&scene, before)
+    };
+    let disabled = "map anna=anna\nmailbox anna@ disabled\naccount anna@\npeople bert@";
+    let suspended = disabled.replace("account anna@", "account anna@ off");
+    let scene = rejected(disabled, &suspended);
+    assert_snapshot!(told(&scene), @"rejected: anna@ suspend active → suspended");
+    // It is planned for another reason.
+    let gone = disabled.replace("mailbox anna@ disabled", "");
+    let scene = next(&scene, &gone);
+    assert_snapshot!(told(&scene), @"rejected: anna@ suspend active → suspended");
+    assert!(scene.plan().plan.undone.is_empty());
+    let created = "map anna=anna\nmailbox anna@\naccount anna@ off\npeople bert@";
+    let scene = rejected(created, &created.replace(" off", ""));
+    assert_snapshot!(told(&scene), @"rejected: anna@ resume inactive → active");
+    let other = created.replace("mailbox anna@", "mailbox anna@ name=New alias=a@");
+    let scene = next(&scene, &other);
+    let shown = told(&scene);
+    assert!(
+        shown.ends_with("rejected: anna@ resume inactive → active"),
+        "{shown}"
+    );
+    assert!(!shown.contains("active -no"), "{shown}");
+}
+
+#[test]
+fn r16_r47_a_rejection_is_about_the_people_who_had_the_accounts_then() {
+    let with = |limits: &str, anna: &str, bert: &str, ties: &str| {
+        format!(
+            "limits delegates={limits} identity=0
+            map {ties}
+            mailbox anna@ id={anna}
+            account anna@ delegates=bert@
+            mailbox bert@ id={bert}
+            account bert@
+            people carl@ dora@"
+        )
+    };
+    let (before, after) = ("anna=anna bert=bert", "anna=anna new=bert");
+    let mut scene = Scene::parse(&with("0", "anna", "bert", before));
+    reject(&mut scene, Class::DelegateRemoval, &[]);
+    let scene = next(&scene, &with("0", "anna", "bert", before));
+    assert_snapshot!(told(&scene), @"rejected: anna@ remove delegate bert@");
+    let removed = "update anna@; delegates -bert@";
+    // The account of the delegate, or the one that the delegate opens, goes to another person with this run.
+    for (anna, bert, ties) in [
+        ("anna", "new", after),
+        ("new", "bert", "new=anna bert=bert"),
+    ] {
+        let undecided = next(&scene, &with("100%", anna, bert, before));
+        let mut approved = next(&scene, &with("100%", anna, bert, before));
+        approved.approve = vec![Class::Identity];
+        let shown = told(&approved);
+        assert!(shown.contains("-bert@"), "{shown}");
+        assert!(!told(&undecided).contains("-bert@"));
+        // Or with an earlier one.
+        let mut later = next(&scene, &with("100%", anna, bert, before));
+        later.memory.mapping = Scene::parse(&with("0", anna, bert, ties)).memory.mapping;
+        let shown = told(&later);
+        assert!(shown.starts_with(removed), "{shown}");
+        let mut held = next(&scene, &with("0", anna, bert, before));
+        held.memory.mapping = later.memory.mapping.clone();
+        assert_eq!(
+            told(&held),
+            "held DelegateRemoval: anna@ remove delegate [bert@] -> []"
+        );
+    }
+}
+
+#[test]
+fn r47_a_rejection_of_an_earlier_version_does_not_name_the_people() {
+    let mut scene = Scene::parse(LEAVERS);
+    reject(&mut scene, Class::Suspend, &[]);
+    for rejection in &mut scene.memory.rejections {
+        let parts: Vec<&str> = rejection.change.fingerprint.split(' ').collect();
+        rejection.change.fingerprint = format!("{} {}", parts[0], parts[2]);
+    }
+    let scene = next(&next(&scene, LEAVERS), LEAVERS);
+    assert_snapshot!(told(&scene), @r"
+    rejected: a@ suspend active → suspended
     rejected: b@ suspend active → suspended
     ");
 }
@@ -242,6 +334,18 @@ fn r47_r19_a_failed_question_ends_no_rejection() {
     let asked = next(&scene, &format!("{stray}\nfailed stray@\nunasked"));
     let scene = next(&asked, stray);
     assert_snapshot!(told(&scene), @"rejected: stray@ suspend active → suspended");
+}
+
+#[test]
+fn r47_r19_a_mailbox_that_only_the_list_lacks_ends_no_rejection() {
+    let text = "limits suspend=0\nmap anna=anna\naccount anna@\npeople bert@";
+    let disabled = format!("{text}\nmailbox anna@ disabled");
+    let mut scene = Scene::parse(&disabled);
+    reject(&mut scene, Class::Suspend, &[]);
+    let scene = next(&scene, &disabled);
+    let unlisted = next(&scene, &format!("{text}\nfound #anna UserMailbox id=anna"));
+    let scene = next(&unlisted, &disabled);
+    assert_snapshot!(told(&scene), @"rejected: anna@ suspend active → suspended");
 }
 
 #[test]

@@ -56,11 +56,13 @@ fn held() -> HeldSet {
         waits: None,
     };
     HeldSet {
+        approved: Vec::new(),
         class: Class::Suspend,
         code: "c0de".into(),
         reason: "over its limit".into(),
         changes: vec![change.clone(), change],
         companions: vec![],
+        rejected: vec![],
     }
 }
 

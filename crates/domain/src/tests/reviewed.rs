@@ -25,7 +25,12 @@ fn restricted(before: &str, now: &str) -> Planned {
 fn told(before: &str, now: &str) -> String {
     let planned = restricted(before, now);
     let notes = planned.plan.notes.iter();
-    let notes = notes.filter(|note| matches!(note.code, Code::NotReviewed | Code::ReviewOutdated));
+    let notes = notes.filter(|note| {
+        matches!(
+            note.code,
+            Code::NotReviewed | Code::ReviewOutdated | Code::ReviewMade
+        )
+    });
     let notes: Vec<String> = notes
         .map(|note| format!("{}: {}", note.address, note.text))
         .collect();
@@ -53,9 +58,9 @@ fn r28_what_was_not_reviewed_is_left_for_later() {
     R28 NotReviewed anna@
     R28 NotReviewed bert@
     R28 NotReviewed carl@
-    anna@: left for later, since it was not reviewed: alias +a@
+    anna@: left for later, since it was not reviewed: alias + a@
     bert@: left for later, since it was not reviewed: active yes → no
-    carl@: left for later, since it was not reviewed: name +carl
+    carl@: left for later, since it was not reviewed: name + carl
     ");
 }
 
@@ -83,7 +88,7 @@ fn r28_what_is_planned_differently_is_left_out() {
     R28 NotReviewed info@
     anna@: not made: name A → Anna: it is no longer planned as reviewed
     anna@: left for later, since it was not reviewed: name A → Annette
-    info@: left for later, since it was not reviewed: delegate -anna@
+    info@: left for later, since it was not reviewed: delegate − anna@
     ");
 }
 
@@ -104,8 +109,51 @@ fn r28_an_empty_is_reviewed_with_all_members() {
     R28 ReviewOutdated info@
     R28 NotReviewed info@
     info@: not made: active yes → no: it needs a change that is left for later
-    info@: not made: delegate -anna@: it needs a change that is left for later
-    info@: left for later, since it was not reviewed: active yes → no, delegate -anna@, delegate -bert@
+    info@: not made: delegate − anna@: it needs a change that is left for later
+    info@: left for later, since it was not reviewed: active yes → no, delegate − anna@, delegate − bert@
+    ");
+}
+
+#[test]
+fn r28_what_is_made_already_is_said_to_be_made() {
+    let before = "
+        mailbox anna@ name=Anna alias=a@
+        account anna@ name=A alias=old@
+        shared info@ grants=anna@,bert@
+        functional info@ members=carl
+        mailbox bert@ disabled
+        account bert@
+        mailbox dora@
+        people carl@
+    ";
+    let now = "
+        mailbox anna@ name=Anna alias=a@
+        account anna@ name=Anna alias=a@
+        shared info@ grants=anna@
+        functional info@ members=anna
+        mailbox bert@ disabled
+        account bert@ off
+        mailbox dora@
+        account dora@
+        people carl@
+    ";
+    assert_snapshot!(told(before, now), @r"
+    R28 ReviewMade anna@
+    R28 ReviewMade anna@
+    R28 ReviewMade anna@
+    R28 ReviewMade bert@
+    R28 ReviewMade dora@
+    R28 ReviewOutdated info@
+    R28 ReviewMade info@
+    R28 ReviewMade info@
+    anna@: already made: alias + a@
+    anna@: already made: alias − old@
+    anna@: already made: name A → Anna
+    bert@: already made: active yes → no
+    dora@: already made: name + dora
+    info@: not made: delegate + bert@: it is no longer planned as reviewed
+    info@: already made: delegate + anna@
+    info@: already made: delegate − carl@
     ");
 }
 
@@ -152,8 +200,8 @@ fn r28_a_claim_waits_for_a_release_that_was_not_reviewed() {
     assert_snapshot!(told(before, now), @r"
     R28 ReviewOutdated anna@
     R28 NotReviewed bert@
-    anna@: not made: alias +x@: it needs a change that is left for later
-    bert@: left for later, since it was not reviewed: alias -x@
+    anna@: not made: alias + x@: it needs a change that is left for later
+    bert@: left for later, since it was not reviewed: alias − x@
     ");
 }
 
@@ -202,10 +250,10 @@ fn r34_the_rest_of_a_run_is_the_same_review() {
     update info@; delegates -carl@ +anna@ +bert@
     0. anna@: name [Anna] aliases [a@] delegates [] key [#anna]
     1. info@: members [anna@ bert@]
-    R28 ReviewOutdated bert@
-    R28 ReviewOutdated x@
-    bert@: not made: name +bert: it is no longer planned as reviewed
-    x@: not made: address x@ → anna@: it is no longer planned as reviewed
+    R28 ReviewMade bert@
+    R28 ReviewMade x@
+    bert@: already made: name + bert
+    x@: already made: address x@ → anna@
     ");
     let mut scene = Scene::parse(now);
     let before = Scene::parse(before).plan();

@@ -29,6 +29,63 @@ fn r13_a_mailbox_outside_the_domains_is_not_synchronised_and_its_account_stays()
 }
 
 #[test]
+fn r13_a_disabled_mailbox_outside_needs_attention_wherever_its_active_account_is() {
+    let world = |depth: &str| {
+        format!(
+            "
+        {depth}
+        mailbox by.map@other.example id=map disabled
+        account old.map@other.example as=u1
+        map map=u1
+        mailbox by.ext@other.example id=ext disabled
+        account old.ext@other.example ext=ext
+        mailbox by.name@other.example disabled
+        account by.name@other.example
+        mailbox moved@ id=moved disabled
+        account moved@other.example ext=moved
+        mailbox back@ id=back disabled
+        account back@elsewhere.example ext=back off
+        mailbox away@other.example id=away disabled
+        account away@ ext=away
+        mailbox off@other.example disabled
+        account off@other.example off
+        mailbox on@other.example
+        account on@other.example
+        mailbox kept@other.example disabled
+        account kept@other.example
+        shared desk@other.example
+        functional desk@other.example members=on@other.example
+        mailbox mismatch@other.example disabled
+        functional mismatch@other.example members=on@other.example
+        target kept@
+        "
+        )
+    };
+    let full = plan_of(&world(""));
+    assert_snapshot!(full, @r"
+    R13 DisabledOutsideDomains away@
+    R13 OutsideClaimedDomains away@other.example
+    R13 OutsideClaimedDomains back@
+    R13 OutsideClaimedDomains by.ext@other.example
+    R13 OutsideClaimedDomains by.map@other.example
+    R13 DisabledOutsideDomains by.name@other.example
+    R13 OutsideClaimedDomains desk@other.example
+    R15 TargetFilter kept@other.example
+    R18 KindMismatch mismatch@other.example
+    R13 OutsideClaimedDomains moved@
+    R13 DisabledOutsideDomains moved@other.example
+    R13 OutsideClaimedDomains off@other.example
+    R13 DisabledOutsideDomains old.ext@other.example
+    R13 DisabledOutsideDomains old.map@other.example
+    R13 OutsideClaimedDomains on@other.example
+    ");
+    assert_eq!(plan_of(&world("quick")), full);
+    let told = texts(&world(""));
+    let moved = told.lines().find(|it| it.contains("moved@other.example:"));
+    assert_snapshot!(moved.unwrap_or(&told), @"DisabledOutsideDomains moved@other.example: it is outside the claimed domains, its mailbox moved@ is disabled, and its owner can still sign in; suspend the account in the Zivver WebApp");
+}
+
+#[test]
 fn r13_nothing_is_renamed_to_an_address_outside() {
     let world = "
         mailbox anna@other.example id=anna name=New
@@ -247,8 +304,8 @@ fn r26_an_address_whose_release_is_held_is_free_once_that_is_approved() {
         mailbox carl@ id=new
     ";
     assert_snapshot!(texts(world), @r#"
-    AliasTaken anna@: the alias x@ is left out: it is still the alias of the account of "bert" (bert@), whose mailbox is now bert@; it waits for what is held: bert@ remove alias x@; approve that with --approve 3e45d6970b (R27)
-    AddressTaken carl@: no account can be created for carl@, which is still the address of the account of "carl", whose mailbox is now carl.two@; it waits for what is held: carl@ rename carl@ → carl.two@; approve that with --approve 859288802b (R27)
+    AliasTaken anna@: the alias x@ is left out: it is still the alias of the account of "bert" (bert@), whose mailbox is now bert@; it waits for what is held: bert@ remove alias x@; approve that with --approve d3986b64c4 (R27)
+    AddressTaken carl@: no account can be created for carl@, which is still the address of the account of "carl", whose mailbox is now carl.two@; it waits for what is held: carl@ rename carl@ → carl.two@; approve that with --approve 1d637fefe7 (R27)
     "#);
 }
 

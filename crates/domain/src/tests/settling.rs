@@ -3,15 +3,17 @@
 use insta::assert_snapshot;
 
 use super::{
-    notation::{Planned, Scene},
+    notation::{Planned, Scene, address},
     shown::{changes_of, plan_of, shown},
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    ineffective::{Asked, Sent, compare},
-    memory::Ineffective,
-    plan::next_mapping,
+    accounts::Account,
+    ids::ScimId,
+    ineffective::{Asked, Sent, compare, is_outdated, remember},
+    memory::{Ineffective, Memory},
+    ties::next_mapping,
 };
 
 #[test]
@@ -343,7 +345,7 @@ fn r16_the_next_mapping_keeps_what_is_there_and_gives_no_account_twice() {
     let Planned {
         world, matching, ..
     } = scene.plan();
-    let next = next_mapping(&world, &matching, scene.memory.mapping);
+    let next = next_mapping(&world, &matching, &scene.memory);
     let mut told: Vec<String> = next
         .iter()
         .map(|(object, account)| format!("{object}={account}"))
@@ -388,4 +390,127 @@ fn r22_only_what_was_sent_is_compared_with_what_zivver_shows() {
         ..Asked::default()
     };
     assert_eq!(kept(1, &stop), [("bert stop".to_owned(), false)]);
+}
+
+/// Whether a list is outdated that shows an account with `shown`, after `asked` was sent and Zivver answered `answer`.
+fn is_old(name: &str, asked: &Asked, answer: Option<&Asked>, shown: &Asked) -> bool {
+    let planned = Scene::parse(
+        "people anna@ bert@ carl@ dora@
+        mailbox eve@ alias=x@ grants=anna@
+        account eve@ alias=old@ delegates=bert@
+        shared info@ grants=anna@ name=New
+        functional info@ members=bert,carl name=Old",
+    )
+    .plan();
+    let accounts = &planned.world.accounts;
+    let mut deltas = planned.plan.approved.deltas().iter();
+    let delta = deltas
+        .find(|it| it.address.as_str().starts_with(name))
+        .unwrap();
+    let account = accounts.get(accounts.with_id(&ScimId::new(name)).unwrap());
+    let answer = answer.map(|it| it.on(account));
+    let shown = shown.on(account);
+    let now = accounts.with([shown.view()].into_iter());
+    let sent = Sent { delta, asked };
+    is_outdated(&sent, answer.as_ref().map(Account::view), accounts, &now)
+}
+
+#[test]
+fn r22_a_list_with_other_members_than_the_request_and_the_answer_is_outdated() {
+    let members = |ids: &[&str]| Asked {
+        members: Some(ids.iter().map(|it| ScimId::new(it)).collect()),
+        ..Asked::default()
+    };
+    let asked = members(&["anna", "bert"]);
+    for (answer, shown, expected) in [
+        (None, members(&["anna", "bert"]), false),
+        (None, members(&["anna"]), true),
+        (None, members(&["anna", "bert", "carl"]), true),
+        // Zivver stored something else, and both the answer and the list show it.
+        (Some(members(&["anna"])), members(&["anna"]), false),
+        (Some(members(&["anna", "bert"])), members(&["anna"]), true),
+        // Members that are no users are not compared.
+        (None, members(&["anna", "bert", "stranger"]), false),
+    ] {
+        let found = is_old("info", &asked, answer.as_ref(), &shown);
+        assert_eq!(found, expected, "{shown:?}");
+    }
+    // A name says nothing about the members.
+    let name = Asked {
+        name: Some("New".into()),
+        ..Asked::default()
+    };
+    assert!(!is_old("info", &name, None, &members(&["anna"])));
+}
+
+#[test]
+fn r22_a_list_with_another_extension_than_the_request_and_the_answer_is_outdated() {
+    let emails = |names: &[&str]| Some(names.iter().map(|name| address(name)).collect());
+    let user = |aliases: &[&str], delegates: &[&str]| Asked {
+        aliases: emails(aliases),
+        delegates: emails(delegates),
+        ..Asked::default()
+    };
+    let asked = user(&["x@"], &["anna@"]);
+    for (answer, shown, expected) in [
+        (None, user(&["x@"], &["anna@"]), false),
+        (None, user(&["x@", "old@"], &["anna@"]), true),
+        (None, user(&["x@"], &["anna@", "bert@"]), true),
+        (None, user(&["x@"], &[]), true),
+        (Some(user(&[], &["anna@"])), user(&[], &["anna@"]), false),
+        (Some(user(&["x@"], &[])), user(&["x@"], &[]), false),
+        (Some(user(&["x@"], &["anna@"])), user(&[], &["anna@"]), true),
+    ] {
+        let found = is_old("eve", &asked, answer.as_ref(), &shown);
+        assert_eq!(found, expected, "{shown:?}");
+    }
+}
+
+#[test]
+fn r22_a_removed_entry_is_remembered_until_the_next_writes() {
+    let planned = Scene::parse(
+        "people bert@ carl@
+        mailbox anna@
+        account anna@ delegates=bert@
+        mailbox dora@ disabled
+        account dora@",
+    )
+    .plan();
+    let accounts = &planned.world.accounts;
+    let deltas = planned.plan.approved.deltas();
+    let sent = |name: &str, asked: &Asked, is_kept: bool| {
+        let mut deltas = deltas.iter();
+        let delta = deltas
+            .find(|it| it.address.as_str().starts_with(name))
+            .unwrap();
+        let account = accounts.get(accounts.with_id(&ScimId::new(name)).unwrap());
+        let shown = asked.on(account);
+        let changed = accounts.with([shown.view()].into_iter());
+        let now = if is_kept { &changed } else { accounts };
+        compare(&Sent { delta, asked }, accounts, now, &BTreeMap::new())
+    };
+    let none = Asked {
+        aliases: Some(BTreeSet::new()),
+        delegates: Some(BTreeSet::new()),
+        ..Asked::default()
+    };
+    let stop = Asked {
+        active: Some(false),
+        ..Asked::default()
+    };
+    let mut memory = Memory::default();
+    assert_eq!(
+        remember(&mut memory, &sent("anna", &none, true), "R", 7),
+        []
+    );
+    assert_eq!(
+        memory.lately.keys().collect::<Vec<_>>(),
+        ["anna -delegate bert"]
+    );
+    assert_eq!(memory.lately["anna -delegate bert"].at, 7);
+    // A suspend that is held gives nothing back.
+    remember(&mut memory, &sent("dora", &stop, true), "S", 8);
+    assert!(memory.lately.is_empty());
+    remember(&mut memory, &sent("anna", &none, false), "T", 9);
+    assert!(memory.lately.is_empty());
 }

@@ -4,6 +4,7 @@ use insta::assert_snapshot;
 use proptest::prelude::*;
 
 use super::notation::{Planned, Scene, address};
+use super::properties::cases_of;
 use crate::account::RejectedAccount;
 use crate::accounts::AccountKind;
 use crate::ids::ScimId;
@@ -379,6 +380,7 @@ fn reject(scene: &mut Scene, id: &str, has_address: bool) {
         name: None,
         active: true,
         aliases: Vec::new(),
+        delegates: Vec::new(),
         object_id: None,
         label: id.to_owned(),
         reason: "wrong types".to_owned(),
@@ -493,7 +495,7 @@ fn scene(night: Night) -> Scene {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(cases_of(300))]
 
     /// What was always there is never given a time at which it came, and keeps what was known of it.
     #[test]

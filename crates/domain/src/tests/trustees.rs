@@ -55,6 +55,21 @@ fn r12_people_with_a_mailbox_elsewhere_keep_what_exchange_grants_them() {
 }
 
 #[test]
+fn r12_only_what_exchange_grants_is_kept() {
+    let world = "
+        found h0@ MailUser id=h0 mail=h0@
+        account h0@
+        account h2@
+        people anna@
+        group Crew members=h0@
+        shared desk@ grants=anna@,Crew
+        functional desk@ members=anna,h0,h2
+        found h2@ MailUser id=h2 mail=h2@
+    ";
+    assert_snapshot!(changes_of(world), @"update desk@; delegates -h2@");
+}
+
+#[test]
 fn r12_mailboxes_of_another_kind_keep_what_exchange_grants_them() {
     for kind in [
         "LinkedMailbox",
@@ -314,6 +329,12 @@ fn r12_r13_a_primary_outside_the_claimed_domains_takes_nothing_from_the_account_
     desk@: jan@tenant.onmicrosoft.com has Full Access and an active account, but its mailbox is outside the claimed domains (R13): the delegation is neither added nor removed
     solo@: jan@tenant.onmicrosoft.com has Full Access and an active account, but its mailbox is outside the claimed domains (R13): the delegation is neither added nor removed
     ");
+    let suspended = world.replace("account jan@", "account jan@ off");
+    assert_snapshot!(changes_of(&suspended), @r"
+    update desk@; delegates -jan@
+    empty rest@; active -yes +no; delegates -anna@
+    empty solo@; active -yes +no; delegates -jan@
+    ");
 }
 
 #[test]
@@ -374,6 +395,7 @@ fn r10_only_four_kinds_of_groups_give_no_right() {
                 "{kind} {grants}"
             );
             let text = texts(&world, Code::DelegationsUnknown);
+            assert!(text.contains(kind), "{text}");
             assert!(
                 text.contains("Remove-MailboxPermission") || text.contains("grant Full Access"),
                 "{text}"

@@ -24,6 +24,8 @@ pub(super) struct Zivver {
     pub users: BTreeMap<ScimId, UserAccount>,
     pub groups: BTreeMap<ScimId, FunctionalAccount>,
     pub keys: BTreeMap<ScimId, SignInKey>,
+    /// Whether the delegates of others follow an account to a new address.
+    pub follows: bool,
     created: usize,
 }
 
@@ -35,6 +37,7 @@ impl Zivver {
             users: users.map(|user| (user.id.clone(), user)).collect(),
             groups: groups.map(|group| (group.id.clone(), group)).collect(),
             keys: BTreeMap::new(),
+            follows: true,
             created: 0,
         }
     }
@@ -221,7 +224,8 @@ impl Zivver {
         new.name = name.unwrap_or(new.name);
         new.active = active.unwrap_or(new.active);
         if let Some(address) = address {
-            for user in self.users.values_mut().chain([&mut new]) {
+            let stored = self.users.values_mut().chain([&mut new]);
+            for user in stored.filter(|_| self.follows) {
                 for delegate in user.delegates.iter_mut().filter(|one| **one == old.address) {
                     delegate.clone_from(&address);
                 }
@@ -266,6 +270,8 @@ pub(super) struct Disturbance {
     pub ignore: BTreeSet<usize>,
     /// How many steps end before the process is killed.
     pub killed_after: usize,
+    /// Whether Zivver leaves the delegates of others as they are when it renames an account.
+    pub keeps_names: bool,
 }
 
 impl Disturbance {
@@ -273,6 +279,7 @@ impl Disturbance {
         refuse: BTreeSet::new(),
         ignore: BTreeSet::new(),
         killed_after: usize::MAX,
+        keeps_names: false,
     };
 }
 
@@ -308,6 +315,7 @@ pub(super) fn carry_out<'a>(
 ) -> CarriedOut<'a> {
     let plan = &planned.plan.approved;
     let mut zivver = Zivver::new(planned.world.accounts.actual());
+    zivver.follows = !disturbance.keeps_names;
     let mut refusals = Vec::new();
     let mut execution = Execution::new(plan, &planned.world, u32::MAX);
     let mut in_flight: Vec<(StepIx, Request)> = Vec::new();

@@ -6,7 +6,10 @@ use super::super::{
     super::words::{self, thousands},
     Links, fact, time, value, values,
 };
-use domain::{address::SmtpAddress, report::Report};
+use domain::{
+    address::SmtpAddress,
+    report::{Report, RunState},
+};
 
 pub(super) fn facts(report: &Report, links: Links<'_>) -> Markup {
     html! {
@@ -34,10 +37,10 @@ fn read(report: &Report, links: Links<'_>) -> Markup {
     let accounts: Vec<&str> = report.accounts.iter().map(SmtpAddress::as_str).collect();
     html! {
         @if !source.tenant_id.is_empty() { (fact("Tenant", value(&source.tenant_id))) }
-        @if report.has_read() {
+        @if report.has_counted() {
             @for (name, count) in counts { (fact(name, thousands(count.into()))) }
         } @else {
-            (fact("Mailboxes and accounts", "not read"))
+            (fact("Mailboxes and accounts", not_told(report)))
         }
         @for (entry, count) in &report.filter_counts {
             (fact(
@@ -52,6 +55,15 @@ fn read(report: &Report, links: Links<'_>) -> Markup {
     }
 }
 
+/// What stands for numbers that the run has not reported.
+fn not_told(report: &Report) -> &'static str {
+    if report.state == RunState::Ended {
+        "not known"
+    } else {
+        "known when the run has ended"
+    }
+}
+
 fn took(report: &Report, links: Links<'_>) -> Markup {
     let duration = words::duration(report.duration_ms) + &words::parts_of(report.timing);
     let requests = &report.requests;
@@ -59,17 +71,23 @@ fn took(report: &Report, links: Links<'_>) -> Markup {
         (fact("Run", value(&report.id)))
         (fact("Started", time(&report.started)))
         (fact("Started by", value(&words::started_by(report.trigger, report.started_by.as_ref()))))
-        @if !report.approves.is_empty() { (fact("Approved with it", value(&report.approves.join(", ")))) }
+        @if let Some(approved) = words::approves(report) { (fact("Approved with it", value(&approved))) }
         @if let Some(by) = &report.stopped_by { (fact("Stopped by", value(&by.to_string()))) }
         @if let Some(ended) = &report.ended {
             (fact("Ended", time(ended)))
         } @else {
             (fact("Ended", "not yet"))
         }
-        (fact("Duration", duration))
-        (fact("Requests to Exchange", words::requests(&requests.exchange)))
-        (fact("Requests to Zivver", words::requests(&requests.zivver)))
-        @if let Some(owner) = &report.lock_owner { (fact("Lock", value(owner))) }
+        @if report.duration_ms > 0 {
+            (fact("Duration", duration))
+            (fact("Requests to Exchange", words::requests(&requests.exchange)))
+            (fact("Requests to Zivver", words::requests(&requests.zivver)))
+        } @else {
+            (fact("Duration and requests", not_told(report)))
+        }
+        @if let Some(owner) = &report.lock_owner {
+            (fact(if report.state == RunState::Ended { "Held the lock as" } else { "Lock" }, value(owner)))
+        }
         @for run in &report.resumed_from { (fact("Took up the work of", links.run(run))) }
         @if let Some(run) = &report.undoes { (fact("Takes back the run", links.run(run))) }
     }

@@ -75,8 +75,8 @@ pub(in super::super) fn note_rows<'a>(
         ul.rows {
             @for note in notes {
                 li {
-                    (who(&note.address, links)) " " (links.text(&note.text)) " "
-                    span.soft { "(" (note.rule) ")" }
+                    (who(&note.address, links)) " " (links.text(&note.text))
+                    span.soft { (words::cited(&note.text, &note.rule)) }
                 }
             }
         }
@@ -91,7 +91,7 @@ pub(super) fn since(report: &Report, links: Links<'_>) -> Markup {
     html! {
         section {
             h2 { "Since the run of " (time(&since.started)) }
-            (comparison(&since.compared, ["New", "Settled"], links))
+            (comparison(&since.compared, ["New", "No longer open"], links))
         }
     }
 }

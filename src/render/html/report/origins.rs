@@ -23,8 +23,8 @@ pub(super) fn stated(origin: Option<Origin>) -> Markup {
 
 pub(super) fn counts(report: &Report) -> Markup {
     html! {
-        @if let Some(origins) = words::origins(&report.counts) {
-            p.soft { "What caused the changes (R44): " (origins) "." }
+        @if let Some(origins) = words::origins(report) {
+            p.soft { "What caused the changes, held ones included (R44): " (origins) "." }
         }
     }
 }

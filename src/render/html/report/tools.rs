@@ -23,8 +23,8 @@ pub(super) fn tools(report: &Report) -> Markup {
             @if report.actions.len() > 1 {
                 (choice("kind", "Kind", "all", kinds.into_iter().map(words::verb)))
                 (choice("rule", "Rule", "all", rules.into_iter()))
-                (choice("order", "Order", "as planned", ["address", "rule", "takes away first"].into_iter()))
-                label.check { input #takes type="checkbox"; " takes away (R20)" }
+                (choice("order", "Order", "as planned", ["address", "rule", "removes access first"].into_iter()))
+                label.check { input #takes type="checkbox"; " removes access (R20)" }
             }
             output for="q" {}
         }

@@ -36,10 +36,11 @@ pub(super) fn rejected<R: Resource>(
         .or_else(|| text(&object(member(&members, "name")?), "formatted"));
     let extension = members
         .iter()
-        .find(|(name, _)| name.to_ascii_lowercase().contains(":zivver:"))
+        .find(|(name, _)| is_extension(name))
         .map(|(_, value)| object(value))
         .unwrap_or_default();
     let aliases = member(&extension, "aliases").map_or_else(Vec::new, addresses);
+    let delegates = member(&extension, "delegates").map_or_else(Vec::new, addresses);
     let label = match (&address, &id, &name) {
         (Some(address), _, _) => address.to_string(),
         (None, Some(text), _) | (None, None, Some(text)) => text.clone(),
@@ -57,7 +58,12 @@ pub(super) fn rejected<R: Resource>(
         address,
         name,
         aliases,
+        delegates,
     }
+}
+
+fn is_extension(name: &str) -> bool {
+    name.to_ascii_lowercase().contains(":zivver:")
 }
 
 /// The error without line and column, which do not help to find the row.

@@ -109,6 +109,26 @@ fn a_row_without_identity_or_sense_is_an_error() {
 }
 
 #[test]
+fn r01_r22_the_delegates_of_a_row_that_is_not_understood_are_kept_as_far_as_they_can_be_read() {
+    let delegates = |value: Value| -> Vec<String> {
+        let extension = json!({ "Delegates": value });
+        let row = json!({ "id": 7, "active": "maybe", ZIVVER_USER: extension }).to_string();
+        let row: &RawValue = serde_json::from_str(&row).unwrap();
+        let error = de::Error::custom("wrong types");
+        let kept = rejected::<UserAccount>(row, 1, &error).delegates;
+        kept.iter().map(ToString::to_string).collect()
+    };
+    for value in [
+        json!(["Ann@corp.example", null]),
+        json!("ann@corp.example"),
+        json!(["ann@corp.example", 7]),
+    ] {
+        assert_eq!(delegates(value), ["ann@corp.example"]);
+    }
+    assert_eq!(delegates(json!(null)), [""; 0]);
+}
+
+#[test]
 fn a_group_is_read_with_members_and_extension() {
     let body = json!({
         "id": "aa", "externalId": "info@corp.example", "displayName": "Info",

@@ -458,6 +458,17 @@ impl<'i, 'a> Joined<'i, 'a> {
             ("", Key::Object(id)) => text.map_or_else(|| id.to_string(), str::to_owned),
             _ => text.unwrap_or(address).to_owned(),
         };
+        let name = match key {
+            Key::Object(_) if name.is_empty() && !address.contains('@') => {
+                "object id that no mailbox in the list has"
+            }
+            Key::Account(_) | Key::AccountOf(..) if name.is_empty() && !address.contains('@') => {
+                "Zivver id that no account in the lists has"
+            }
+            Key::Nobody | Key::Object(_) | Key::Account(_) | Key::AccountOf(..) | Key::Text(_) => {
+                name
+            }
+        };
         Named {
             address,
             name: name.to_owned(),
