@@ -147,8 +147,13 @@ impl Browser {
         Ok(value)
     }
 
+    /// Opens a page and waits until it is loaded and its script has run, which a driver on a loaded machine does not
+    /// always do by itself.
     pub(super) async fn go(&self, url: &str) {
         self.post("/url", &json!({ "url": url })).await;
+        while self.run("return document.readyState").await != "complete" {
+            tokio::task::yield_now().await;
+        }
     }
 
     pub(super) async fn address(&self) -> String {
@@ -171,10 +176,11 @@ impl Browser {
         text.as_str().unwrap_or_default().to_owned()
     }
 
-    async fn find(&self, xpath: &str) -> Option<Element> {
+    async fn find(&self, xpath: &str) -> Result<Element, String> {
         let by = json!({"using": "xpath", "value": xpath});
-        let found = self.try_post("/element", &by).await.ok()?;
-        Some(Element(found[ELEMENT].as_str()?.to_owned()))
+        let found = self.try_post("/element", &by).await?;
+        let id = found[ELEMENT].as_str();
+        Ok(Element(id.ok_or("an element without an id")?.to_owned()))
     }
 
     /// Waits until the element exists.
@@ -184,13 +190,14 @@ impl Browser {
         async move {
             let begun = Instant::now();
             loop {
-                if let Some(element) = self.find(xpath).await {
-                    return element;
-                }
+                let error = match self.find(xpath).await {
+                    Ok(element) => return element,
+                    Err(error) => error,
+                };
                 let text = self.text().await;
                 assert!(
                     begun.elapsed() < PATIENCE,
-                    "{caller}: no {xpath} in\n{text}"
+                    "{caller}: no {xpath} ({error}) in\n{text}"
                 );
                 tokio::task::yield_now().await;
             }
