@@ -37,9 +37,11 @@ for (const form of document.querySelectorAll("form[data-path]")) {
     if (field.value.trim()) location.assign(url);
   });
 }
-// Moments in the zone of the reader; UTC stays in the tooltip.
+// Times in the reader's time zone, with UTC in the tooltip. A reader whose zone is UTC sees them as they are.
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+const isUtc = new Date().getTimezoneOffset() === 0 && /UTC|GMT/.test(zone);
 const local = (page) => {
+  if (isUtc) return;
   for (const time of page.querySelectorAll("time[datetime]")) {
     const moment = new Date(time.dateTime);
     if (Number.isNaN(moment.getTime())) continue;
@@ -51,7 +53,7 @@ const local = (page) => {
 };
 local(document);
 const note = document.getElementById("zone");
-if (note && new Date().getTimezoneOffset() !== 0 && document.querySelector("time")) {
+if (note && !isUtc && document.querySelector("time")) {
   note.textContent = "Times are in the zone " + zone + "; hold the pointer over one for UTC.";
   note.hidden = false;
 }
@@ -72,6 +74,7 @@ if (live.length > 0) {
     try {
       const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      local(page);
       const now = page.querySelectorAll("[data-live]");
       if (now.length === live.length) {
         live.forEach((part, at) => part.replaceChildren(...now[at].childNodes));
