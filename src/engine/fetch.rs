@@ -1,6 +1,7 @@
 //! Reads both sides completely (R1) and in parallel: mailboxes, permissions and groups from Exchange, accounts from
 //! Zivver.
 
+mod again;
 mod permissions;
 mod resolving;
 
@@ -26,7 +27,7 @@ use crate::{
     domain::{
         account::Actual,
         accounts::Accounts,
-        delegation::{Delegations, GroupIndex, questions, resolve},
+        delegation::{Delegations, GroupIndex, resolve},
         diff::absence_questions,
         directory::{Directory, MailboxIx, Party},
         health::CLOCKS_DIFFER_S,
@@ -431,79 +432,6 @@ impl Fetcher<'_> {
         let open = absence_questions(world, policy, &matching);
         self.ask(open, &mut world.answers).await?;
         Ok(matching)
-    }
-
-    /// Matches again, after `memory` has changed.
-    pub async fn match_again(
-        &self,
-        memory: &Memory,
-        fetched: &mut Fetched,
-    ) -> Result<(), RunError> {
-        let Fetched { world, policy, .. } = &mut *fetched;
-        fetched.matching = self.matching(memory, world, policy).await?;
-        Ok(())
-    }
-
-    /// R46: applies another policy to the same data.
-    pub async fn under(
-        &self,
-        policy: Policy,
-        memory: &Memory,
-        fetched: &mut Fetched,
-    ) -> Result<(), RunError> {
-        fetched.policy = policy;
-        fetched.world.delegations = delegations(
-            &fetched.world.directory,
-            &fetched.policy,
-            &fetched.permissions,
-            &fetched.world.answers,
-        );
-        self.match_again(memory, fetched).await
-    }
-
-    /// R34: reads the permissions of `stale` again, since their answers are too old for the changes planned from them.
-    pub async fn refresh(
-        &self,
-        memory: &Memory,
-        fetched: &mut Fetched,
-        stale: &BTreeSet<MailboxIx>,
-    ) -> Result<(), RunError> {
-        let (places, keys): (Vec<MailboxIx>, Vec<MailboxKey>) = stale
-            .iter()
-            .filter_map(|ix| Some((*ix, key(fetched.world.directory.mailbox(*ix))?)))
-            .unzip();
-        let mut stream = std::pin::pin!(self.exchange.permissions(keys));
-        while let Some(answer) = stream.next().await {
-            let (at, answer) = answer?;
-            fetched.permissions.set(places[at], self.now(), &answer);
-        }
-        loop {
-            let groups = GroupIndex::new(&fetched.world.answers);
-            let mut open = BTreeSet::new();
-            for ix in &places {
-                if let Some(answer) = fetched.permissions.get(*ix) {
-                    open.extend(questions(
-                        &fetched.world.directory,
-                        &groups,
-                        Party::Mailbox(*ix),
-                        &answer,
-                        &fetched.world.answers,
-                    ));
-                }
-            }
-            if open.is_empty() {
-                break;
-            }
-            self.ask(open, &mut fetched.world.answers).await?;
-        }
-        fetched.world.delegations = delegations(
-            &fetched.world.directory,
-            &fetched.policy,
-            &fetched.permissions,
-            &fetched.world.answers,
-        );
-        fetched.matching = match_accounts(&fetched.world, &fetched.policy, memory);
-        Ok(())
     }
 }
 

@@ -6,11 +6,13 @@ mod earlier;
 mod end;
 mod estimate;
 mod origins;
+mod reading;
 mod request;
 mod snapshot;
 mod start;
 mod verify;
 mod watch;
+mod writing;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,7 +21,6 @@ use std::{
 };
 
 pub use approvals::Decision;
-use approvals::is_certainly_not_made;
 use earlier::Earlier;
 pub(super) use estimate::estimate;
 use jiff::Timestamp;
@@ -31,24 +32,17 @@ use watch::Watch;
 
 use super::{
     Engine, Progress, RunError,
-    apply::{Bounds, STARTED_MIN, apply},
-    fetch::{FRESH_ANSWER_AGE_MAX, FetchEnd, Fetched, Fetcher, Permissions, until},
-    journal::{Entries, Journal, newest_plan},
-    progress::span,
+    fetch::{FRESH_ANSWER_AGE_MAX, Fetched, Fetcher, Permissions},
+    journal::Entries,
 };
 use crate::{
     domain::{
         approval::Approval,
         directory::MailboxIx,
-        execute::Finish,
-        ledger::Ledger,
-        memory::{InHand, Memory},
-        named::{names, unknown_addresses},
-        plan::{Plan, Wishes, plan, plan_undo},
-        record::PlanRecord,
-        report::{ActionOutcome, Report, Requests, RunOutcome, RunState, ServiceRequests},
+        memory::Memory,
+        plan::Plan,
+        report::{Report, Requests, RunOutcome, RunState, ServiceRequests},
         reviewed::Reviewed,
-        scope::RunScope,
         suspended::still_suspended,
         undo::Undo,
         world::SsoAccountKey,
@@ -248,128 +242,6 @@ impl Running<'_> {
         self.report.state = RunState::Continues;
     }
 
-    /// Reads both sides; `None` if this invocation ends before (R34).
-    async fn read(&mut self, reader: &Fetcher<'_>) -> Result<Option<Fetched>, RunError> {
-        let kept = self.kept().await?;
-        let fetch = reader.fetch(&self.memory, kept).instrument(span("fetch"));
-        let Some(fetched) = self.unless_over(Box::pin(fetch)).await else {
-            return Ok(None);
-        };
-        let mut fetched = match fetched? {
-            FetchEnd::Complete(fetched) => *fetched,
-            FetchEnd::CutOff { read, of, answers } => {
-                self.keep(answers).await?;
-                self.report.remaining = u32::try_from(of - read).unwrap_or(u32::MAX);
-                return Ok(None);
-            }
-        };
-        // R39: a run for named accounts fails if one of them is unknown. A continued run does not, since an earlier
-        // invocation may have changed an address.
-        let unknown = unknown_addresses(&self.request.accounts, &fetched.world);
-        if !unknown.is_empty() && !self.earlier.has_begun() {
-            return Err(RunError::UnknownAccounts(unknown));
-        }
-        if let Some(plan) = &self.request.plan
-            && plan.is_of_another_tenant(&fetched.world.tenant_id)
-        {
-            let id = plan.id().to_string();
-            return Err(RunError::NoPlan(id, "it is of another tenant"));
-        }
-        self.report.warnings.extend(fetched.token_warning.take());
-        Ok(Some(fetched))
-    }
-
-    /// R39: the names of the accounts that the run is for, including those that it has written to.
-    fn find_names(&mut self, fetched: &Fetched) {
-        if self.request.accounts.is_empty() {
-            return;
-        }
-        let accounts = &fetched.world.accounts;
-        let written = self.earlier.written();
-        let written = written.filter_map(|id| accounts.with_id(id));
-        let written = written.map(|ix| accounts.get(ix).address());
-        let names = |address| names(address, &fetched.world, &fetched.matching);
-        let addresses = self.request.accounts.iter().chain(written);
-        self.named = addresses.flat_map(names).collect();
-    }
-
-    /// Whether nothing more may begin: the process must end, or a waiting caller needs the answer.
-    fn is_over(&self) -> bool {
-        let is_late = |deadline| Instant::now() >= deadline;
-        self.watch.stop.is_requested()
-            || self.request.punctual && self.deadline.is_some_and(is_late)
-    }
-
-    /// The result of `reading`; `None` if this invocation must end first.
-    async fn unless_over<T>(&self, reading: impl Future<Output = T>) -> Option<T> {
-        let answer_by = self
-            .deadline
-            .filter(|_| self.request.punctual)
-            .map(|deadline| deadline + READING_ENDS_WITHIN);
-        tokio::select! {
-            biased; // A completed read is used even at the deadline.
-            read = reading => Some(read),
-            () = until(answer_by) => None,
-            () = self.watch.stop.requested() => None,
-        }
-    }
-
-    /// The plan; `None` if this invocation ends before. A fresh answer may release a held change that depends on
-    /// another old answer, so planning is repeated. Each answer is read again only once, since some are always too old
-    /// if reading takes longer than they stay valid (R34). The plan of an undo comes from a journal, so nothing is read
-    /// again.
-    async fn plan_on_fresh_answers(
-        &self,
-        reader: &Fetcher<'_>,
-        fetched: &mut Fetched,
-        lock: Option<&LockGuard>,
-    ) -> Result<Option<Plan>, RunError> {
-        let wishes = self.wishes();
-        let mut plan = span("plan").in_scope(|| self.plan(fetched, &wishes));
-        let mut refreshed = BTreeSet::new();
-        while lock.is_some() && self.undo.is_none() {
-            let mut stale = stale(&plan, fetched, self.engine.now().as_second());
-            stale.retain(|ix| refreshed.insert(*ix));
-            if stale.is_empty() {
-                break;
-            }
-            let refresh = reader.refresh(&self.memory, fetched, &stale);
-            let Some(ended) = self.unless_over(refresh.instrument(span("refresh"))).await else {
-                return Ok(None);
-            };
-            ended?;
-            plan = self.plan(fetched, &wishes);
-        }
-        Ok(Some(plan))
-    }
-
-    fn plan(&self, fetched: &Fetched, wishes: &Wishes) -> Plan {
-        let Fetched {
-            world,
-            policy,
-            matching,
-            ..
-        } = fetched;
-        match &self.undo {
-            Some(undo) => plan_undo(undo, world, policy, &self.memory, matching, wishes),
-            None => plan(world, policy, &self.memory, matching, wishes),
-        }
-    }
-
-    fn wishes(&self) -> Wishes {
-        Wishes {
-            scope: RunScope::of(&self.request.accounts),
-            written: self.earlier.written().cloned().collect(),
-            approved: self.approved(),
-            now: self.engine.now().as_second(),
-            stops_first: self.memory.cut_off,
-            began: self.earlier.began(),
-            held: None,
-            reviewed: self.reviewed.clone(),
-            wave: self.request.wave.clone(),
-        }
-    }
-
     /// Adds the results of reading and planning to the report.
     fn describe(&mut self, fetched: &Fetched, plan: &Plan) {
         let settings = self.engine.settings();
@@ -381,153 +253,6 @@ impl Running<'_> {
                 "SSO_ACCOUNT_KEY is omit: an update of aliases or delegates may erase the SSO account key (R23)".into(),
             );
         }
-    }
-
-    fn bounds(&self) -> Bounds {
-        let late = Instant::now() + self.slice;
-        Bounds {
-            deadline: self.deadline.map(|deadline| deadline.max(late)),
-            started_min: if self.request.punctual {
-                0
-            } else {
-                STARTED_MIN
-            },
-            stop: self.watch.stop.clone(),
-            failures_in_a_row_max: self.engine.settings().max_consecutive_failures,
-        }
-    }
-
-    async fn carry_out(
-        &mut self,
-        fetched: &mut Fetched,
-        plan: &Plan,
-        zivver: &Arc<ZivverClient>,
-    ) -> Result<(), RunError> {
-        self.update_memory(fetched, plan, |ledger, memory| {
-            ledger.record_plan(memory);
-        });
-        if plan.approved.is_empty() {
-            self.report.converged = Some(!plan.is_waiting);
-            self.update_memory(fetched, plan, |ledger, memory| {
-                ledger.forget_kept(memory);
-            });
-            return self.settle(fetched, plan).await;
-        }
-        let key = fetched.policy.sso_account_key;
-        let mut record = PlanRecord::of(plan, &fetched.world, &fetched.matching, &self.memory, key);
-        record.started_by.clone_from(&self.request.started_by);
-        self.stage = Stage::Planned;
-        let number = self.write_ahead(&record).await?;
-        let mut journal =
-            Journal::start(self.state.journal(&self.id), number, zivver.gate().clone());
-        self.stage = Stage::Writing(journal.entries());
-        let began = Instant::now();
-        let mut applied = apply(
-            &plan.approved,
-            &fetched.world,
-            zivver,
-            &mut journal,
-            self.bounds(),
-            self.engine.progress(),
-        )
-        .instrument(span("apply"))
-        .await;
-        self.end_journal(journal, &record, &fetched.world, &mut applied)
-            .await;
-        self.report.timing.applying_ms = millis(began.elapsed());
-        self.update_memory(fetched, plan, |ledger, memory| {
-            ledger.record_outcomes(memory, &record, &applied);
-        });
-        self.stage = Stage::Written;
-        let not_made = record.approved_where(|at| {
-            let outcome = applied.actions[at].outcome;
-            is_certainly_not_made(outcome.unwrap_or(ActionOutcome::Remaining))
-        });
-        let given_back = self.give_back(&self.request.approve, &not_made).await;
-        match applied.finish.clone() {
-            Finish::Complete => {}
-            Finish::CutOff => {
-                given_back?;
-                self.save_memory().await?;
-                self.keep_answers(fetched).await?;
-                self.hand_over();
-                return Ok(());
-            }
-            Finish::Stopped(cause) => {
-                // The same cause may prevent these writes. Report the cause; the next run counts from the journal.
-                if let Err(error) = given_back.and(self.save_memory().await) {
-                    tracing::warn!(%error, "the memory of a run that stopped is not saved");
-                }
-                return Err(RunError::Stopped(cause));
-            }
-        }
-        given_back?;
-        // Save memory before the verification, which may fail.
-        self.save_memory().await?;
-        self.stage = Stage::Verifying;
-        let began = Instant::now();
-        self.verify(fetched, plan, &record, &applied, zivver)
-            .instrument(span("verify"))
-            .await?;
-        self.report.timing.verifying_ms = millis(began.elapsed());
-        self.report.suspended = still_suspended(&mut self.memory, &fetched.world.accounts);
-        self.settle(fetched, plan).await
-    }
-
-    /// Applies `update` to memory.
-    fn update_memory<T>(
-        &mut self,
-        fetched: &Fetched,
-        plan: &Plan,
-        update: impl FnOnce(&Ledger<'_>, &mut Memory) -> T,
-    ) -> T {
-        let is_for_all = self.is_for_all();
-        let ledger = Ledger {
-            plan,
-            world: &fetched.world,
-            policy: &fetched.policy,
-            matching: &fetched.matching,
-            run: self.id.as_str(),
-            now: self.engine.now().as_second(),
-            is_for_all,
-        };
-        update(&ledger, &mut self.memory)
-    }
-
-    /// Whether the run reconciles all accounts: it is neither scoped (R39), nor an undo (R37), nor under other settings
-    /// (R46).
-    fn is_for_all(&self) -> bool {
-        self.request.accounts.is_empty() && self.undo.is_none() && self.request.settings.is_empty()
-    }
-
-    /// Updates and saves memory at the end of a complete run.
-    async fn settle(&mut self, fetched: &Fetched, plan: &Plan) -> Result<(), RunError> {
-        let approved = self.used_classes(plan);
-        self.update_memory(fetched, plan, |ledger, memory| {
-            ledger.settle_baseline(memory, &approved);
-        });
-        self.save_memory().await
-    }
-
-    /// Stores memory, the plan, and the use of approvals before the first write (R27, R35). Returns the number of the
-    /// plan within its run.
-    async fn write_ahead(&mut self, record: &PlanRecord) -> Result<u32, RunError> {
-        let plans = self.state.plans(&self.id);
-        let number = newest_plan(&plans, &self.state.journal(&self.id)).await?;
-        self.memory.in_hand = Some(InHand::new(self.id.to_string(), number));
-        self.save_memory().await?;
-        plans.after(number).append(record).await?;
-        self.use_approvals(record).await?;
-        Ok(number)
-    }
-
-    async fn save_memory(&mut self) -> Result<(), RunError> {
-        let revision = self
-            .state
-            .save_memory(&self.memory, self.revision.as_ref())
-            .await?;
-        self.revision = Some(revision);
-        Ok(())
     }
 
     async fn save_summary(&self, phase: Phase) -> Result<(), RunError> {

@@ -1,9 +1,11 @@
 //! Compares both sides: what should change, and what is left alone and why (R12, R19–R25).
 
 mod attributes;
+mod creating;
 mod leavers;
 mod presence;
 mod releases;
+mod remarks;
 
 pub use leavers::absence_questions;
 
@@ -11,15 +13,13 @@ use super::{
     account::RejectedAccount,
     accounts::{AccountIx, AccountKind, AccountView},
     address::SmtpAddress,
-    delegation::{Delegations, Remark},
+    delegation::Remark,
     delta::{Activity, Delta, Reason, Target},
-    desired::{Delegates, delegates_of},
     directory::MailboxIx,
     guard::Class,
     hash::HashSet,
-    kept_access::accounts_of_outsider,
     mailbox::{Mailbox, MailboxKind},
-    matching::{AccountFate, Level, MailboxFate, Match, Matching, kind_of},
+    matching::{AccountFate, Level, MailboxFate, Match, Matching},
     note::{Code, Note},
     world::{FunctionalKept, MailboxScope, Policy, World},
 };
@@ -164,58 +164,6 @@ impl Differ<'_> {
         }
     }
 
-    /// The notes about the addresses and the trustees of a mailbox in scope.
-    fn remarks(&mut self, ix: MailboxIx, mailbox: &Mailbox) {
-        for text in &mailbox.malformed_aliases {
-            self.note(
-                &mailbox.primary,
-                Code::AliasMalformed,
-                format!("{text:?} is not an address and is ignored"),
-            );
-        }
-        if !mailbox.knows_aliases {
-            let text = "Exchange's list of its addresses is missing or does not show its primary address, so its aliases \
-                        stay as they are; run again, and if it stays so, look at EmailAddresses of the mailbox";
-            self.note(&mailbox.primary, Code::AliasesUnknown, text);
-        }
-        for alias in &mailbox.aliases {
-            if self.policy.claimed_domains.holds(alias)
-                && self.world.directory.is_shared_address(alias)
-            {
-                let text = format!(
-                    "{alias} belongs to more than one mailbox; it stays where Zivver has it"
-                );
-                self.note(&mailbox.primary, Code::AliasContested, text);
-            }
-        }
-        match self.world.delegations_of(ix) {
-            Some(Delegations::Unknown(reason)) => {
-                self.note(
-                    &mailbox.primary,
-                    Code::DelegationsUnknown,
-                    format!("its delegates stay as they are: {reason}"),
-                );
-            }
-            Some(Delegations::Known(grants)) => {
-                for remark in &grants.remarks {
-                    let (code, text) = words(remark, &mailbox.primary);
-                    self.note(&mailbox.primary, code, text);
-                }
-                let own = self.matching.claimed[ix.0 as usize];
-                for outsider in &grants.outsiders {
-                    if accounts_of_outsider(self.world, self.matching, outsider, own).is_empty() {
-                        let text = format!(
-                            "{} ({}) is not a mailbox of the tenant and has no active account",
-                            outsider.label, outsider.kind
-                        );
-                        self.note(&mailbox.primary, Code::TrusteeNotAMailbox, text);
-                    }
-                }
-            }
-            Some(Delegations::Gone) | None => {}
-        }
-    }
-
     fn matched(&mut self, ix: MailboxIx, mailbox: &Mailbox, found: &Match) {
         let account = self.world.accounts.get(found.account);
         if self.is_left_to_full_run(found) {
@@ -343,82 +291,6 @@ impl Differ<'_> {
                 "R14",
                 "its mailbox is not in the source filter",
             ),
-        }
-    }
-
-    fn without_account(&mut self, ix: MailboxIx, mailbox: &Mailbox) {
-        let Some(kind) = kind_of(mailbox) else { return };
-        let derived = delegates_of(self.world, self.policy, self.matching, ix, None);
-        self.pruned(mailbox, &derived);
-        if let Some((code, text)) = self.cannot_be_created(mailbox, kind) {
-            self.note(&mailbox.primary, code, text);
-            return;
-        }
-        let mut delta = Delta::new(Target::New(ix), kind, mailbox.primary.clone(), Some(ix));
-        match (&derived.delegates, kind) {
-            (
-                Delegates::Known {
-                    wanted, left_out, ..
-                },
-                AccountKind::Functional,
-            ) if wanted.is_empty() => {
-                let (code, text) = if *left_out {
-                    (
-                        Code::DelegatesLeftOut,
-                        "its only delegates are left out, so it is not created",
-                    )
-                } else {
-                    (
-                        Code::InactiveNotCreated,
-                        "the shared mailbox has no delegate, so no account is created",
-                    )
-                };
-                self.note(&mailbox.primary, code, text);
-                return;
-            }
-            (Delegates::Unknown, AccountKind::Functional) => return, // R11; a note has the reason
-            (Delegates::Unknown, AccountKind::User) => {}
-            (Delegates::Known { wanted, .. }, _) => delta.add_delegates.clone_from(wanted),
-        }
-        delta.because("R19", "the mailbox has no account");
-        delta.create = Some(mailbox.display_name.clone());
-        delta.owner = mailbox.object_id;
-        delta.key = self.policy.sign_in_key(mailbox);
-        delta.add_aliases = mailbox
-            .aliases
-            .iter()
-            .filter(|alias| {
-                self.policy.claimed_domains.holds(alias)
-                    && !self.world.directory.is_shared_address(alias)
-            })
-            .cloned()
-            .collect();
-        self.without_rejected(&mut delta.add_aliases, mailbox);
-        self.out.deltas.push(delta);
-    }
-
-    /// R4, R21, R23, R24: why no account is created for a mailbox, independent of its delegates.
-    fn cannot_be_created(
-        &self,
-        mailbox: &Mailbox,
-        kind: AccountKind,
-    ) -> Option<(Code, &'static str)> {
-        let is_user = kind == AccountKind::User;
-        let has_key = !self.policy.needs_key() || self.policy.sign_in_key(mailbox).is_some();
-        if mailbox.kind == (MailboxKind::User { disabled: true }) {
-            let text = "its mailbox is disabled, so no account is created";
-            Some((Code::InactiveNotCreated, text))
-        } else if is_user && mailbox.object_id.is_none() {
-            let text = "the mailbox has no object id, so no account is created";
-            Some((Code::NoObjectId, text))
-        } else if is_user && !has_key {
-            let text = "the mailbox has no UserPrincipalName, from which SSO_ACCOUNT_KEY takes the key, so no account is created";
-            Some((Code::NoKey, text))
-        } else if !mailbox.knows_aliases {
-            let text = "it may have an account under an alias, and its aliases are not known, so no account is created";
-            Some((Code::AliasesUnknown, text))
-        } else {
-            None
         }
     }
 

@@ -246,56 +246,6 @@ impl Differ<'_> {
             delta.clear_extension();
         }
     }
-
-    /// R12: the notes about everybody who has Full Access and cannot be a delegate.
-    pub(super) fn pruned(&mut self, mailbox: &Mailbox, derived: &Derived) {
-        for (party, reason) in &derived.pruned {
-            let text = format!(
-                "{} is not a delegate: {reason}",
-                self.world.directory.label(*party)
-            );
-            self.note(&mailbox.primary, Code::DelegatePruned, text);
-        }
-        for (party, reason) in &derived.left_out {
-            let text = format!(
-                "{} is left out as a delegate: {reason}",
-                self.world.directory.label(*party)
-            );
-            self.note(&mailbox.primary, Code::DelegateLeftOut, text);
-        }
-        for (who, reason) in &derived.kept {
-            let text = format!(
-                "{who} has Full Access and an active account, but {reason}: the delegation is neither added nor removed"
-            );
-            self.note(&mailbox.primary, Code::DelegateKept, text);
-        }
-    }
-
-    /// R7, R36, R39: the notes about delegates who are not removed, so that a report for one account names who can
-    /// still open it. Delegates of other domains are not named (R13).
-    fn staying(&mut self, mailbox: &Mailbox, delegates: &[AccountIx]) {
-        for ix in delegates {
-            let delegate = self.world.accounts.get(*ix).address();
-            if !self.policy.claimed_domains.holds(delegate) {
-                continue;
-            }
-            let reason = match self.matching.account(*ix) {
-                AccountFate::Protected(protection) => &*protection.text,
-                AccountFate::MailboxOutsideDomains(_) => {
-                    "its mailbox is outside the claimed domains"
-                }
-                AccountFate::Owned(_)
-                | AccountFate::OwnedByDisabled
-                | AccountFate::Evidence(_)
-                | AccountFate::Foreign => "whose account it is is not decided",
-                AccountFate::MergeCandidate(_) | AccountFate::Unowned => {
-                    "no mailbox of its own was read, and Exchange does not say that it is gone"
-                }
-            };
-            let text = format!("{delegate} stays a delegate: {reason}");
-            self.note(&mailbox.primary, Code::DelegateKept, text);
-        }
-    }
 }
 
 enum Status {

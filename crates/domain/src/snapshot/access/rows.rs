@@ -1,16 +1,14 @@
 //! The rows of the review. Each side is compared by its own ids: a mailbox and a person in Exchange by object id, an
 //! account and a delegate in Zivver by Zivver id. The sides are joined only to be shown in one row (R16, R43).
 
+mod named;
+
 use std::collections::BTreeMap;
 
-use super::{
-    Changed, Delegated, Granted, InExchange, InZivver, Moment, Named, Row, Since, Snapshot,
-};
+use super::{Changed, Delegated, Granted, InExchange, InZivver, Moment, Row, Since, Snapshot};
 use crate::{
-    accounts::AccountKind,
     address::SmtpAddress,
     hash::HashMap,
-    mailbox::MailboxKind,
     snapshot::{
         AccountEntry, Delegate, Grant, MailboxEntry, Rejected, Side,
         identity::{Fact, Index, Key, key_of},
@@ -395,103 +393,6 @@ impl<'i, 'a> Joined<'i, 'a> {
                 last: last.map(delegated),
             },
             Fact::NoOwner => InZivver::NoAccount,
-        }
-    }
-
-    /// `text` is what the row itself calls it.
-    fn named(&self, key: Key<'a>, text: Option<&str>) -> Named {
-        let of = |address: &str, name: &str| Named {
-            address: address.to_owned(),
-            name: name.to_owned(),
-        };
-        if let Some(mailbox) = self.here.mailbox(key) {
-            return of(mailbox.primary.as_str(), &mailbox.name);
-        }
-        if let Some(rejected) = self.here.rejected_mailbox(key) {
-            let account = self.accounts.get(&key);
-            let account = account.and_then(|it| self.here.account(*it));
-            let last = rejected.last_mailbox().map(|it| it.name.as_str());
-            let name = last.or(account.map(|it| it.name.as_str()));
-            return of(&rejected.label, name.unwrap_or_default());
-        }
-        let account = self.accounts.get(&key).copied().unwrap_or(key);
-        if let Some(account) = self.here.account(account) {
-            return of(text.unwrap_or(account.address.as_str()), &account.name);
-        }
-        if let Key::Account(id) = account
-            && let Some(rejected) = self.here.rejected_account(id)
-        {
-            let before = || self.there?.account(account);
-            let last = rejected.last_account().or_else(before);
-            let label = last.map_or(rejected.label.as_str(), |it| it.address.as_str());
-            let name = last.map_or(&rejected.label, |it| &it.name);
-            return of(text.unwrap_or(label), name);
-        }
-        self.named_before(key, text)
-    }
-
-    fn named_before(&self, key: Key<'a>, text: Option<&str>) -> Named {
-        let there = self.there;
-        let mailbox = there.and_then(|there| there.mailbox(key));
-        let mailbox = mailbox.map(|it| (it.primary.as_str(), it.name.as_str()));
-        let rejected = || {
-            let row = match key {
-                Key::Account(id) => there?.rejected_account(id)?,
-                Key::Nobody | Key::Object(_) | Key::AccountOf(..) | Key::Text(_) => {
-                    there?.rejected_mailbox(key)?
-                }
-            };
-            Some((row.label.as_str(), row.label.as_str()))
-        };
-        let account = || {
-            let account = self.gone.get(&key)?;
-            Some((account.address.as_str(), account.name.as_str()))
-        };
-        let (address, name) = mailbox
-            .or_else(account)
-            .or_else(rejected)
-            .unwrap_or(match key {
-                Key::Text(text) | Key::Account(text) | Key::AccountOf(text, _) => (text, ""),
-                Key::Nobody | Key::Object(_) => ("", ""),
-            });
-        let address = match (address, key) {
-            ("", Key::Object(id)) => text.map_or_else(|| id.to_string(), str::to_owned),
-            _ => text.unwrap_or(address).to_owned(),
-        };
-        let name = match key {
-            Key::Object(_) if name.is_empty() && !address.contains('@') => {
-                "object id that no mailbox in the list has"
-            }
-            Key::Account(_) | Key::AccountOf(..) if name.is_empty() && !address.contains('@') => {
-                "Zivver id that no account in the lists has"
-            }
-            Key::Nobody | Key::Object(_) | Key::Account(_) | Key::AccountOf(..) | Key::Text(_) => {
-                name
-            }
-        };
-        Named {
-            address,
-            name: name.to_owned(),
-        }
-    }
-
-    fn kind(&self, owner: Key<'a>) -> &'static str {
-        let rejected = self.here.rejected_mailbox(owner);
-        let mailbox = self.here.mailbox(owner);
-        let mailbox = mailbox.or_else(|| rejected?.last_mailbox());
-        let account = self.accounts.get(&owner);
-        let account = account.and_then(|it| self.here.account(*it));
-        let account = account.or_else(|| self.gone.get(&owner).copied());
-        let before = self.there.and_then(|there| there.mailbox(owner));
-        let mailbox = mailbox.or(before.filter(|_| account.is_none()));
-        match (mailbox.map(|it| &it.kind), account.map(|it| it.kind)) {
-            (Some(MailboxKind::User { .. }), _) => "user mailbox",
-            (Some(MailboxKind::Shared), _) => "shared mailbox",
-            (Some(MailboxKind::Other(_)), _) => "other mailbox",
-            (None, _) if rejected.is_some() => "mailbox",
-            (None, Some(AccountKind::Functional)) => "functional account",
-            (None, Some(AccountKind::User)) => "user account",
-            (None, None) => "account",
         }
     }
 }
