@@ -128,20 +128,24 @@ impl Accounts {
             .iter()
             .map(|(_, it)| it.extension().aliases.len())
             .sum();
-        let mut external = Vec::with_capacity(count);
+        let mut external: Vec<Option<ObjectId>> = Vec::with_capacity(count);
         let mut by_id = Index::with_capacity(count);
         let mut by_address = Index::with_capacity(count);
         let mut by_alias = Index::with_capacity(aliases);
         let mut by_object_id = Index::with_capacity(count);
         for (ix, account) in self.iter() {
-            by_id.add(account.id().clone(), ix);
-            by_address.add(account.address().clone(), ix);
+            let (id, address) = (account.id(), account.address());
+            by_id.add(id, ix, |it| self.has_id(it, id));
+            by_address.add(address, ix, |it| self.has_address(it, address));
             for alias in &account.extension().aliases {
-                by_alias.add(alias.clone(), ix);
+                by_alias.add(alias, ix, |it| self.has_alias(it, alias));
             }
             let id = account.external_object_id();
             if let Some(id) = &id {
-                by_object_id.add(Guid::from(id), ix);
+                by_object_id.add(&Guid::from(id), ix, |it| {
+                    let known = external.get(it.0 as usize);
+                    known.is_some_and(|known| known.as_ref() == Some(id))
+                });
             }
             external.push(id);
         }
@@ -150,6 +154,18 @@ impl Accounts {
         (self.by_alias, self.by_object_id) = (by_alias, by_object_id);
         self.index_rejected();
         self.find_members();
+    }
+
+    fn has_id(&self, ix: AccountIx, id: &ScimId) -> bool {
+        self.get(ix).id() == id
+    }
+
+    fn has_address(&self, ix: AccountIx, address: &SmtpAddress) -> bool {
+        self.get(ix).address() == address
+    }
+
+    fn has_alias(&self, ix: AccountIx, address: &SmtpAddress) -> bool {
+        self.get(ix).extension().aliases.contains(address)
     }
 
     fn index_rejected(&mut self) {
@@ -237,7 +253,7 @@ impl Accounts {
     }
 
     pub fn with_id(&self, id: &ScimId) -> Option<AccountIx> {
-        self.by_id.get(id).last().copied()
+        self.by_id.get(id, |ix| self.has_id(ix, id)).last().copied()
     }
 
     /// R1: accounts that exist but cannot be understood.
@@ -309,17 +325,19 @@ impl Accounts {
 
     /// Accounts with this principal. More than one is an error in the organisation.
     pub fn with_address(&self, address: &SmtpAddress) -> &[AccountIx] {
-        self.by_address.get(address)
+        self.by_address
+            .get(address, |ix| self.has_address(ix, address))
     }
 
     /// Accounts that list this address among their aliases.
     pub fn with_alias(&self, address: &SmtpAddress) -> &[AccountIx] {
-        self.by_alias.get(address)
+        self.by_alias.get(address, |ix| self.has_alias(ix, address))
     }
 
     /// Accounts whose `ExternalAccountId` is this object id.
     pub fn with_object_id(&self, id: &ObjectId) -> &[AccountIx] {
-        self.by_object_id.get(&Guid::from(id))
+        let is_it = |ix| self.external_object_id(ix) == Some(id);
+        self.by_object_id.get(&Guid::from(id), is_it)
     }
 
     /// R22: the user account that a delegate address means: the user with this principal, otherwise the only user with

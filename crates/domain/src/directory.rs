@@ -67,39 +67,92 @@ impl Directory {
     }
 
     fn index(&mut self) {
-        let mailboxes = self.mailboxes.len();
-        let aliases: usize = self.mailboxes.iter().map(|it| it.aliases.len()).sum();
-        let mut by_address = Index::with_capacity(mailboxes + aliases);
-        let mut by_upn = Index::with_capacity(mailboxes);
-        let mut by_id = Index::with_capacity(mailboxes * 2);
-        let mut by_name = Index::with_capacity(mailboxes);
-        for (at, mailbox) in self.mailboxes.iter().enumerate() {
-            let party = Party::Mailbox(MailboxIx(to_u32(at)));
-            for address in std::iter::once(&mailbox.primary).chain(&mailbox.aliases) {
-                by_address.add(address.clone(), party);
+        let parties = || {
+            let mailboxes =
+                (0..self.mailboxes.len()).map(|at| Party::Mailbox(MailboxIx(to_u32(at))));
+            let rejections = (0..self.rejections.len()).map(|at| Party::Rejected(to_u32(at)));
+            mailboxes.chain(rejections)
+        };
+        let addresses = parties().map(|party| self.addresses(party).count()).sum();
+        let ids = parties().map(|party| self.ids(party).count()).sum();
+        let names = parties().map(|party| self.names(party).len()).sum();
+        let mut by_address = Index::with_capacity(addresses);
+        let mut by_upn = Index::with_capacity(self.mailboxes.len());
+        let mut by_id = Index::with_capacity(ids);
+        let mut by_name = Index::with_capacity(names);
+        for party in parties() {
+            for address in self.addresses(party) {
+                by_address.add(address, party, |it| self.has_address(it, address));
             }
-            add_upn(&mut by_upn, mailbox.user_principal_name.as_ref(), party);
-            add(&mut by_name, &mailbox.names, party);
-            let ids = mailbox.object_id.iter().map(Guid::from);
-            for id in ids.chain(mailbox.guids.iter().copied()) {
-                by_id.add(id, party);
+            if let Some(upn) = self.upn(party) {
+                let key = match ascii_form(upn) {
+                    Cow::Borrowed(_) => Arc::clone(upn),
+                    Cow::Owned(ascii) => Arc::from(ascii),
+                };
+                by_upn.add(&key, party, |it| self.has_upn(it, &key));
             }
-        }
-        for (at, rejection) in self.rejections.iter().enumerate() {
-            let party = Party::Rejected(to_u32(at));
-            for address in &rejection.addresses {
-                by_address.add(address.clone(), party);
+            for id in self.ids(party) {
+                by_id.add(&id, party, |it| self.has_id(it, id));
             }
-            add_upn(&mut by_upn, rejection.user_principal_name.as_ref(), party);
-            add(&mut by_name, &rejection.names, party);
-            let ids = rejection.object_id.iter().map(Guid::from);
-            for id in ids.chain(rejection.guids.iter().copied()) {
-                by_id.add(id, party);
+            for name in self.names(party) {
+                by_name.add(name, party, |it| self.has_name(it, name));
             }
         }
         (self.by_address, self.by_upn) = (by_address, by_upn);
         (self.by_id, self.by_name) = (by_id, by_name);
         self.shown_elsewhere = self.find_shown_elsewhere();
+    }
+
+    fn addresses(&self, party: Party) -> impl Iterator<Item = &SmtpAddress> {
+        let (primary, others) = match party {
+            Party::Mailbox(ix) => {
+                let mailbox = self.mailbox(ix);
+                (Some(&mailbox.primary), &*mailbox.aliases)
+            }
+            Party::Rejected(at) => (None, &*self.rejections[at as usize].addresses),
+        };
+        primary.into_iter().chain(others)
+    }
+
+    fn has_address(&self, party: Party, address: &SmtpAddress) -> bool {
+        self.addresses(party).any(|it| it == address)
+    }
+
+    fn upn(&self, party: Party) -> Option<&Arc<str>> {
+        match party {
+            Party::Mailbox(ix) => self.mailbox(ix).user_principal_name.as_ref(),
+            Party::Rejected(at) => self.rejections[at as usize].user_principal_name.as_ref(),
+        }
+    }
+
+    /// `key` is the ASCII form.
+    fn has_upn(&self, party: Party, key: &str) -> bool {
+        self.upn(party).is_some_and(|it| ascii_form(it) == key)
+    }
+
+    /// Object id, `Guid` and `ExchangeObjectId`.
+    fn ids(&self, party: Party) -> impl Iterator<Item = Guid> {
+        let guids = match party {
+            Party::Mailbox(ix) => &*self.mailbox(ix).guids,
+            Party::Rejected(at) => &*self.rejections[at as usize].guids,
+        };
+        let object_id = self.object_id(party).map(Guid::from);
+        object_id.into_iter().chain(guids.iter().copied())
+    }
+
+    fn has_id(&self, party: Party, id: Guid) -> bool {
+        self.ids(party).any(|it| it == id)
+    }
+
+    fn names(&self, party: Party) -> &[Arc<str>] {
+        match party {
+            Party::Mailbox(ix) => &self.mailbox(ix).names,
+            Party::Rejected(at) => &self.rejections[at as usize].names,
+        }
+    }
+
+    fn has_name(&self, party: Party, name: &str) -> bool {
+        self.names(party).iter().any(|it| **it == *name)
     }
 
     fn find_shown_elsewhere(&self) -> BTreeSet<String> {
@@ -130,27 +183,33 @@ impl Directory {
 
     /// All mailboxes with this address, as primary or as alias.
     pub fn with_address(&self, address: &SmtpAddress) -> &[Party] {
-        self.by_address.get(address)
+        self.by_address
+            .get(address, |party| self.has_address(party, address))
     }
 
     /// By `UserPrincipalName`; `text` in lower case.
     pub fn with_upn(&self, text: &str) -> &[Party] {
-        self.by_upn.get(&*ascii_form(text))
+        let key = ascii_form(text);
+        self.by_upn.get(&*key, |party| self.has_upn(party, &key))
     }
 
     /// By object id, `Guid` or `ExchangeObjectId`; `text` in lower case.
     pub fn with_id(&self, text: &str) -> &[Party] {
-        Guid::parse(text).map_or(&[], |id| self.by_id.get(&id))
+        Guid::parse(text).map_or(&[], |id| self.with_guid(id))
     }
 
     /// The same by an object id.
     pub fn with_object_id(&self, id: &ObjectId) -> &[Party] {
-        self.by_id.get(&Guid::from(id))
+        self.with_guid(Guid::from(id))
+    }
+
+    fn with_guid(&self, id: Guid) -> &[Party] {
+        self.by_id.get(&id, |party| self.has_id(party, id))
     }
 
     /// By `Name` or `Identity`; `text` in lower case.
     pub fn with_name(&self, text: &str) -> &[Party] {
-        self.by_name.get(text)
+        self.by_name.get(text, |party| self.has_name(party, text))
     }
 
     /// R9: whether a `Name` or `Identity`, in lower case, is the display name of another mailbox.
@@ -198,25 +257,6 @@ impl Directory {
             Party::Rejected(at) => &self.rejections[at as usize].label,
         }
     }
-}
-
-fn add<'a>(
-    index: &mut Index<Arc<str>, Party>,
-    texts: impl IntoIterator<Item = &'a Arc<str>>,
-    party: Party,
-) {
-    for text in texts {
-        index.add(Arc::clone(text), party);
-    }
-}
-
-fn add_upn(index: &mut Index<Arc<str>, Party>, name: Option<&Arc<str>>, party: Party) {
-    let Some(name) = name else { return };
-    let key = match ascii_form(name) {
-        Cow::Borrowed(_) => Arc::clone(name),
-        Cow::Owned(ascii) => Arc::from(ascii),
-    };
-    index.add(key, party);
 }
 
 /// Tenants have at most a few hundred thousand mailboxes, so positions fit in 32 bits.
