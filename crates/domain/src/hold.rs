@@ -66,6 +66,9 @@ pub struct Circumstances<'a> {
     pub now: i64,
     /// R37: what was undone and is therefore held.
     pub undone: BTreeMap<ScimId, Undone>,
+    /// R22: removals that were made just now and that the lists do not show yet, by [`key_of`]. They are made again,
+    /// whatever the limits say.
+    pub late: &'a BTreeSet<String>,
 }
 
 impl<'a> Circumstances<'a> {
@@ -122,7 +125,8 @@ struct Unit {
 enum UnitState {
     Open,
     Approved,
-    /// R17: the rest of a rename whose account is at an intermediate address. It counts, but is not held.
+    /// The rest of a rename whose account is at an intermediate address (R17), or a removal that the lists do not show
+    /// yet (R22). It counts, but is not held.
     Begun,
     /// Held, or taken out with the change that it depends on.
     Out,
@@ -152,6 +156,7 @@ pub fn guard(
         unmade: circumstances.unmade,
         redone: BTreeSet::new(),
         begun: &memory.begun_renames,
+        late: circumstances.late,
         rejections: &rejections,
         rejected: Met::new(),
         rejected_of: BTreeMap::new(),
@@ -203,6 +208,7 @@ struct Guarding<'a> {
     /// R37: what was undone and is approved, by [`key_of`].
     redone: BTreeSet<String>,
     begun: &'a BTreeMap<ScimId, BegunRename>,
+    late: &'a BTreeSet<String>,
     rejections: &'a Rejections,
     rejected: Met,
     /// R47: the number of changes rejected in the last 24 hours, which count like open ones.
@@ -434,7 +440,9 @@ impl Guarding<'_> {
             let approved = self.makeable(approved);
             is_approved |= !approved.is_empty();
             self.used.extend(approved);
-            let is_begun = begun.is_some_and(|begun| begun.is_completed_by(&change));
+            let is_begun = begun.is_some_and(|begun| begun.is_completed_by(&change))
+                || !self.late.is_empty()
+                    && self.late.contains(&mark_key(delta, &change, self.accounts));
             self.units.push(Unit {
                 at,
                 change,

@@ -48,6 +48,7 @@ pub(super) fn withhold(proposal: &mut Proposal, given: Given<'_>, wishes: &Wishe
             let key = key_of(&account, &key);
             if is_late(memory.lately.get(&key), &change, wishes.now) {
                 proposal.untaken.insert(key.clone(), change.classes());
+                proposal.late.insert(key.clone());
             }
             let Some(before) = memory.ineffective.get(&key) else {
                 continue;
@@ -122,6 +123,22 @@ fn text(change: &Change, times: u32, again: Option<i64>) -> String {
         "Zivver accepted {} in {times} {runs} and did not keep it; {when}",
         change.accepted_text()
     )
+}
+
+/// R36: notes about changes that the lists do not show, of a run that ended before the lists had time. `planned` are the
+/// changes that it reports as differences, by [`key_of`].
+pub fn not_shown_yet(sent: &[SentChange], planned: &BTreeSet<String>) -> Vec<Note> {
+    let missing = sent
+        .iter()
+        .filter(|it| !it.is_kept && !planned.contains(&it.key));
+    let note = |it: &SentChange| {
+        let text = format!(
+            "Zivver accepted {} and did not show it before the run ended; the next run looks again",
+            it.change.accepted_text()
+        );
+        Note::new(it.address.as_str(), code(&it.change), text)
+    };
+    missing.map(note).collect()
 }
 
 /// What the accepted requests of one action asked Zivver to store. `None` for what they did not contain.
@@ -429,24 +446,27 @@ fn has_alias(view: AccountView<'_>, alias: &SmtpAddress) -> bool {
     view.extension().aliases.contains(alias)
 }
 
+/// Remembers a removed entry while lists may lag, since an entry whose removal is held is written back with the rest of
+/// its set. Other changes are ignored.
+pub fn remember_removal(memory: &mut Memory, key: String, change: &Change, now: i64) {
+    if let Change::RemoveAlias(_) | Change::RemoveDelegate(_) = change {
+        let from = change.replaced().to_owned();
+        memory.lately.insert(key, Lately { at: now, from });
+    }
+}
+
 /// Records what a run sent: counts a change that was not kept once for each run. A removed entry is remembered
 /// while lists may lag. Returns the notes about the former.
 pub fn remember(memory: &mut Memory, sent: &[SentChange], run: &str, now: i64) -> Vec<Note> {
     let mut notes = Vec::new();
-    let ineffective = &mut memory.ineffective;
     memory.lately.clear();
     for change in sent {
         if change.is_kept {
-            ineffective.remove(&change.key);
-            // An entry that is held is written back with the rest of its set.
-            if let Change::RemoveAlias(_) | Change::RemoveDelegate(_) = &change.change {
-                let from = change.change.replaced().to_owned();
-                let made = Lately { at: now, from };
-                memory.lately.insert(change.key.clone(), made);
-            }
+            memory.ineffective.remove(&change.key);
+            remember_removal(memory, change.key.clone(), &change.change, now);
             continue;
         }
-        let times = match ineffective.get(&change.key) {
+        let times = match memory.ineffective.get(&change.key) {
             Some(before) if before.run == run => before.times,
             Some(before) => before.times.saturating_add(1),
             None => 1,
@@ -457,7 +477,7 @@ pub fn remember(memory: &mut Memory, sent: &[SentChange], run: &str, now: i64) -
             run: run.to_owned(),
             counted_from: Some(change.change.replaced().to_owned()),
         };
-        ineffective.insert(change.key.clone(), entry);
+        memory.ineffective.insert(change.key.clone(), entry);
         let again = (!change.change.is_destructive()).then(|| now + wait_s(times));
         let text = text(&change.change, times, again);
         let note = Note::new(change.address.as_str(), code(&change.change), text);

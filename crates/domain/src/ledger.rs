@@ -4,7 +4,10 @@
 use std::collections::BTreeSet;
 
 use crate::{
+    accounts::Accounts,
+    action::ActionOutcome,
     address::SmtpAddress,
+    change::key_of,
     delta::{Activity, Target},
     execute::{ActionEnd, Applied},
     guard::Class,
@@ -16,7 +19,7 @@ use crate::{
     note::Note,
     offenders::{self, Occasion, Tried},
     plan::Plan,
-    record::{Entry, PlanRecord, last},
+    record::{Entry, PlanRecord, PlannedAction, last},
     seen::SeenAccounts,
     ties::{doubtful_ties, next_mapping},
     world::{Policy, World},
@@ -91,6 +94,10 @@ impl Ledger<'_> {
             self.record_key(memory, at, applied);
             self.record_suspend(memory, at, applied);
             self.record_begun_rename(memory, at, applied);
+            let end = &applied.actions[at];
+            if end.outcome == Some(ActionOutcome::Applied) && !end.is_half_done {
+                record_removals(memory, &record.actions[at], &self.world.accounts, self.now);
+            }
         }
         if let Some(seen) = &mut memory.seen_accounts {
             seen.extend(applied.created.values());
@@ -271,6 +278,12 @@ pub fn record_interrupted(
     now: i64,
 ) {
     record_owners(memory, record, entries, world, now);
+    for (at, planned) in record.actions.iter().enumerate() {
+        let is_made = |it: &Entry| it.outcome == ActionOutcome::Applied && it.left.is_empty();
+        if last(entries, at).is_some_and(is_made) {
+            record_removals(memory, planned, &world.accounts, now);
+        }
+    }
     let at = in_hand.ended.map_or(now, |ended| ended.min(now));
     let outcomes = record.outcomes(entries, Some(world));
     let counts = record.guarded_where(|at, class| {
@@ -297,6 +310,19 @@ pub fn record_interrupted(
     }
 }
 
+/// R22: remembers the entries that an action removed, since the next run may begin before the lists show it.
+fn record_removals(memory: &mut Memory, planned: &PlannedAction, accounts: &Accounts, now: i64) {
+    let Some(account) = &planned.action.id else {
+        return;
+    };
+    for removal in planned.removals(accounts) {
+        if let Some(key) = removal.key(accounts) {
+            let key = key_of(account.as_str(), &key);
+            ineffective::remember_removal(memory, key, &removal, now);
+        }
+    }
+}
+
 /// Records the accounts that a plan created, the approved ties that it made (R16, R17), and the keys that it wrote.
 fn record_owners(
     memory: &mut Memory,
@@ -313,7 +339,7 @@ fn record_owners(
         // shows whether the extension was written, which always contains the key.
         let is_done = match entry {
             Some(entry) => entry.outcome.is_done() && entry.left.is_empty(),
-            None => outcomes[at].is_done() && planned.action.writes_extension(),
+            None => planned.shows_extension(&world.accounts),
         };
         let updated = planned.action.id.as_ref().filter(|_| is_done);
         if let (Some(key), Some(id)) = (planned.key, created.as_ref().or(updated)) {

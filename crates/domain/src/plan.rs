@@ -159,6 +159,8 @@ pub(super) struct Proposal {
     pub(super) waiting: BTreeSet<String>,
     pub(super) ineffective: BTreeMap<String, Note>,
     pub(super) untaken: Untaken,
+    /// As in [`Circumstances`].
+    pub(super) late: BTreeSet<String>,
     pub(super) is_waiting: bool,
     /// R37: what was undone and is therefore held.
     undone: BTreeMap<ScimId, Undone>,
@@ -291,6 +293,7 @@ fn weigh(
         unmade: &BTreeSet::new(),
         now: wishes.now,
         undone: proposal.undone.clone(),
+        late: &proposal.late,
     };
     let deltas = proposal.deltas.iter();
     let proposed = deltas.map(|delta| (delta.target, delta.clone())).collect();
@@ -403,7 +406,7 @@ fn correct_not_sent(
 }
 
 /// The changes of some deltas, by [`key_of`].
-fn keys(deltas: &[Delta], accounts: &Accounts) -> BTreeSet<String> {
+pub fn keys(deltas: &[Delta], accounts: &Accounts) -> BTreeSet<String> {
     let of = |delta: &Delta| {
         let account = account_of(delta, accounts);
         let keys = delta.changes().into_iter();

@@ -11,10 +11,10 @@ use crate::{
         delta::Target,
         execute::Applied,
         ids::ScimId,
-        ineffective::{LIST_LAG_MAX_S, Sent, SentChange, compare, is_outdated},
+        ineffective::{LIST_LAG_MAX_S, Sent, SentChange, compare, is_outdated, not_shown_yet},
         matching::match_accounts,
         note::Code,
-        plan::Plan,
+        plan::{Plan, keys},
         record::PlanRecord,
         report::ActionOutcome,
         seen::SeenAccounts,
@@ -71,7 +71,9 @@ impl Running<'_> {
         if let Some(in_hand) = &mut self.memory.in_hand {
             in_hand.made.extend(made.cloned());
         }
-        self.report.converged = Some(again.approved.is_empty() && !again.is_waiting);
+        let shows_all = seen.changes.iter().all(|change| change.is_kept);
+        let in_sync = again.approved.is_empty() && !again.is_waiting && shows_all;
+        self.report.converged = Some(in_sync);
         self.report.differences = again.approved.actions().to_vec();
         // The changes of this run may have ended some held changes, so the codes are those that the next run would
         // have.
@@ -81,9 +83,14 @@ impl Running<'_> {
         let rejected = again.notes.into_iter();
         let rejected = rejected.filter(|note| note.code == Code::AccountRejected);
         self.report.skipped.extend(rejected);
+        if !is_final {
+            let planned = keys(again.approved.deltas(), &fetched.world.accounts);
+            let missing = not_shown_yet(&seen.changes, &planned);
+            self.report.skipped.extend(missing);
+        }
         self.report.skipped.sort_unstable();
         self.report.skipped.dedup();
-        if self.undo.is_none() && seen.is_final {
+        if self.undo.is_none() && is_final {
             self.remember_effects(fetched, plan, &seen.changes);
         }
         Ok(())

@@ -224,13 +224,17 @@ impl Oracle {
         }
     }
 
-    /// What is wrong now and was already wrong in what the run read.
+    /// What is wrong now and was already wrong in what the run read, also when it read again.
     fn wrongs(&self, at: usize, view: &Organisation) -> Vec<Wrong> {
-        let now: BTreeSet<Intent> = self
-            .wrong_in(&self.organisation)
-            .into_iter()
-            .map(|it| it.intent)
-            .collect();
+        let intents = |organisation: &Organisation| -> BTreeSet<Intent> {
+            let wrongs = self.wrong_in(organisation).into_iter();
+            wrongs.map(|it| it.intent).collect()
+        };
+        let mut now = intents(&self.organisation);
+        if !self.lag.is_zero() {
+            let last = intents(&self.listed(at));
+            now.retain(|it| last.contains(it));
+        }
         let listed = |id: &String| {
             self.invocations[at]
                 .planned_by

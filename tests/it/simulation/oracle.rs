@@ -461,7 +461,10 @@ impl Oracle {
     pub(super) fn ended(&mut self, invocation: usize, report: &Report, approvals: bool) {
         self.invocations[invocation].run = Some(report.id.clone());
         let after = Arc::new(self.organisation.clone());
-        let named = Arc::new(self.listed(invocation));
+        // A run that failed after its plan did not name anything anew.
+        let planned = self.planned_view(invocation);
+        let planned = planned.filter(|_| report.error.is_some());
+        let named = Arc::new(planned.unwrap_or_else(|| self.listed(invocation)));
         self.invocations[invocation].shown = Some((named, after));
         self.invocations[invocation].complete =
             report.error.is_none() && report.state == RunState::Ended;
@@ -1326,7 +1329,7 @@ impl Oracle {
             .collect();
         let read = &self.invocations[at].permissions_read;
         let unread = listed.into_iter().any(|person| !read.contains(person));
-        if certain && unread && !self.permissions_in_bulk {
+        if certain && unread && seen && !self.permissions_in_bulk {
             let text = format!("{who} was closed to {text}, though its permissions were not read");
             self.violation(at, text);
         }

@@ -1,10 +1,12 @@
-//! The delegates and members of an account, compared with what a plan gives it (R22).
+//! The delegates and members of an account, compared with what a plan gives it, and what an action removes (R22).
 
 use std::collections::BTreeSet;
 
+use super::PlannedAction;
 use crate::{
     accounts::{AccountIx, AccountView, Accounts},
     address::SmtpAddress,
+    change::{Attribute, Change},
     ids::ScimId,
     undo::AddedDelegate,
 };
@@ -51,5 +53,29 @@ pub(super) fn named(account: AccountView<'_>) -> BTreeSet<&str> {
     match account {
         AccountView::User(user) => user.delegates.iter().map(SmtpAddress::as_str).collect(),
         AccountView::Functional(group) => group.members.iter().map(ScimId::as_str).collect(),
+    }
+}
+
+impl PlannedAction {
+    /// R23: whether Zivver shows that it wrote the extension: all that it changes there, since a part can have another
+    /// cause, like a delegate whose account was deleted.
+    pub(crate) fn shows_extension(&self, accounts: &Accounts) -> bool {
+        let shown = self.made_in(None, accounts);
+        let is_whole = shown.is_some_and(|(it, _)| !it.left.iter().any(|it| it.attribute.is_set()));
+        is_whole && self.action.writes_extension()
+    }
+
+    /// The aliases and the delegates or members that it removes.
+    pub(crate) fn removals(&self, accounts: &Accounts) -> Vec<Change> {
+        let delegates = self.delegates.removed.iter();
+        let delegates = delegates.filter_map(|id| accounts.with_id(id));
+        let aliases = self.action.changes.iter();
+        let aliases = aliases
+            .filter(|it| it.attribute == Attribute::Aliases)
+            .flat_map(|it| it.before.iter().filter(|alias| !it.after.contains(alias)));
+        aliases
+            .map(|alias| Change::RemoveAlias(SmtpAddress::verbatim(alias)))
+            .chain(delegates.map(Change::RemoveDelegate))
+            .collect()
     }
 }

@@ -601,6 +601,9 @@ fn r26_what_was_made_just_now_counts_once_although_a_list_that_lags_shows_it_as_
     };
     // The write of the name and the members does not give the access back.
     assert_snapshot!(changes_of(&world(59)), @"update info@; name -Old +New; delegates -bert@");
+    // Nor where a person had approved the removal, and the limit allows none.
+    let approved = world(59).replace("delegates=1", "delegates=0");
+    assert_snapshot!(changes_of(&approved), @"update info@; name -Old +New; delegates -bert@");
     assert_snapshot!(changes_of(&world(60)), @r"
     update info@; name -Old +New
     held DelegateRemoval: info@ remove delegate [bert@] -> []

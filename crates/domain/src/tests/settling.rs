@@ -10,9 +10,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     accounts::Account,
+    action::ActionOutcome,
     ids::ScimId,
     ineffective::{Asked, Sent, compare, is_outdated, remember},
-    memory::{Ineffective, Memory},
+    ledger::record_interrupted,
+    memory::{InHand, Ineffective, Memory, WrittenKey},
+    record::{Entry, PlanRecord},
     ties::next_mapping,
 };
 
@@ -513,4 +516,74 @@ fn r22_a_removed_entry_is_remembered_until_the_next_writes() {
     assert!(memory.lately.is_empty());
     remember(&mut memory, &sent("anna", &none, false), "T", 9);
     assert!(memory.lately.is_empty());
+}
+
+#[test]
+fn r22_r35_a_killed_run_leaves_what_it_removed() {
+    let planned = Scene::parse(
+        "people bert@ carl@
+        mailbox anna@
+        account anna@ delegates=bert@ alias=old@",
+    )
+    .plan();
+    let world = &planned.world;
+    let mut memory = Memory::default();
+    let by = crate::world::SsoAccountKey::ObjectId;
+    let record = PlanRecord::of(&planned.plan, world, &planned.matching, &memory, by);
+    let in_hand = || InHand::new("R".into(), 0);
+    let mut entry = Entry {
+        action: 0,
+        outcome: ActionOutcome::Failed,
+        created: None,
+        problems: Vec::new(),
+        left: Vec::new(),
+    };
+    record_interrupted(
+        &mut memory,
+        in_hand(),
+        &record,
+        std::slice::from_ref(&entry),
+        world,
+        7,
+    );
+    assert!(memory.lately.is_empty());
+    entry.outcome = ActionOutcome::Applied;
+    record_interrupted(&mut memory, in_hand(), &record, &[entry], world, 7);
+    let removed = memory.lately.keys().collect::<Vec<_>>();
+    assert_eq!(
+        removed,
+        ["anna -alias old@corp.example", "anna -delegate bert"]
+    );
+}
+
+#[test]
+fn r23_r35_a_deleted_delegate_does_not_show_that_a_killed_run_wrote_the_key() {
+    let world = |others: &str, delegates: &str| {
+        let text = format!(
+            "people carl@
+            mailbox anna@
+            account anna@ delegates={delegates}
+            {others}"
+        );
+        Scene::parse(&text).plan()
+    };
+    let accounts = "account bert@\n account hugo@";
+    let planned = world(accounts, "bert@,hugo@");
+    let by = crate::world::SsoAccountKey::ObjectId;
+    let none = Memory::default();
+    let mut record = PlanRecord::of(&planned.plan, &planned.world, &planned.matching, &none, by);
+    let at = record
+        .actions
+        .iter()
+        .position(|it| it.action.id == Some(ScimId::new("anna")));
+    record.actions[at.unwrap()].key = Some(WrittenKey { by, hash: 7 });
+    let keys = |now: &Planned| {
+        let mut memory = Memory::default();
+        let in_hand = InHand::new("R".into(), 0);
+        record_interrupted(&mut memory, in_hand, &record, &[], &now.world, 7);
+        memory.keys.len()
+    };
+    assert_eq!(keys(&planned), 0);
+    assert_eq!(keys(&world("account bert@", "bert@")), 0);
+    assert_eq!(keys(&world(accounts, "")), 1);
 }
