@@ -7,6 +7,7 @@ mod large;
 mod pictures;
 mod site;
 mod standing;
+mod states;
 
 use std::{
     path::{Path, PathBuf},
