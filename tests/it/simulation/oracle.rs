@@ -241,6 +241,14 @@ fn view([users, groups]: &[Option<Arc<Organisation>>; 2]) -> Option<Organisation
     })
 }
 
+fn aliases_of(organisation: &Organisation, id: &str) -> BTreeSet<String> {
+    let mut users = organisation.users.iter();
+    let user = users.find(|it| it.id == id).map(|it| &it.aliases);
+    let mut groups = organisation.groups.iter();
+    let aliases = user.or_else(|| groups.find(|it| it.id == id).map(|it| &it.aliases));
+    aliases.map(|aliases| set(aliases)).unwrap_or_default()
+}
+
 pub(super) fn id_of(organisation: &Organisation, address: &str) -> Option<String> {
     let user = organisation.user(address).map(|it| it.id.clone());
     user.or_else(|| organisation.group(address).map(|it| it.id.clone()))
@@ -1129,24 +1137,9 @@ impl Oracle {
     ) {
         let who = address_of(&self.organisation, id).unwrap_or_default();
         let (old, new) = (set(old), set(new));
-        let at_first = {
-            let before = &self.invocations[at].before;
-            let user = before
-                .users
-                .iter()
-                .find(|it| it.id == id)
-                .map(|it| &it.aliases);
-            let group = || {
-                before
-                    .groups
-                    .iter()
-                    .find(|it| it.id == id)
-                    .map(|it| &it.aliases)
-            };
-            user.or_else(group)
-                .map(|aliases| set(aliases))
-                .unwrap_or_default()
-        };
+        let at_first = aliases_of(&self.invocations[at].before, id);
+        let view = self.planned_view(at).filter(|_| !self.lag.is_zero());
+        let shown = view.map(|view| aliases_of(&view, id));
         for alias in new.difference(&old) {
             let own = self.is_right(at, id, |fact, _| fact.addresses.contains(alias));
             if !own && !at_first.contains(alias) {
@@ -1175,7 +1168,8 @@ impl Oracle {
                     at,
                     format!("{who} lost the alias {alias} of another domain (R13)"),
                 );
-            } else if own && !becomes_primary {
+            } else if own && !becomes_primary && shown.as_ref().is_none_or(|it| it.contains(alias))
+            {
                 self.violation(
                     at,
                     format!("{who} lost the alias {alias}, which is its own"),
