@@ -316,7 +316,7 @@ async fn run(command: Command, output: Output, links: Links) -> Result<Status, C
             zivver_rate,
         } => sandbox::keep_running(port, tenant, latency_ms, &zivver_rate, output).await,
         Command::Completions { shell } => print(&generated::completions(shell), output),
-        Command::Man { command } => print(&generated::man(command.as_deref())?, output),
+        Command::Man { command } => print(&generated::man(&command)?, output),
         Command::Serve { .. } => unreachable!("it was answered before"),
     }
 }

@@ -197,7 +197,7 @@ pub(super) enum Command {
     /// Print the script with which a shell completes commands and options
     Completions { shell: clap_complete::Shell },
     /// Print the manual page of the program or of one command, in roff
-    Man { command: Option<String> },
+    Man { command: Vec<String> },
     /// Answer the Azure Functions host; this is what happens without a command under the host
     ///
     /// It answers the protocol of the host, not browsers: the host serves pages and calls, at /api/SyncHttp.

@@ -16,18 +16,17 @@ pub(super) fn completions(shell: Shell) -> String {
     script.replace("cloud__subcmd__sync", "cloud__sync")
 }
 
-/// The manual page of the program, or of one command, in roff.
-pub(super) fn man(name: Option<&str>) -> Result<String, CliError> {
+/// The manual page of the program, or of one command, such as `runs diff`, in roff.
+pub(super) fn man(names: &[String]) -> Result<String, CliError> {
     // clap would add the command `help`, with a copy of every other command.
     let mut program = Cli::command().disable_help_subcommand(true);
     // Sets the full names of the commands and adds the global options to them.
     program.build();
-    let command = match name {
-        None => &program,
-        Some(name) => program
-            .find_subcommand(name)
-            .ok_or_else(|| unknown(&program, name))?,
-    };
+    let mut command = &program;
+    for name in names.iter().flat_map(|it| it.split_whitespace()) {
+        let inner = command.find_subcommand(name);
+        command = inner.ok_or_else(|| unknown(command, name))?;
+    }
     let mut page = Vec::new();
     Man::new(command.clone())
         .source(format!("cloud-sync {}", super::VERSION.as_str()))
@@ -36,14 +35,19 @@ pub(super) fn man(name: Option<&str>) -> Result<String, CliError> {
     Ok(String::from_utf8_lossy(&page).into_owned())
 }
 
-fn unknown(program: &clap::Command, name: &str) -> CliError {
-    let known: Vec<&str> = program
+fn unknown(outer: &clap::Command, name: &str) -> CliError {
+    let known: Vec<&str> = outer
         .get_subcommands()
         .map(clap::Command::get_name)
         .collect();
     CliError::Failed(format!(
-        "no command is called \"{}\"; there are {}",
+        "no command of {} is called \"{}\"; there are {}",
+        outer.get_bin_name().unwrap_or_default(),
         inert(name),
-        known.join(", ")
+        if known.is_empty() {
+            "none".into()
+        } else {
+            known.join(", ")
+        }
     ))
 }

@@ -97,6 +97,11 @@ async fn every_command_has_a_page_and_the_first_page_names_it() {
         );
         assert!(page.out.contains("\\-\\-json"), "{page:?}");
     }
+    let inner = bench::program(&[], &["man", "runs", "diff"]);
+    assert!(
+        inner.out.contains(".TH cloud-sync-runs-diff 1"),
+        "{inner:?}"
+    );
     let unknown = bench::program(&[], &["man", "nope"]);
     assert_eq!(unknown.code, 1);
     assert!(
