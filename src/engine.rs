@@ -248,6 +248,14 @@ impl Engine {
         *newest = Some(id.clone());
         Ok(id)
     }
+
+    /// The id that the request has, or a new one.
+    pub(crate) async fn id_of(&self, request: &RunRequest) -> Result<RunId, RunError> {
+        match &request.id {
+            Some(id) => Ok(id.clone()),
+            None => self.new_run_id().await,
+        }
+    }
 }
 
 impl From<TransportError> for RunError {

@@ -458,10 +458,7 @@ impl Engine {
     /// Stores the request, so that the queue message needs only the run's id. Checks the approval codes first.
     pub async fn enqueue(&self, request: &RunRequest) -> Result<RunId, RunError> {
         self.check_approvals(request).await?;
-        let id = match &request.id {
-            Some(id) => id.clone(),
-            None => self.new_run_id().await?,
-        };
+        let id = self.id_of(request).await?;
         let mut report = Report::begin(
             id.to_string(),
             request.mode,
@@ -500,10 +497,7 @@ impl Engine {
         error: &RunError,
     ) -> Result<Report, RunError> {
         let now = super::run::second(self.now()).to_string();
-        let id = match &request.id {
-            Some(id) => id.clone(),
-            None => self.new_run_id().await?,
-        };
+        let id = self.id_of(request).await?;
         let recorded = self.summary(&id).await?;
         let has_ended =
             |run: &RunSummary| run.state == RunState::Ended && run.outcome != RunOutcome::Failed;

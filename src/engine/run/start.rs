@@ -68,10 +68,7 @@ impl Engine {
         let started = Instant::now();
         self.check_approvals(request).await?;
         let state = self.state().await?;
-        let id = match &request.id {
-            Some(id) => id.clone(),
-            None => self.new_run_id().await?,
-        };
+        let id = self.id_of(request).await?;
         tracing::Span::current().record("run", id.as_str());
         let undo = match &request.undo {
             Some(run) => Some(undo::load(state, run).await?),
