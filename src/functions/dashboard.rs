@@ -101,8 +101,13 @@ impl Dashboard<'_> {
             (Standing::Healthy, Some(_)) => in_words(Standing::NeedsAttention),
             (Standing::NoRun, _) if self.in_progress().is_some() => (
                 Tone::Plain,
-                "no run yet",
-                "The first run is in progress; it shows its results when it has ended.",
+                "no complete run yet",
+                "A run is in progress; it shows its results when it has ended.",
+            ),
+            (Standing::NoRun, _) if !self.runs.is_empty() => (
+                Tone::Plain,
+                "no complete run yet",
+                "No run for all accounts has come to its end yet.",
             ),
             _ => in_words(standing),
         };
