@@ -241,6 +241,23 @@ fn view([users, groups]: &[Option<Arc<Organisation>>; 2]) -> Option<Organisation
     })
 }
 
+/// The rows of one page of a list that lags, and the other accounts as the pages before showed them.
+fn with_page(earlier: &Organisation, shown: &Organisation, page: &[Value]) -> Organisation {
+    let is_on_page = |id: &str| page.iter().any(|row| row["id"] == id);
+    let mut seen = shown.clone();
+    for user in seen.users.iter_mut().filter(|it| !is_on_page(&it.id)) {
+        if let Some(before) = earlier.users.iter().find(|it| it.id == user.id) {
+            user.clone_from(before);
+        }
+    }
+    for group in seen.groups.iter_mut().filter(|it| !is_on_page(&it.id)) {
+        if let Some(before) = earlier.groups.iter().find(|it| it.id == group.id) {
+            group.clone_from(before);
+        }
+    }
+    seen
+}
+
 fn aliases_of(organisation: &Organisation, id: &str) -> BTreeSet<String> {
     let mut users = organisation.users.iter();
     let user = users.find(|it| it.id == id).map(|it| &it.aliases);
@@ -469,9 +486,9 @@ impl Oracle {
     pub(super) fn ended(&mut self, invocation: usize, report: &Report, approvals: bool) {
         self.invocations[invocation].run = Some(report.id.clone());
         let after = Arc::new(self.organisation.clone());
-        // A run that failed after its plan did not name anything anew.
+        // A run that did not come to its verification did not name anything anew.
         let planned = self.planned_view(invocation);
-        let planned = planned.filter(|_| report.error.is_some());
+        let planned = planned.filter(|_| report.converged.is_none());
         let named = Arc::new(planned.unwrap_or_else(|| self.listed(invocation)));
         self.invocations[invocation].shown = Some((named, after));
         self.invocations[invocation].complete =
@@ -603,7 +620,13 @@ impl Oracle {
                 // The base of the halves in R26, as the run read it, not as it was when it began to wait for the lock.
                 invocation.base = invocation.base.max(Base::of(&shown));
             }
-            invocation.seen[of] = Some(Arc::clone(&shown));
+            let is_later_page = call.path.contains("startIndex") && !self.lag.is_zero();
+            let earlier = invocation.seen[of].take().filter(|_| is_later_page);
+            let seen = earlier.map_or_else(
+                || Arc::clone(&shown),
+                |earlier| Arc::new(with_page(&earlier, &shown, rows)),
+            );
+            invocation.seen[of] = Some(seen);
             invocation.planned_by[of].clone_from(&invocation.accounts[of]);
         }
         let there: BTreeSet<&String> = if of == 0 {
@@ -1323,7 +1346,7 @@ impl Oracle {
             .collect();
         let read = &self.invocations[at].permissions_read;
         let unread = listed.into_iter().any(|person| !read.contains(person));
-        if certain && unread && seen && !self.permissions_in_bulk {
+        if certain && unread && seen && is_known && !self.permissions_in_bulk {
             let text = format!("{who} was closed to {text}, though its permissions were not read");
             self.violation(at, text);
         }
