@@ -144,6 +144,7 @@ fn tells_why(code: Code) -> bool {
     matches!(
         code,
         Code::AddressTaken
+            | Code::AliasTaken
             | Code::RenameBlocked
             | Code::DelegatesLeftOut
             | Code::DelegatesStay

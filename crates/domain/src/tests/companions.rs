@@ -335,3 +335,20 @@ fn r27_no_note_names_the_approval_of_a_change_that_cannot_be_made() {
     TargetFilter dora@: TARGET_FILTER entry "dora" matches its address
     "#);
 }
+
+#[test]
+fn r27_r23_a_key_that_only_a_taken_alias_needs_names_that_alias() {
+    let world = "
+        new-keys
+        mailbox dora@ alias=dep@
+        account dora@
+        functional dep@
+        limits default
+    ";
+    assert_snapshot!(told(&Scene::parse(world).plan()), @r#"
+    SignInKey
+      dora@ replace the sign-in key unknown → 00000000-0000-4000-8000-0000646f7261
+        waits: the alias dep@ is left out: it is still the address of the functional account of "dep", which has no mailbox; rename or convert that account in the Zivver WebApp
+    MergeCandidate dep@: its address is now an alias of the mailbox dora@; merge, rename or convert the account in the Zivver WebApp
+    "#);
+}
