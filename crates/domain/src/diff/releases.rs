@@ -69,7 +69,13 @@ impl Differ<'_> {
     /// R22: Zivver stores delegates by address, so an account that names a delegate by an address which the delegate
     /// gives up is written with the new address. If it cannot be written, no other account gets the old address.
     fn name_anew(&mut self, at: &mut BTreeMap<Target, usize>) {
-        let given = given_up(&self.out.deltas);
+        let mut given = given_up(&self.out.deltas);
+        if self.policy.needs_key() {
+            // The write that makes the old address an alias can be held with a key (R23). Where it is not, the
+            // delegates stay named as before.
+            let renamed = self.out.deltas.iter().filter(|it| it.rename.is_some());
+            given.extend(renamed.map(|delta| delta.address.clone()));
+        }
         let accounts = &self.world.accounts;
         let named: Vec<(AccountIx, SmtpAddress, AccountIx)> = names(accounts, &given)
             .map(|(by, address, delegate)| (by, address.clone(), delegate))

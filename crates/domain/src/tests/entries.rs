@@ -12,7 +12,10 @@ use super::{
     shown::{changes_of, plan_of, short, shown},
     zivver::{Disturbance, carry_out},
 };
-use crate::{accounts::Accounts, address::SmtpAddress, delta::Target, ids::ScimId, plan::Plan};
+use crate::{
+    accounts::Accounts, address::SmtpAddress, delta::Target, ids::ScimId, memory::WrittenKey,
+    plan::Plan,
+};
 
 /// The changes and the notes of a world, with their texts.
 fn told(world: &str) -> String {
@@ -429,4 +432,31 @@ proptest! {
             );
         }
     }
+}
+
+#[test]
+fn r22_a_renamed_delegate_is_named_anew_where_the_alias_for_its_old_address_is_held() {
+    // The key of anna@ was never written, so the alias is held with it, and no account has the old address.
+    let world = "
+        new-keys
+        mailbox new@ id=anna alias=anna@
+        account anna@ as=anna ext=anna
+        mailbox carl@ grants=new@
+        account carl@ delegates=anna@
+        limits default
+    ";
+    let mut scene = Scene::parse(world);
+    let planned = scene.plan();
+    let mut mailboxes = planned.world.directory.mailboxes.iter();
+    let carl = mailboxes.find(|it| it.primary.as_str().starts_with("carl"));
+    let key = scene.policy.sign_in_key(carl.unwrap()).unwrap();
+    let key = WrittenKey::of(scene.policy.sso_account_key, &key);
+    scene.memory.keys.insert(ScimId::new("carl"), key);
+    assert_snapshot!(shown(&scene.plan()), @r"
+    rename anna@; address -anna@ +new@; name -anna +new
+    update carl@; delegates +anna@
+    held SignInKey: anna@ replace the sign-in key [unknown] -> [#anna]
+    0. anna@: address [new@] name [new]
+    1. carl@: aliases [] delegates [anna@] key [#carl]; after 0
+    ");
 }
