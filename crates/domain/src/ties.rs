@@ -14,7 +14,8 @@ use super::{
 /// R16 (a): the mapping after this run, before what it creates: every mailbox with its account, whether it is synchronised
 /// or not, without the accounts whose owner is in doubt. An id that no list shows has no effect, but is forgotten only with
 /// its mailbox, and not within an hour after its create: a list can lag behind a create, and without the entry the next
-/// owner of the address would get the account, and nobody would know that its owner is gone.
+/// owner of the address would get the account, and nobody would know that its owner is gone. Another account that such a
+/// list shows for the mailbox may be gone by now, and does not take the place of the new one.
 pub(super) fn next_mapping(
     world: &World,
     matching: &Matching,
@@ -47,11 +48,13 @@ pub(super) fn next_mapping(
         (is_there || !directory.with_object_id(object_id).is_empty())
             && found.get(id).is_none_or(|owner| owner == object_id)
     });
-    mapping.extend(
-        found
-            .into_iter()
-            .map(|(id, object_id)| (object_id, id.clone())),
-    );
+    let is_unlisted = |object_id: &ObjectId| {
+        let mapped = before.mapping.get(object_id);
+        mapped.is_some_and(|id| before.created.contains_key(id) && !world.accounts.lists(id))
+    };
+    let found = found.into_iter();
+    let found = found.filter(|(_, object_id)| !is_unlisted(object_id));
+    mapping.extend(found.map(|(id, object_id)| (object_id, id.clone())));
     mapping
 }
 

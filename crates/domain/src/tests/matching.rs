@@ -1084,3 +1084,19 @@ fn r13_a_mailbox_whose_account_may_be_outside_the_claimed_domains_gets_no_second
     held Identity: old@ rename on the evidence of an alias [old@] -> [dan@]
     ");
 }
+
+#[test]
+fn r16_a_deleted_account_that_an_old_list_still_shows_does_not_replace_the_new_one() {
+    let world = |map: &str| {
+        let mut scene = Scene::parse(&format!(
+            "mailbox anna@ id=anna
+            account anna@ as=u1 ext=anna
+            {map}"
+        ));
+        remember_ties(&mut scene);
+        let accounts = scene.memory.mapping.values();
+        accounts.map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(world("map anna=u2\ncreated anna@ as=u2"), ["u2"]);
+    assert_eq!(world("map anna=u2"), ["u1"]);
+}
