@@ -47,9 +47,7 @@ pub struct Ledger<'a> {
 impl Ledger<'_> {
     /// Records the results of reading and planning.
     pub fn record_plan(&self, memory: &mut Memory) {
-        let mapping = next_mapping(self.world, self.matching, memory);
-        memory.doubtful_ties = doubtful_ties(self.world, self.matching, memory, &mapping);
-        memory.mapping = mapping;
+        self.record_ties(memory);
         memory.seen_accounts = Some(SeenAccounts::of(&self.world.accounts));
         let accounts = &self.world.accounts;
         memory.begun_renames.retain(|id, begun| {
@@ -69,6 +67,13 @@ impl Ledger<'_> {
             rejections.retain(|it| !ended.contains(&it.change.fingerprint));
         }
         memory.give_back(&self.plan.untaken);
+    }
+
+    /// R16 (a): records which account belongs to which mailbox, by the lists read last.
+    pub fn record_ties(&self, memory: &mut Memory) {
+        let mapping = next_mapping(self.world, self.matching, memory);
+        memory.doubtful_ties = doubtful_ties(self.world, self.matching, memory, &mapping);
+        memory.mapping = mapping;
     }
 
     fn saw_delegations(&self) -> bool {

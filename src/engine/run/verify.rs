@@ -63,6 +63,10 @@ impl Running<'_> {
         let unanswered =
             record.approved_where(|at| applied.actions[at].outcome == Some(ActionOutcome::Failed));
         if is_final {
+            // R16: a create that was refused may have been made by a killed run, which no list showed until now.
+            self.update_memory(fetched, plan, |ledger, memory| {
+                ledger.record_ties(memory);
+            });
             self.give_back_not_made(&again, &unanswered).await?;
         }
         // A change without an answer may still arrive, so only the next run can determine that it was not made.

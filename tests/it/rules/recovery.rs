@@ -243,6 +243,26 @@ async fn r26_a_removal_that_a_killed_run_did_not_make_is_made_though_the_member_
     assert_stable(&world).await;
 }
 
+/// The list and the look-up of the next run hide the account, so its create is refused.
+#[tokio::test(start_paused = true)]
+async fn r16_whom_a_killed_run_created_is_known_once_the_lists_after_a_run_show_the_account() {
+    let mut organisation = accounts(&["ben"]);
+    organisation.switches.external_account_id_shown = false;
+    organisation.switches.stale_reads_after_post = 5;
+    let world = World::still(people(&["ann", "ben"]), organisation).await;
+    let zivver = world.sandbox.zivver.control();
+    zivver.inject(Fault::always(FaultKind::HangAfter).method("POST"));
+    let world = killed_after(world, 1).await;
+    let report = world.apply().await;
+    assert_eq!(report.failed.len(), 1, "{}", shown(&report));
+    world.sandbox.exchange.with_state(|tenant| {
+        tenant.remove_mailbox(&at("ann"));
+    });
+    let report = world.apply().await;
+    assert_eq!(report.held, [], "{}", shown(&report));
+    assert!(!user(&world, "ann").active);
+}
+
 #[tokio::test(start_paused = true)]
 async fn r19_whom_a_killed_run_created_and_who_has_left_since_is_suspended_by_the_next_run() {
     let mut organisation = accounts(&["ben"]);
