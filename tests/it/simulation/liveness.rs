@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cloud_sync::{
     domain::{
+        held::HeldChange,
         mode::{Depth, Mode},
         note::Note,
         report::{Report, RunOutcome, RunState},
@@ -117,6 +118,17 @@ fn is_active(organisation: &Organisation, id: &str) -> bool {
     let mut groups = organisation.groups.iter();
     users.any(|it| it.id == id && it.active)
         || groups.any(|it| it.id == id && has_people(it, organisation))
+}
+
+/// Whether a functional account does not have the members any more that an approved change removes.
+fn has_other_members(change: &HeldChange, view: &Organisation) -> bool {
+    let Some(group) = view.group(change.address.as_str()) else {
+        return false;
+    };
+    let is_user = |id: &&String| view.users.iter().any(|it| it.id == **id);
+    let members = group.members.iter().filter(is_user);
+    let members: BTreeSet<_> = members.filter_map(|id| address_of(view, id)).collect();
+    members != change.before.split_whitespace().map(lower).collect()
 }
 
 fn code_of(note: &Note) -> String {
@@ -667,8 +679,8 @@ impl Oracle {
             for change in sets.flat_map(|it| &it.changes) {
                 let address = change.address.as_str();
                 // It stays held and is named, since a change that it needs is not made.
-                let mut codes = told.notes.get(&lower(address)).into_iter().flatten();
-                if codes.any(|code| matches!(&**code, "waits" | "approval_left")) {
+                let codes = || told.notes.get(&lower(address)).into_iter().flatten();
+                if codes().any(|code| matches!(&**code, "waits" | "approval_left")) {
                     continue;
                 }
                 let held = told.report.held.iter().flat_map(|it| &it.changes);
@@ -681,17 +693,7 @@ impl Oracle {
                 if alike.any(|it| (&it.before, &it.after) != (&change.before, &change.after)) {
                     continue;
                 }
-                let members = view.group(address).map(|group| {
-                    let ids = group.members.iter().filter(|id| {
-                        let mut users = view.users.iter();
-                        users.any(|it| it.id == **id)
-                    });
-                    ids.filter_map(|id| address_of(view, id))
-                        .collect::<BTreeSet<_>>()
-                });
-                let before: BTreeSet<String> =
-                    change.before.split_whitespace().map(lower).collect();
-                if change.what == "empty" && members.is_some_and(|it| it != before) {
+                if change.what == "empty" && has_other_members(change, view) {
                     continue;
                 }
                 // The account got another address since, which makes it another change.
@@ -699,14 +701,19 @@ impl Oracle {
                 if address_of(&after, &id) != address_of(view, &id) {
                     continue;
                 }
-                let stop = intents_of(change, &named).into_iter().map(|it| Intent {
+                let mut stop = intents_of(change, &named).into_iter().map(|it| Intent {
                     effect: Effect::Stop,
                     ..it
                 });
-                // Others who may open it must be removed as well now, which makes it another change.
-                if change.what == "remove delegate"
-                    && stop.into_iter().any(|it| told.held.contains(&it))
-                {
+                let is_stopped = stop.any(|it| told.held.contains(&it));
+                // Others who may open it must be removed as well now, or stay as the report says, which makes it
+                // another change.
+                let is_another = match change.what.as_str() {
+                    "remove delegate" => is_stopped,
+                    "empty" => !is_stopped && codes().any(|code| code == "delegate_kept"),
+                    _ => false,
+                };
+                if is_another {
                     continue;
                 }
                 let again = intents_of(change, &named)

@@ -116,6 +116,9 @@ struct Deed {
     approved: bool,
     /// A list showed what it had made.
     shown: bool,
+    /// A later run's list did not show it, though lists had the time that they may lag (R22). So it counts as not made
+    /// (R26).
+    missed: bool,
 }
 
 /// A held change that the administrator approved.
@@ -601,8 +604,12 @@ impl Oracle {
         let of = usize::from(call.path.contains("/Groups"));
         let shown = self.shown_at(call.served_ms);
         let lag_ms = i64::try_from(self.lag.as_millis()).unwrap();
+        let first = self.invocations[call.invocation].first;
+        let due_ms = call.served_ms - i64::try_from(LAG_MAX.as_millis()).unwrap();
         for deed in &mut self.deeds {
             deed.shown |= deed.at_ms <= call.served_ms - lag_ms;
+            let is_earlier = self.invocations[deed.invocation].first != first;
+            deed.missed |= is_earlier && !deed.shown && deed.at_ms <= due_ms;
         }
         let invocation = &mut self.invocations[call.invocation];
         if !call.path.contains("startIndex") {
@@ -1110,10 +1117,15 @@ impl Oracle {
             let mut persons = owner.persons.iter();
             persons.all(|person| truth.known(person).is_none())
         };
-        // R16, R19: the mailbox that has the address now must not use the account either.
+        // R16, R19: the mailbox that has the address now must not use the account either, nor must that of an owner who
+        // has another address by now.
         let disabled = |truth: &Truth| {
-            let person = truth.with_primary(&lower(who));
-            person.is_some_and(|person| !truth.mailboxes[person].enabled)
+            let there = truth.with_primary(&lower(who));
+            let mut persons = owner.persons.iter().chain(there);
+            persons.any(|person| {
+                let fact = truth.mailboxes.get(person);
+                fact.is_some_and(|it| it.kind == Kind::User && !it.enabled)
+            })
         };
         if certain && !self.any_truth(at, |truth| !in_use(truth)) {
             let text = format!("{who} was stopped though its mailbox is in use");
@@ -1163,9 +1175,12 @@ impl Oracle {
         let at_first = aliases_of(&self.invocations[at].before, id);
         let view = self.planned_view(at).filter(|_| !self.lag.is_zero());
         let shown = view.map(|view| aliases_of(&view, id));
+        // A list that lags for longer than allowed (R22) may have shown an alias whose removal is held.
+        let shown_late = shown.as_ref().filter(|_| self.lag > LAG_MAX);
         for alias in new.difference(&old) {
             let own = self.is_right(at, id, |fact, _| fact.addresses.contains(alias));
-            if !own && !at_first.contains(alias) {
+            let was_shown = shown_late.is_some_and(|it| it.contains(alias));
+            if !own && !was_shown && !at_first.contains(alias) {
                 self.violation(
                     at,
                     format!("{who} got the alias {alias}, which is another's"),
@@ -1369,6 +1384,7 @@ impl Oracle {
             class,
             approved,
             shown: false,
+            missed: false,
         };
         self.deeds.push(deed);
         if approved {
@@ -1383,7 +1399,10 @@ impl Oracle {
         let today = self.deeds.iter().filter(|it| {
             it.class == class && it.at_ms > now_ms - DAY_MS && it.clock_ms > clock_ms - DAY_MS
         });
-        let done = today.clone().filter(|it| !it.approved).count();
+        let done = today
+            .clone()
+            .filter(|it| !it.approved && !it.missed)
+            .count();
         // The base includes what already counts today. Otherwise a run that is cut off (R35) could not be completed.
         let earlier = today.filter(|it| self.invocations[it.invocation].first != first);
         let mut there = self.invocations[at].base.measures(class);
