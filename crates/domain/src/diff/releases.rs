@@ -70,12 +70,9 @@ impl Differ<'_> {
     /// gives up is written with the new address. If it cannot be written, no other account gets the old address.
     fn name_anew(&mut self, at: &mut BTreeMap<Target, usize>) {
         let mut given = given_up(&self.out.deltas);
-        if self.policy.needs_key() {
-            // The write that makes the old address an alias can be held with a key (R23). Where it is not, the
-            // delegates stay named as before.
-            let renamed = self.out.deltas.iter().filter(|it| it.rename.is_some());
-            given.extend(renamed.map(|delta| delta.address.clone()));
-        }
+        // The alias for the old address can be held or left out. Where it is made, the delegates stay named as before.
+        let renamed = self.out.deltas.iter().filter(|it| it.rename.is_some());
+        given.extend(renamed.map(|delta| delta.address.clone()));
         let accounts = &self.world.accounts;
         let named: Vec<(AccountIx, SmtpAddress, AccountIx)> = names(accounts, &given)
             .map(|(by, address, delegate)| (by, address.clone(), delegate))
