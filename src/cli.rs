@@ -26,7 +26,11 @@ mod timeline;
 
 use std::{fmt::Write as _, io, process::ExitCode, sync::LazyLock};
 
-use clap::{CommandFactory as _, Parser as _};
+use clap::{
+    CommandFactory as _, Parser as _,
+    error::{ContextKind, ContextValue},
+};
+use jiff::tz::TimeZone;
 
 use crate::{
     domain::{
@@ -136,7 +140,7 @@ pub fn main() -> ExitCode {
     }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return usage(&error),
+        Err(error) => return usage(error),
     };
     let output = Output::new(&cli.output);
     let Some(command) = cli.command else {
@@ -151,6 +155,9 @@ pub fn main() -> ExitCode {
             Ok(port) => serve::serve(port),
             Err(error) => refuse(&error),
         };
+    }
+    if let Some(warning) = unknown_time_zone() {
+        output.say(&warning);
     }
     let telemetry = telemetry::for_cli(
         &LogSettings::read(settings::environment),
@@ -191,6 +198,16 @@ pub fn terminal_runs(runs: &[RunSummary], place: &str) -> String {
     history::page(runs, place)
 }
 
+/// Why times are not in the zone that `TZ` names.
+fn unknown_time_zone() -> Option<String> {
+    let name = std::env::var_os("TZ")?;
+    TimeZone::try_system().is_err().then(|| {
+        let name = name.to_string_lossy();
+        let name = text::inert(&name);
+        format!("warning: TZ={name} is unknown on this computer, so times are in UTC; set it to a name such as Europe/Amsterdam")
+    })
+}
+
 fn refuse(error: &CliError) -> ExitCode {
     Output::new(&args::OutputArgs {
         json: false,
@@ -201,7 +218,17 @@ fn refuse(error: &CliError) -> ExitCode {
 }
 
 /// Not clap's own exit code for usage errors, 2, which means "changes pending" here.
-fn usage(error: &clap::Error) -> ExitCode {
+fn usage(mut error: clap::Error) -> ExitCode {
+    let is_approve = |it: &ContextValue| matches!(it, ContextValue::String(it) if it == "approve");
+    let unknown = error.get(ContextKind::InvalidSubcommand);
+    if unknown.is_some_and(is_approve) {
+        let tip = "to approve a held set, run 'cloud-sync apply --approve CODE'";
+        error.remove(ContextKind::SuggestedSubcommand);
+        error.insert(
+            ContextKind::Suggested,
+            ContextValue::StyledStrs(vec![tip.into()]),
+        );
+    }
     match error.print() {
         Ok(()) if !error.use_stderr() => ExitCode::SUCCESS,
         Ok(()) | Err(_) => ExitCode::FAILURE,

@@ -378,7 +378,7 @@ impl From<ByArg> for By {
 pub(super) struct Day(pub(super) i64);
 
 fn day(text: &str) -> Result<Day, String> {
-    crate::render::words::beginning_of(text, &jiff::tz::TimeZone::system())
+    crate::render::words::beginning_of(text, &crate::render::words::time_zone())
         .map(Day)
         .ok_or_else(|| "write a day like 2026-10-01".to_owned())
 }

@@ -232,12 +232,17 @@ pub(crate) fn moment(timestamp: &str) -> String {
     )
 }
 
-/// `2026-11-23 03:00 CET`: a time for a terminal, in the time zone of `TZ` or of the system.
+/// The time zone of a terminal: that of `TZ`, or of the system where it is not set.
+pub(crate) fn time_zone() -> TimeZone {
+    TimeZone::try_system().unwrap_or(TimeZone::UTC)
+}
+
+/// `2026-11-23 03:00 CET`: a time for a terminal, in its [time zone](time_zone).
 pub(crate) fn local(timestamp: &str) -> String {
     timestamp.parse::<Timestamp>().map_or_else(
         |_| timestamp.to_owned(),
         |at| {
-            let zoned = at.to_zoned(TimeZone::system());
+            let zoned = at.to_zoned(time_zone());
             zoned.strftime("%Y-%m-%d %H:%M %Z").to_string()
         },
     )

@@ -109,6 +109,7 @@ async fn the_history_has_the_times_of_the_zone_of_the_terminal() {
     for (zone, expected) in [
         ("Asia/Kathmandu", there.strftime("%Y-%m-%d %H:%M +0545")),
         ("UTC", started.strftime("%Y-%m-%d %H:%M UTC")),
+        ("Europe/Nowhere", started.strftime("%Y-%m-%d %H:%M UTC")),
     ] {
         let settings = [("CLOUD_SYNC__STATE", bench.setting("STATE")), ("TZ", zone)];
         let listed = bench::program(&settings, &["runs"]);
@@ -116,6 +117,9 @@ async fn the_history_has_the_times_of_the_zone_of_the_terminal() {
             listed.out.contains(&expected.to_string()),
             "{zone}: {listed:?}"
         );
+        let warning = "warning: TZ=Europe/Nowhere is unknown on this computer";
+        let warns = listed.err.starts_with(warning);
+        assert_eq!(warns, zone == "Europe/Nowhere", "{zone}: {listed:?}");
     }
 }
 
