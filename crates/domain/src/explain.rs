@@ -502,21 +502,30 @@ pub(super) fn account_standing(ix: AccountIx, world: &World, matching: &Matching
             _ => format!("tied to the object id {id}"),
         },
     };
+    let shows_other_owner = |owner: &MailboxIx| {
+        let shown = world.accounts.external_object_id(ix);
+        shown.is_some() && shown != world.directory.mailbox(*owner).object_id.as_ref()
+    };
     match matching.account(ix) {
         AccountFate::Foreign => "outside the claimed domains, never touched (R13)".into(),
         AccountFate::Protected(by) => format!("protected: {} ({})", by.text, by.code.rule()),
-        AccountFate::Owned(ix) => match matching.mailbox(*ix) {
+        AccountFate::Owned(owner) => match matching.mailbox(*owner) {
             MailboxFate::Matched(found) if found.tied_to_other.is_some() => format!(
                 "has the address of the mailbox {}, but is {} (R16)",
-                primary(ix),
+                primary(owner),
                 own()
+            ),
+            // No client may change `ExternalAccountId` (docs/specs/zivver-scim.md, section 9, question 2).
+            _ if shows_other_owner(owner) => format!(
+                "belongs to the mailbox {} by the mapping of object ids; Zivver shows the object id of an earlier owner, which cannot be changed (R16)",
+                primary(owner)
             ),
             MailboxFate::Matched(_)
             | MailboxFate::Protected(_)
             | MailboxFate::Evidence(_)
             | MailboxFate::NoAccount
             | MailboxFate::OutsideDomains => {
-                format!("belongs to the mailbox {} (R16)", primary(ix))
+                format!("belongs to the mailbox {} (R16)", primary(owner))
             }
         },
         AccountFate::OwnedByDisabled => "all mailboxes that claim it are disabled (R16)".into(),

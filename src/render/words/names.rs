@@ -101,7 +101,7 @@ pub(crate) fn attribute(attribute: Attribute) -> &'static str {
         Attribute::Address => "address",
         Attribute::Name => "name",
         Attribute::Active => "active",
-        Attribute::ObjectId => "object id",
+        Attribute::ObjectId => "mapped object id",
         Attribute::SignInKey => "sign-in key",
         Attribute::Aliases => "aliases",
         Attribute::Delegates => "delegates",

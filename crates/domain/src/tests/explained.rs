@@ -85,9 +85,12 @@ fn r40_what_is_in_sync_unknown_or_without_an_account() {
         functional info@ members=anna,stranger
         shared info@ grants=anna@
         map bert=bert
+        mailbox heir@
+        account heir@ ext=predecessor
+        map heir=heir
     ";
     let names = [
-        "anna@", "a@", "bert@", "carl@", "dora@", "left@", "info@", "nobody@",
+        "anna@", "a@", "bert@", "carl@", "dora@", "left@", "info@", "nobody@", "heir@",
     ];
     assert_snapshot!(explained(world, &names), @r#"
     anna@ in sync: nothing is to change (R38)
@@ -129,6 +132,12 @@ fn r40_what_is_in_sync_unknown_or_without_an_account() {
         [] ["anna@", "stranger"] None
       (0, 0, 0)
     nobody@ neither Exchange nor Zivver knows this address
+      (0, 0, 0)
+    heir@ in sync: nothing is to change (R38)
+      heir@ UserMailbox Some(false): has the account heir@, by the mapping of object ids (R16 a)
+        [] Some([])
+      heir User true: belongs to the mailbox heir@ by the mapping of object ids; Zivver shows the object id of an earlier owner, which cannot be changed (R16)
+        [] [] None
       (0, 0, 0)
     "#);
 }
