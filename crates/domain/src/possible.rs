@@ -4,11 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
+    change::Change,
     delta::{Delta, Target},
     given::Given,
     guard::Class,
     held::HeldChange,
-    hold::{Circumstances, Guarded, approved_changes, code, guard},
+    hold::{Circumstances, Guarded, approved_changes, code, decided, guard},
     note::Code,
     plan::Plan,
     settle::{Settled, Sides, Taken, Wait, is_approval, not_by_approval, settle, to_approve_one},
@@ -93,13 +94,19 @@ impl<'a> Asked<'a> {
                 return (guarded, settled, unmade);
             }
             for fingerprint in lost {
-                let cause = self.cause(&fingerprint, &guarded, &settled);
+                let cause = self.cause(&fingerprint, &guarded, &settled, &sides);
                 causes.insert(fingerprint, cause);
             }
         }
     }
 
-    fn cause(self, fingerprint: &str, guarded: &Guarded, settled: &Settled) -> Cause {
+    fn cause(
+        self,
+        fingerprint: &str,
+        guarded: &Guarded,
+        settled: &Settled,
+        sides: &Sides<'_>,
+    ) -> Cause {
         let one = BTreeSet::from([fingerprint.to_owned()]);
         let mut deltas = guarded.deltas.iter();
         let of =
@@ -114,6 +121,10 @@ impl<'a> Asked<'a> {
         let mut notes = settled.notes.iter();
         let note = notes.find(|note| note.address == label.as_str() && tells_why(note.code));
         let waits = settled.waits.iter();
+        let key = delta.changes().into_iter().find(Change::is_sign_in_key);
+        let is_key = key
+            .is_some_and(|key| !decided(delta, &key, &self.given.world.accounts, &one).is_empty());
+        let key_alone = || is_key.then(|| sides.remedy_of_key(delta));
         Cause {
             waits: waits
                 .filter(|wait| wait.target == delta.target)
@@ -122,7 +133,8 @@ impl<'a> Asked<'a> {
             text: note
                 .map(|note| &note.text)
                 .or(settled.stays.get(&delta.target))
-                .cloned(),
+                .cloned()
+                .or_else(key_alone),
         }
     }
 }
@@ -203,7 +215,9 @@ pub(super) fn complete(
     // The sentences that name a code were made before.
     let notes = plan.notes.iter_mut().map(|note| &mut note.text);
     let unmade = plan.unmade.values_mut().map(|it| &mut it.why);
-    for text in notes.chain(unmade) {
+    let held = plan.held.iter_mut().flat_map(|set| &mut set.changes);
+    let waits = held.filter_map(|change| change.waits.as_mut());
+    for text in notes.chain(unmade).chain(waits) {
         for (old, new) in &codes {
             if text.contains(old) {
                 *text = text.replace(old, new);

@@ -39,7 +39,9 @@ impl Wait {
         let is_waited_for = |address: &SmtpAddress| self.address.as_ref() == Some(address);
         match change {
             Change::Create { .. } | Change::Tie { .. } => true,
-            Change::Rename { from, to, .. } => is_waited_for(from) || is_waited_for(to),
+            Change::Rename { from, to, .. } => {
+                change.is_whole_delta() || is_waited_for(from) || is_waited_for(to)
+            }
             // R22: the account of a leaver leaves its address only when it is inactive.
             Change::Suspend { .. } | Change::Empty { .. } => {
                 delta.mailbox.is_none() && is_waited_for(&delta.address)
@@ -85,12 +87,28 @@ impl<'a> Taken<'a> {
             rejections,
         }
     }
+
+    fn held_as<'f>(
+        &self,
+        fingerprints: impl IntoIterator<Item = &'f String>,
+    ) -> Vec<(&'a HeldSet, &'a HeldChange)> {
+        let held = fingerprints.into_iter();
+        held.filter_map(|it| self.held.get(it.as_str()))
+            .copied()
+            .collect()
+    }
+
+    fn rejected_as(&self, fingerprints: &[String]) -> Vec<&'a Rejection> {
+        let all = self.rejections.iter();
+        all.filter(|it| fingerprints.contains(&it.change.fingerprint))
+            .collect()
+    }
 }
 
 impl<'a> Sides<'a> {
     /// The fingerprints, among these, of the changes that a change waits for.
-    fn among(&self, wait: &Wait, decided: &BTreeSet<String>) -> BTreeSet<String> {
-        let mut found = BTreeSet::new();
+    fn among(&self, wait: &Wait, decided: &BTreeSet<String>) -> Vec<String> {
+        let mut found = Vec::new();
         let Some(delta) = self.proposed.get(&wait.by).filter(|_| !decided.is_empty()) else {
             return found;
         };
@@ -108,17 +126,12 @@ impl<'a> Sides<'a> {
     /// The held changes that a change waits for, each with its set.
     pub fn held_for(&self, wait: &Wait) -> Vec<(&'a HeldSet, &'a HeldChange)> {
         let found = self.among(wait, &self.taken.held_fingerprints);
-        let held = found
-            .iter()
-            .filter_map(|it| self.taken.held.get(it.as_str()));
-        held.copied().collect()
+        self.taken.held_as(&found)
     }
 
     fn rejected_for(&self, wait: &Wait) -> Vec<&'a Rejection> {
-        let found = self.among(wait, &self.taken.rejected);
-        let all = self.taken.rejections.iter();
-        all.filter(|it| found.contains(&it.change.fingerprint))
-            .collect()
+        self.taken
+            .rejected_as(&self.among(wait, &self.taken.rejected))
     }
 
     /// What a person can do so that a change no longer waits. `None` if it waits for nothing that is held or rejected,
@@ -128,17 +141,33 @@ impl<'a> Sides<'a> {
         waits: impl IntoIterator<Item = &'w Wait>,
         without: &BTreeSet<String>,
     ) -> Option<String> {
-        let (mut held, mut rejected) = (BTreeSet::new(), BTreeSet::new());
+        let (mut held, mut rejected) = (Vec::new(), Vec::new());
         for wait in waits {
-            let of = self.held_for(wait).into_iter();
-            let of = of.filter(|(_, change)| !without.contains(&change.fingerprint));
-            held.extend(of.map(|(set, change)| (set.code.as_str(), change)));
-            let of = self.rejected_for(wait).into_iter();
-            rejected.extend(of.map(|it| (it.code.as_str(), &it.change)));
+            held.extend(self.held_for(wait));
+            rejected.extend(self.rejected_for(wait));
         }
-        let remedies = [to_approve(&held), to_take_back(&rejected)];
-        let remedies: Vec<String> = remedies.into_iter().flatten().collect();
-        (!remedies.is_empty()).then(|| remedies.join("; "))
+        held.retain(|(_, change)| !without.contains(&change.fingerprint));
+        remedies(held, rejected)
+    }
+
+    /// R23: why the key of an account is not written, if no change that needs it is made, and what a person can do.
+    pub fn remedy_of_key(&self, delta: &Delta) -> String {
+        let (mut held, mut rejected) = (Vec::new(), Vec::new());
+        let all = self.proposed.get(&delta.target).map(Delta::changes);
+        for change in all.iter().flatten().filter(|it| !it.is_sign_in_key()) {
+            let of = |all| hold::decided(delta, change, &self.world.accounts, all);
+            held.extend(self.taken.held_as(&of(&self.taken.held_fingerprints)));
+            rejected.extend(self.taken.rejected_as(&of(&self.taken.rejected)));
+            // R22: a delegate is named anew with its own rename.
+            if let Change::AddDelegate(delegate @ Target::Existing(ix)) = change {
+                let address = self.world.accounts.get(*ix).address();
+                let wait = Wait::new(delta.target, *delegate, Some(address));
+                held.extend(self.held_for(&wait));
+                rejected.extend(self.rejected_for(&wait));
+            }
+        }
+        let why = remedies(held, rejected).unwrap_or_else(|| "none can be made now".into());
+        format!("the key is written only with a change that needs it; {why}")
     }
 
     /// The remedy for a change that waits for rejected changes alone.
@@ -151,6 +180,19 @@ impl<'a> Sides<'a> {
 }
 
 type Decided<'a> = BTreeSet<(&'a str, &'a HeldChange)>;
+
+fn remedies(held: Vec<(&HeldSet, &HeldChange)>, rejected: Vec<&Rejection>) -> Option<String> {
+    let held = held.into_iter().map(|(set, it)| (set.code.as_str(), it));
+    let rejected = rejected
+        .into_iter()
+        .map(|it| (it.code.as_str(), &it.change));
+    let remedies = [
+        to_approve(&held.collect()),
+        to_take_back(&rejected.collect()),
+    ];
+    let remedies: Vec<String> = remedies.into_iter().flatten().collect();
+    (!remedies.is_empty()).then(|| remedies.join("; "))
+}
 
 /// How a remedy begins that is an approval.
 const WAITS: &str = "it waits for what is held: ";

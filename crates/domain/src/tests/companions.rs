@@ -64,6 +64,19 @@ fn reject(scene: &mut Scene, set: &HeldSet, accounts: &[&str]) {
         .reject(&set.code, &approval, &accounts.collect(), None, now);
 }
 
+/// Rejects about a quarter of what is held.
+fn reject_some(scene: &mut Scene, seed: u64) {
+    let mut choose = choices(seed);
+    for set in scene.plan().plan.held {
+        let addresses = set.changes.iter().map(|it| it.address.to_string());
+        let addresses: Vec<String> = addresses.filter(|_| choose(4) == 0).collect();
+        if !addresses.is_empty() {
+            let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
+            reject(scene, &set, &addresses);
+        }
+    }
+}
+
 /// The sets with their companions and what waits, and the causes of what was approved and is not made.
 fn told(planned: &Planned) -> String {
     let mut lines = Vec::new();
@@ -249,12 +262,13 @@ proptest! {
 
     /// The printed code of a set makes all of its changes, except those of which the set says that they wait.
     #[test]
-    fn r27_one_code_is_enough(lines in world(), nobody in any::<bool>()) {
+    fn r27_one_code_is_enough(lines in world(), nobody in any::<bool>(), seed in any::<u64>()) {
         let mut text = format!("{}\nnew-keys", lines.join("\n"));
         if nobody {
             text = format!("{text}\n{NOBODY}");
         }
-        let scene = Scene::parse(&text);
+        let mut scene = Scene::parse(&text);
+        reject_some(&mut scene, seed);
         let before = scene.plan();
         for set in &before.plan.held {
             let after = approved(&scene, fingerprints(set.approves()));
@@ -262,6 +276,8 @@ proptest! {
             for change in &set.changes {
                 let is_made = after.plan.used_approvals.contains(&change.fingerprint);
                 prop_assert_eq!(is_made, change.waits.is_none(), "{}\n{}", change.in_words(), told());
+                let is_told = change.waits.as_deref() != Some("a change that it needs is not made");
+                prop_assert!(is_told, "{}\n{}", change.in_words(), told());
                 let is_named = after.plan.unmade.contains_key(&change.fingerprint);
                 prop_assert_eq!(is_made, !is_named, "{}\n{}", change.in_words(), told());
             }
@@ -282,14 +298,7 @@ proptest! {
             text = format!("{text}\n{NOBODY}");
         }
         let mut scene = Scene::parse(&text);
-        let before = scene.plan();
-        for set in &before.plan.held {
-            let accounts: Vec<String> = set.changes.iter().map(|it| it.address.to_string()).collect();
-            let accounts: Vec<&str> = accounts.iter().map(String::as_str).filter(|_| choose(4) == 0).collect();
-            if !accounts.is_empty() {
-                reject(&mut scene, set, &accounts);
-            }
-        }
+        reject_some(&mut scene, seed.wrapping_add(1));
         let before = scene.plan();
         let all = before.plan.held.iter().flat_map(HeldSet::approves);
         let chosen = fingerprints(all.filter(|_| choose(2) == 0));
@@ -351,4 +360,88 @@ fn r27_r23_a_key_that_only_a_taken_alias_needs_names_that_alias() {
         waits: the alias dep@ is left out: it is still the address of the functional account of "dep", which has no mailbox; rename or convert that account in the Zivver WebApp
     MergeCandidate dep@: its address is now an alias of the mailbox dora@; merge, rename or convert the account in the Zivver WebApp
     "#);
+}
+
+#[test]
+fn r27_r23_a_key_says_which_changes_need_it() {
+    // The account names itself as a delegate by the address that it gives up.
+    let own = "
+        limits default
+        limits suspend=0 renames=0 creates=0
+        mailbox c@ id=p alias=b@
+        account b@ as=u0 delegates=b@
+        map q=u0
+        new-keys
+    ";
+    assert_snapshot!(told(&Scene::parse(own).plan()), @r"
+    Suspend
+      b@ suspend active → suspended
+    SignInKey
+      b@ replace the sign-in key unknown → 00000000-0000-4000-8000-000000000071
+        waits: the key is written only with a change that needs it; it waits for what is held: b@ rename b@ → cloud-sync-bb26fa1ec931@, b@ suspend active → suspended; approve that with --approve <Rename> --approve <Suspend> (R27)
+    Rename
+      b@ rename b@ → cloud-sync-bb26fa1ec931@
+      with b@ replace the sign-in key unknown → 00000000-0000-4000-8000-000000000071
+      with b@ suspend active → suspended
+      with c@ create the account c
+    Create
+      c@ create the account c
+    ");
+    // The delegate may be renamed.
+    let delegate = "
+        limits default
+        mailbox c@ id=p alias=b@
+        account d@ as=u0 ext=q off delegates=b@
+        account b@ as=u1 alias=c@
+        new-keys
+    ";
+    assert_snapshot!(told(&Scene::parse(delegate).plan()), @r"
+    Identity
+      b@ rename on the evidence of an alias b@ → c@
+      b@ replace the sign-in key unknown → 00000000-0000-4000-8000-000000000070
+    SignInKey
+      d@ replace the sign-in key unknown → 00000000-0000-4000-8000-000000000071
+        waits: the key is written only with a change that needs it; it waits for what is held: b@ rename on the evidence of an alias b@ → c@, b@ replace the sign-in key unknown → 00000000-0000-4000-8000-000000000070; approve that with --approve <Identity> (R27)
+    AliasEvidence c@: the account b@ may be its account under an older address; it can open d@, for which Exchange shows no grant of this mailbox
+    ");
+    // The delegate cannot be renamed.
+    let blocked = "
+        limits default
+        mailbox c@ id=r alias=b@
+        account e@ as=u0
+        map r=u0
+        account a@ as=u1 delegates=e@
+        map p=u1
+        account c@ as=u2
+        new-keys
+    ";
+    assert_snapshot!(told(&Scene::parse(blocked).plan()), @r#"
+    SignInKey
+      a@ replace the sign-in key unknown → 00000000-0000-4000-8000-000000000070
+        waits: the key is written only with a change that needs it; none can be made now
+      e@ replace the sign-in key unknown → 00000000-0000-4000-8000-000000000072
+    RenameBlocked c@: e@ cannot become c@, which is still the address of the account of "c", which has no mailbox; merge the accounts, or give that one another address, in the Zivver WebApp
+    MergeCandidate c@: its address is now that of the mailbox c@, and no object id says whose the account is; its owner can still sign in; merge the two accounts, or give this one another address, in the Zivver WebApp
+    "#);
+}
+
+#[test]
+fn r27_an_address_that_an_account_on_evidence_gets_is_given_up_with_it() {
+    let world = "
+        limits suspend=0 renames=0 identity=0
+        mailbox b@ id=p alias=a@,d@
+        account d@ as=u0
+        account a@ as=u1 ext=q
+    ";
+    assert_snapshot!(told(&Scene::parse(world).plan()), @r"
+    Identity
+      d@ rename on the evidence of an alias d@ → b@
+    Suspend
+      a@ suspend active → suspended
+    Rename
+      a@ rename a@ → cloud-sync-b127b0835ce7@
+      with a@ suspend active → suspended
+      with d@ rename on the evidence of an alias d@ → b@
+    AliasEvidence b@: the account d@ may be its account under an older address
+    ");
 }
