@@ -398,6 +398,7 @@ impl Fetcher<'_> {
             directory,
             delegations,
             accounts: Accounts::new(actual),
+            unclear: Vec::new(),
             answers,
             tenant_id,
             depth: self.permissions.depth(),

@@ -23,6 +23,7 @@ use url::Url;
 
 use domain::{
     account::{Actual, FunctionalAccount, RejectedAccount, UserAccount},
+    accounts::{Account, AccountKind},
     address::SmtpAddress,
     execute::{FunctionalUpdate, UserUpdate},
     ids::{ScimId, SignInKey},
@@ -177,6 +178,18 @@ impl ZivverClient {
         address: &SmtpAddress,
     ) -> Result<Option<FunctionalAccount>, ReadError> {
         self.find(address).await
+    }
+
+    /// The account that an earlier run may have created at this address. A look-up that finds none is repeated (R31).
+    pub async fn find_created(
+        &self,
+        kind: AccountKind,
+        address: &SmtpAddress,
+    ) -> Result<Option<Account>, ReadError> {
+        Ok(match kind {
+            AccountKind::User => self.look_for(address).await?.map(Account::User),
+            AccountKind::Functional => self.look_for(address).await?.map(Account::Functional),
+        })
     }
 
     /// Creates the user with this address.

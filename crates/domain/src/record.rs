@@ -2,6 +2,7 @@
 
 mod delegates;
 mod later;
+mod open;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use delegates::{HasDelegate, named};
 pub use later::{accounts_before, last};
+pub use open::OpenCreate;
 
 use crate::{
     account::{FunctionalAccount, UserAccount},
@@ -397,9 +399,7 @@ impl PlannedAction {
         let [account] = self.newcomers(accounts)[..] else {
             return None;
         };
-        let tied = account.external_object_id();
-        let may_be_ours = tied.is_none() || tied == self.object_id;
-        (account.kind() == self.action.account && may_be_ours).then(|| account.id().clone())
+        self.may_have_made(account).then(|| account.id().clone())
     }
 
     /// The accounts that have the address of a new account, and did not have it before.

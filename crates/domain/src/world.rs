@@ -12,6 +12,7 @@ use super::{
     ids::{ObjectId, SignInKey},
     mailbox::{Mailbox, MailboxKind},
     mode::Depth,
+    record::OpenCreate,
     scope::{ClaimedDomains, SourceMembers, TargetFilter},
     source::Answers,
 };
@@ -23,6 +24,8 @@ pub struct World {
     /// By [`MailboxIx`]; `None` for mailboxes whose permissions are not needed.
     pub delegations: Vec<Option<Delegations>>,
     pub accounts: Accounts,
+    /// R16: creates of an earlier run of which not even a look-up shows whether they were made, with the cause.
+    pub unclear: Vec<(OpenCreate, String)>,
     /// Contains the look-ups of absent accounts (R19).
     pub answers: Answers,
     /// From the token.

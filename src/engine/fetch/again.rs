@@ -2,20 +2,26 @@
 
 use std::collections::BTreeSet;
 
-use futures::StreamExt;
+use futures::{StreamExt, stream};
 
-use super::{Fetched, Fetcher, delegations, key};
+use super::{Fetched, Fetcher, QUESTIONS_IN_FLIGHT_MAX, delegations, key};
 use crate::{
     domain::{
+        accounts::Account,
         delegation::{GroupIndex, questions},
         directory::{MailboxIx, Party},
         matching::match_accounts,
         memory::Memory,
-        world::Policy,
+        record::OpenCreate,
+        world::{Policy, World},
     },
     engine::error::RunError,
     exchange::MailboxKey,
 };
+
+/// Limit for the creates that a run looks up. More are in doubt only if as many mailboxes changed their addresses after a
+/// run was killed.
+const LOOK_UPS_MAX: usize = 100;
 
 impl Fetcher<'_> {
     /// Matches again, after `memory` has changed.
@@ -27,6 +33,33 @@ impl Fetcher<'_> {
         let Fetched { world, policy, .. } = &mut *fetched;
         fetched.matching = self.matching(memory, world, policy).await?;
         Ok(())
+    }
+
+    /// R16: adds the accounts that an earlier run has created by these creates, and that the lists do not show yet. The
+    /// caller matches again.
+    pub async fn look_up(&self, open: Vec<OpenCreate>, world: &mut World) {
+        let look_ups = stream::iter(open.into_iter().enumerate()).map(|(at, create)| async move {
+            if at >= LOOK_UPS_MAX {
+                let cause = "there are too many to look up in one run".to_owned();
+                return (create, Err(cause));
+            }
+            let found = self.zivver.find_created(create.kind, &create.address).await;
+            (create, found.map_err(|error| error.to_string()))
+        });
+        let look_ups: Vec<_> = look_ups.buffered(QUESTIONS_IN_FLIGHT_MAX).collect().await;
+        let mut made = Vec::new();
+        for (create, found) in look_ups {
+            match found {
+                Ok(Some(account)) if create.has_made(&account, &world.accounts) => {
+                    made.push(account);
+                }
+                Ok(_) => {}
+                Err(cause) => world.unclear.push((create, cause)),
+            }
+        }
+        if !made.is_empty() {
+            world.accounts = world.accounts.with(made.iter().map(Account::view));
+        }
     }
 
     /// R46: applies another policy to the same data.

@@ -76,6 +76,7 @@ impl Running<'_> {
         fetched: &mut Fetched,
         lock: Option<&LockGuard>,
     ) -> Result<(), RunError> {
+        self.find_created(reader, &mut fetched.world).await?;
         if let Some(undone) = &self.request.undo {
             let past = self.engine.past(LOOKED_AT).await?.runs;
             let plans = self.settled(undone, &past, &fetched.world, lock).await?;
@@ -92,6 +93,26 @@ impl Running<'_> {
         if has_resumed {
             // R19: Exchange was not yet asked about object ids that were only in the journal.
             reader.match_again(&self.memory, fetched).await?;
+        }
+        Ok(())
+    }
+
+    /// R16: looks up what the plan of a killed run may have created for mailboxes that have other addresses by now.
+    /// Otherwise they would get second accounts, and the next owners of the addresses their first ones.
+    async fn find_created(
+        &mut self,
+        reader: &Fetcher<'_>,
+        world: &mut World,
+    ) -> Result<(), RunError> {
+        let in_hand = self.memory.in_hand.as_ref();
+        let Some((run, plan)) = in_hand.and_then(|it| Some((RunId::parse(&it.run)?, it.plan)))
+        else {
+            return Ok(());
+        };
+        let plans = self.done_by(&run).await?;
+        if let Some((record, entries)) = plans.get(plan as usize) {
+            let open = record.open_creates(entries, world);
+            reader.look_up(open, world).await;
         }
         Ok(())
     }

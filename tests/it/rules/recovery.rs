@@ -263,6 +263,100 @@ async fn r16_whom_a_killed_run_created_is_known_once_the_lists_after_a_run_show_
     assert!(!user(&world, "ann").active);
 }
 
+/// A killed run has created an account, which the lists and perhaps the first look-ups of the next run hide.
+async fn created_and_hidden(tenant: Tenant, stale_reads: u32) -> World {
+    let mut organisation = accounts(&["ben"]);
+    // Only the journal shows who owns the account.
+    organisation.switches.external_account_id_shown = false;
+    organisation.switches.stale_reads_after_post = stale_reads;
+    let world = World::still(tenant, organisation).await;
+    let zivver = world.sandbox.zivver.control();
+    zivver.inject(Fault::always(FaultKind::HangAfter).method("POST"));
+    let world = killed_after(world, 1).await;
+    forget(&world);
+    world
+}
+
+#[tokio::test(start_paused = true)]
+async fn r16_whom_a_killed_run_created_gets_no_second_account_under_another_address() {
+    for stale_reads in [1, 3] {
+        let world = created_and_hidden(people(&["ann", "ben"]), stale_reads).await;
+        let first = user(&world, "ann").id;
+        world.sandbox.exchange.with_state(|tenant| {
+            readdress(tenant, "ann", "anna", false);
+            // The next owner of the address does not get the account either.
+            tenant.mailboxes.push(Mailbox::user(&at("eve")));
+            readdress(tenant, "eve", "ann", false);
+        });
+        let report = world.apply().await;
+        assert_converged(&report);
+        assert_eq!(user(&world, "anna").id, first, "{}", shown(&report));
+        assert_ne!(user(&world, "ann").id, first, "{}", shown(&report));
+        assert_eq!(world.sandbox.zivver.state().users.len(), 3);
+        assert_stable(&world).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r16_a_shared_mailbox_for_which_a_killed_run_created_an_account_gets_no_second_one() {
+    let tenant = people(&["ben"]).shared(&at("desk"));
+    let tenant = tenant.full_access(&at("desk"), &at("ben"));
+    // Each list counts as a read: the one of users, then the one of functional accounts.
+    let world = created_and_hidden(tenant, 2).await;
+    let rename = |tenant: &mut Tenant| readdress(tenant, "desk", "help", false);
+    world.sandbox.exchange.with_state(rename);
+    let report = world.apply().await;
+    assert_eq!(notes(&report, "help"), ["FunctionalRename"]);
+    assert_eq!(writes(&world), [""; 0], "{}", shown(&report));
+}
+
+#[tokio::test(start_paused = true)]
+async fn r19_whom_a_killed_run_created_and_who_has_left_since_is_suspended_though_the_list_hides_it()
+ {
+    let world = created_and_hidden(people(&["ann", "ben"]), 1).await;
+    world.sandbox.exchange.with_state(|tenant| {
+        tenant.remove_mailbox(&at("ann"));
+    });
+    assert_converged(&world.apply().await);
+    assert!(!user(&world, "ann").active);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r16_without_a_look_up_whom_a_killed_run_may_have_created_gets_no_account() {
+    let world = created_and_hidden(people(&["ann", "ben"]), 1).await;
+    world.sandbox.exchange.with_state(|tenant| {
+        readdress(tenant, "ann", "anna", true);
+        tenant.mailboxes.push(Mailbox::user(&at("cem")));
+    });
+    let status = FaultKind::Status {
+        status: 500,
+        headers: Vec::new(),
+        body: String::new(),
+    };
+    let zivver = world.sandbox.zivver.control();
+    zivver.inject(Fault::always(status).method("GET").path("filter"));
+    let report = world.apply().await;
+    assert_eq!(notes(&report, "anna"), ["WriteHadNoEffect"]);
+    assert_eq!(report.converged, Some(false), "{}", shown(&report));
+    // Nobody else waits for it.
+    assert_eq!(user(&world, "cem").name, "cem");
+    assert_eq!(world.sandbox.zivver.state().users.len(), 3);
+}
+
+/// R45: an ordinary night asks nothing more.
+#[tokio::test(start_paused = true)]
+async fn r16_only_what_a_killed_run_may_have_created_at_another_address_is_looked_up() {
+    let look_ups = |world: &World| {
+        let calls = world.sandbox.zivver.control().journal();
+        calls.iter().filter(|it| it.path.contains("filter")).count()
+    };
+    let world = created_and_hidden(people(&["ann", "ben", "cem"]), 0).await;
+    let rename = |tenant: &mut Tenant| readdress(tenant, "ann", "anna", false);
+    world.sandbox.exchange.with_state(rename);
+    assert_converged(&world.apply().await);
+    assert_eq!(look_ups(&world), 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn r19_whom_a_killed_run_created_and_who_has_left_since_is_suspended_by_the_next_run() {
     let mut organisation = accounts(&["ben"]);

@@ -154,7 +154,10 @@ impl ZivverClient {
     }
 
     /// Looks several times, because a read may lag behind the write.
-    async fn look_for<R: Resource>(&self, address: &SmtpAddress) -> Result<Option<R>, ReadError> {
+    pub(super) async fn look_for<R: Resource>(
+        &self,
+        address: &SmtpAddress,
+    ) -> Result<Option<R>, ReadError> {
         let policy = &self.connection.policy;
         for look_up in 1.. {
             let found = self.find(address).await?;

@@ -3,7 +3,9 @@
 use super::*;
 use crate::{
     account::{Actual, Extension},
+    directory::Directory,
     plan::ActionKind,
+    source::MailboxRecord,
 };
 
 const OWN: &str = "22222222-0000-4000-8000-000000000001";
@@ -240,4 +242,77 @@ fn r35_what_a_later_run_made_is_not_the_work_of_a_killed_one() {
         create().shown_by(&[], &before)[0].outcome,
         ActionOutcome::Remaining
     );
+}
+
+/// The world after a mailbox of the object id got the address.
+fn with_mailbox(object_id: &str, local: &str, world: World) -> World {
+    let mailbox = MailboxRecord {
+        primary_smtp_address: Some(address(local).to_string()),
+        display_name: Some(local.into()),
+        recipient_type_details: Some("UserMailbox".into()),
+        account_disabled: Some(false),
+        object_id: Some(object_id.into()),
+        ..MailboxRecord::default()
+    };
+    World {
+        directory: Directory::new(vec![mailbox]),
+        ..world
+    }
+}
+
+#[test]
+fn r16_a_create_without_an_outcome_is_looked_up_if_the_mailbox_has_another_address() {
+    let record = PlanRecord {
+        began: None,
+        started_by: None,
+        actions: vec![planned()],
+    };
+    let is_open =
+        |entries: &[Entry], world: &World| !record.open_creates(entries, world).is_empty();
+    // Zivver refuses a second account at the same address.
+    let same = with_mailbox(OWN, "anna", World::default());
+    assert!(!is_open(&[], &same));
+    for (owner, local) in [(OWN, "anne"), (OTHER, "anna"), (OTHER, "ben")] {
+        let world = with_mailbox(owner, local, World::default());
+        assert!(is_open(&[], &world), "{owner} {local}");
+        for (outcome, created, expected) in [
+            (ActionOutcome::Failed, None, true),
+            (ActionOutcome::Failed, Some("u1"), false),
+            (ActionOutcome::Remaining, None, false),
+            (ActionOutcome::Refused, None, false),
+            (ActionOutcome::Applied, Some("u1"), false),
+        ] {
+            let entry = entry(outcome, created);
+            let is_open = is_open(std::slice::from_ref(&entry), &world);
+            assert_eq!(is_open, expected, "{owner} {local} {entry:?}");
+        }
+        let listed = with_mailbox(owner, local, with_account_of(None));
+        assert!(!is_open(&[], &listed), "{owner} {local}");
+    }
+}
+
+#[test]
+fn r16_r31_an_account_of_another_or_under_another_address_is_not_what_was_looked_up() {
+    let found = |external_id| {
+        let world = with_account_of(external_id);
+        Account::User(world.accounts.actual().users[0].clone())
+    };
+    let create = |occupant: Option<&str>| {
+        let mut action = planned();
+        action.occupant = occupant.map(ScimId::new);
+        let record = PlanRecord {
+            began: None,
+            started_by: None,
+            actions: vec![action],
+        };
+        record.open_creates(&[], &World::default()).remove(0)
+    };
+    let none = Accounts::default();
+    assert!(create(None).has_made(&found(None), &none));
+    assert!(create(Some("u2")).has_made(&found(Some(OWN)), &none));
+    assert!(!create(None).has_made(&found(Some(OTHER)), &none));
+    // It had the address before, or has another one by now.
+    assert!(!create(Some("u1")).has_made(&found(None), &none));
+    let listed = office("ben", &[], &[]).accounts;
+    assert!(!create(None).has_made(&found(None), &listed));
 }

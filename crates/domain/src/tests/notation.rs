@@ -516,8 +516,8 @@ impl Scene {
             delegations,
             accounts: Accounts::new(self.actual.clone()),
             answers: self.answers.clone(),
-            tenant_id: String::new(),
             depth: self.depth,
+            ..World::default()
         }
     }
 
