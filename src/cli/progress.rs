@@ -75,7 +75,7 @@ async fn move_bar(engine: Engine, bar: ProgressBar) {
 fn style(progress: Progress) -> ProgressStyle {
     let template = match progress {
         Progress::Reading { .. } => "{spinner} {msg:<22} {bar:30.cyan/dim} {pos}/{len}  {eta}",
-        Progress::Applying { .. } => "{spinner} {bar:30.cyan/dim} {pos}/{len}  {msg}",
+        Progress::Applying { .. } => "{spinner} {bar:30.cyan/dim} {pos}/{len} writes  {msg}",
         Progress::Starting
         | Progress::Listing { .. }
         | Progress::Resolving { .. }
@@ -89,7 +89,7 @@ fn style(progress: Progress) -> ProgressStyle {
 fn show(bar: &ProgressBar, outlook: Outlook) {
     match outlook.progress {
         Progress::Reading { permissions, of } => steps(bar, READING, permissions, of),
-        Progress::Applying { done, of, .. } => {
+        Progress::Applying { done, of } => {
             steps(bar, &format!("{APPLYING}{}", Expected(outlook)), done, of);
         }
         Progress::Starting
@@ -146,8 +146,9 @@ impl fmt::Display for Words {
                 thousands(count(answered))
             ),
             Progress::Planning => f.write_str("planning"),
-            Progress::Applying { done, of, .. } => {
-                write!(f, "{APPLYING}: {}{}", steps(done, of), Expected(self.0))
+            Progress::Applying { done, of } => {
+                let writes = steps(done, of);
+                write!(f, "{APPLYING}: {writes} writes{}", Expected(self.0))
             }
             Progress::Verifying => f.write_str("verifying"),
             Progress::Ended => f.write_str("done"),
@@ -172,25 +173,24 @@ mod tests {
     #[test]
     fn r30_what_is_left_comes_from_the_plan_and_a_wait_says_for_what() {
         let outlook = |left, is_waiting| Outlook {
-            progress: Progress::Applying {
-                done: 40,
-                of: 415,
-                writes: 412,
-            },
+            progress: Progress::Applying { done: 40, of: 412 },
             left,
             is_waiting,
         };
         let left = Some(Duration::from_millis(74_600));
         for (outlook, words) in [
-            (outlook(None, false), "applying: 40 of 415"),
-            (outlook(left, false), "applying: 40 of 415, about 75 s"),
+            (outlook(None, false), "applying: 40 of 412 writes"),
+            (
+                outlook(left, false),
+                "applying: 40 of 412 writes, about 75 s",
+            ),
             (
                 outlook(left, true),
-                "applying: 40 of 415, about 75 s, waiting for Zivver's limit",
+                "applying: 40 of 412 writes, about 75 s, waiting for Zivver's limit",
             ),
             (
                 outlook(Some(Duration::from_secs(1000)), false),
-                "applying: 40 of 415, about 17 min",
+                "applying: 40 of 412 writes, about 17 min",
             ),
         ] {
             assert_eq!(Words(outlook).to_string(), words);

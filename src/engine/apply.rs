@@ -90,8 +90,6 @@ async fn apply_all(
 ) -> Applied {
     let mut execution = Execution::new(plan, world, bounds.failures_in_a_row_max);
     let mut in_flight = FuturesUnordered::new();
-    let writes = plan.steps().iter();
-    let writes = writes.filter(|step| step.is_expected()).count();
     loop {
         while let Some((step, request)) = execution.next(bounds.started_max()) {
             let (zivver, stop) = (Arc::clone(zivver), bounds.stop.clone());
@@ -105,8 +103,7 @@ async fn apply_all(
         }
         progress.show(Progress::Applying {
             done: execution.done(),
-            of: plan.steps().len(),
-            writes,
+            of: plan.writes(),
         });
         let Some((step, answer)) = in_flight.next().await else {
             break;

@@ -29,11 +29,10 @@ pub enum Progress {
         answered: usize,
     },
     Planning,
+    /// The writes of the plan that have ended (R24).
     Applying {
         done: usize,
         of: usize,
-        /// R24: how many of these steps are expected to need a request.
-        writes: usize,
     },
     Verifying,
     Ended,
@@ -72,15 +71,15 @@ pub struct Outlook {
 impl Engine {
     pub fn outlook(&self) -> Outlook {
         let progress = *self.progress().subscribe().borrow();
-        let Progress::Applying { done, of, writes } = progress else {
+        let Progress::Applying { done, of } = progress else {
             return Outlook {
                 progress,
                 left: None,
                 is_waiting: false,
             };
         };
-        let parts = |steps: usize| u32::try_from(steps).unwrap_or(u32::MAX);
-        let all = Duration::from_millis(estimate(self.settings().zivver_rate, parts(writes)));
+        let parts = |writes: usize| u32::try_from(writes).unwrap_or(u32::MAX);
+        let all = Duration::from_millis(estimate(self.settings().zivver_rate, parts(of)));
         let left = all / parts(of).max(1) * parts(of.saturating_sub(done));
         let zivver = self.shared.zivver.get();
         Outlook {

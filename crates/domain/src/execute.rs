@@ -182,7 +182,7 @@ impl<'a> Execution<'a> {
         self.stopped.as_deref()
     }
 
-    /// How many steps have ended.
+    /// How many of the [writes](ApprovedPlan::writes) of the plan have ended.
     pub fn done(&self) -> usize {
         self.done
     }
@@ -309,8 +309,8 @@ impl<'a> Execution<'a> {
         if end == StepEnd::Unsent {
             return;
         }
-        self.done += 1;
         let planned = self.situation.step(step);
+        self.done += usize::from(planned.is_expected());
         let action = planned.action as usize;
         self.ready
             .extend(self.domains.ended(step, planned.action, &unowned));

@@ -114,6 +114,11 @@ impl ApprovedPlan {
         &self.steps
     }
 
+    /// R24: how many of the steps normally cost a write. Reports, progress and estimates count these.
+    pub fn writes(&self) -> usize {
+        self.steps.iter().filter(|step| step.is_expected()).count()
+    }
+
     /// The delta of each action, by position of the action.
     pub fn deltas(&self) -> &[Delta] {
         &self.deltas

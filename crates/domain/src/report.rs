@@ -116,7 +116,7 @@ pub struct Report {
     pub timing: Timing,
     /// How long the planned writes take at Zivver's rate.
     pub estimate_ms: u64,
-    /// The maximum number of requests that the plan needs.
+    /// How many writes the plan needs if none is refused.
     pub planned_writes: u32,
     /// Actions that were not started before the deadline or the stop, or not completed (R34).
     pub remaining: u32,
@@ -312,8 +312,7 @@ impl Report {
         self.skipped.clone_from(&plan.notes);
         self.filter_counts.clone_from(&plan.filter_counts);
         self.warnings.extend(no_claimed_mailbox(plan, world));
-        let writes = plan.approved.steps().iter();
-        self.planned_writes = to_u32(writes.filter(|step| step.is_expected()).count());
+        self.planned_writes = to_u32(plan.approved.writes());
     }
 
     /// Adds the outcomes of the plan. `half_done` contains the outcomes of the actions that were not completed.

@@ -48,8 +48,8 @@ fn told(outlook: Outlook) -> (String, Option<(usize, usize)>) {
             None,
         ),
         Progress::Planning => ("Planning.".to_owned(), None),
-        Progress::Applying { done, of, .. } => (
-            format!("Applying: {done} of {of} requests{}.", expected(outlook)),
+        Progress::Applying { done, of } => (
+            format!("Applying: {done} of {of} writes{}.", expected(outlook)),
             Some((done, of)),
         ),
         Progress::Verifying => ("Verifying: reading Zivver again.".to_owned(), None),

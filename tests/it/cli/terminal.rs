@@ -96,7 +96,9 @@ async fn r30_a_line_of_progress_says_how_long_the_plan_takes_and_what_it_waits_f
         .lines()
         .find(|line| line.starts_with("progress: applying: "));
     let line = line.unwrap_or_else(|| panic!("{err}"));
-    let (_, left) = line.split_once(", about ").unwrap();
+    let (done, left) = line.split_once(", about ").unwrap();
+    let all = format!(" of {} writes", report.planned_writes);
+    assert!(done.ends_with(&all), "{done}: {}", report.planned_writes);
     let (seconds, wait) = left.split_once(" s").unwrap();
     let seconds: u64 = seconds.parse().unwrap();
     assert!((1..=report.estimate_ms / 1000).contains(&seconds), "{err}");

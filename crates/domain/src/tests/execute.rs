@@ -755,9 +755,29 @@ fn r25_suspends_wait_for_everything_before_them() {
     execution.answered(first, Answer::Accepted(Accepted::Updated(None)));
     let (_, request) = execution.next(usize::MAX).unwrap();
     assert_eq!(in_words(&request), "u9 active false");
-    assert_eq!(execution.done(), 1);
+    assert_eq!((execution.done(), planned.plan.approved.writes()), (1, 2));
     let ended = execution.take_ended();
     assert_eq!(ended[0].outcome, ActionOutcome::Applied);
+}
+
+#[test]
+fn r24_the_progress_counts_the_writes_that_the_preview_counts() {
+    let planned = Scene::parse(
+        "
+        mailbox anna@ name=Anna
+        mailbox bert@ name=Bert
+        ",
+    )
+    .plan();
+    let plan = &planned.plan.approved;
+    let mut execution = Execution::new(plan, &planned.world, 3);
+    let mut zivver = Zivver::new(planned.world.accounts.actual());
+    while let Some((step, request)) = execution.next(usize::MAX) {
+        execution.answered(step, zivver.answer(request));
+    }
+    // The completion of a create sends nothing if nothing is missing.
+    assert_eq!((plan.writes(), plan.steps().len()), (2, 4));
+    assert_eq!(execution.done(), plan.writes());
 }
 
 #[test]
