@@ -57,6 +57,12 @@ async fn preview_apply_and_apply_again() {
     let report: Report = again.json();
     assert_eq!(report.converged, Some(true));
     assert_eq!(report.outcome, RunOutcome::NeedsAttention);
+    // What the first apply made is not news of the second one.
+    let since = report.since.unwrap().compared;
+    assert_eq!(
+        (since.numbers, since.new_total, since.gone_total),
+        (vec![], 0, 0)
+    );
 
     let code = &report.held[0].code;
     let approved = bench.run(&["apply", "--approve", code]);

@@ -17,7 +17,7 @@ pub struct Figures {
     pub run: String,
     /// RFC 3339, UTC: when that run ended.
     pub ended: String,
-    /// As the run read them, like the next two numbers.
+    /// As the run read them last, like the next two numbers.
     pub mailboxes: u32,
     pub in_scope: u32,
     /// Active accounts in Zivver.

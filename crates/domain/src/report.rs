@@ -97,6 +97,7 @@ pub struct Report {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub perform_sync: Option<PerformSync>,
     pub source: SourceFacts,
+    /// As the run read the lists last: of an apply that was verified (R36), what it left.
     pub target: TargetFacts,
     pub counts: Counts,
     pub actions: Vec<ActionReport>,
@@ -134,7 +135,7 @@ pub struct Report {
     /// Users that this program suspended and that are still suspended. Those that Zivver may delete first come first.
     #[serde(default)]
     pub suspended: Vec<Suspended>,
-    /// What changed since the previous run. `None` for the first run, for a failed run, for an undo, and for a run for
+    /// What changed since the previous run ended. `None` for the first run, for a failed run, for an undo, and for a run for
     /// some accounts only.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub since: Option<Since>,
@@ -197,6 +198,19 @@ pub struct TargetFacts {
     /// R1: cannot be understood, not changed.
     #[serde(default)]
     pub rejected: u32,
+}
+
+impl TargetFacts {
+    pub fn of(plan: &Plan, world: &World) -> Self {
+        let accounts = &world.accounts;
+        Self {
+            users: to_u32(accounts.actual().users.len()),
+            functional: to_u32(accounts.actual().groups.len()),
+            active: plan.base.active,
+            outside: plan.accounts_outside,
+            rejected: to_u32(accounts.rejected().len()),
+        }
+    }
 }
 
 /// R39: the number of findings about accounts that the run does not cover.
@@ -287,20 +301,13 @@ impl Report {
 
     /// Adds the results of reading and planning.
     pub fn describe(&mut self, plan: &Plan, world: &World) {
-        let accounts = &world.accounts;
         self.source = SourceFacts {
             tenant_id: world.tenant_id.clone(),
             mailboxes: plan.seen.mailboxes,
             in_scope: plan.seen.in_scope,
             rejected: to_u32(world.directory.rejections.len()),
         };
-        self.target = TargetFacts {
-            users: to_u32(accounts.actual().users.len()),
-            functional: to_u32(accounts.actual().groups.len()),
-            active: plan.base.active,
-            outside: plan.accounts_outside,
-            rejected: to_u32(accounts.rejected().len()),
-        };
+        self.target = TargetFacts::of(plan, world);
         let planned = plan.approved.actions().iter().map(|action| ActionReport {
             action: action.clone(),
             outcome: ActionOutcome::Planned,

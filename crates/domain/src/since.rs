@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A comparison with the newest earlier run that was for all accounts and did not fail.
+/// A comparison with what the newest earlier run that was for all accounts and did not fail has left.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Since {
     pub run: String,

@@ -74,7 +74,7 @@ fn run(report: &Report) -> String {
 
 fn write_comparisons(out: &mut String, report: &Report) -> fmt::Result {
     if let Some(since) = &report.since {
-        let heading = format!("since run {}", since.run);
+        let heading = format!("since run {} ended", since.run);
         write_comparison(
             out,
             &heading,
@@ -127,7 +127,7 @@ fn write_suspended(out: &mut String, report: &Report) -> fmt::Result {
     )
 }
 
-/// What changed since the previous run, or what differs under other settings.
+/// What changed since the previous run ended, or what differs under other settings.
 fn write_comparison(
     out: &mut String,
     heading: &str,

@@ -16,7 +16,7 @@ use crate::{
         note::Code,
         plan::{Plan, keys},
         record::PlanRecord,
-        report::ActionOutcome,
+        report::{ActionOutcome, TargetFacts},
         seen::SeenAccounts,
     },
     engine::{
@@ -78,6 +78,7 @@ impl Running<'_> {
         let shows_all = seen.changes.iter().all(|change| change.is_kept);
         let in_sync = again.approved.is_empty() && !again.is_waiting && shows_all;
         self.report.converged = Some(in_sync);
+        self.report.target = TargetFacts::of(&again, &fetched.world);
         self.report.differences = again.approved.actions().to_vec();
         // The changes of this run may have ended some held changes, so the codes are those that the next run would
         // have.

@@ -50,7 +50,7 @@ async fn an_apply_says_what_it_did() {
     not listed: 1 finding about other accounts, 0 to look at; a run for all accounts lists them (R39)
     In sync: 1 created.
     Converged: read again, the named accounts are as planned.
-    read 4 mailboxes, 3 in scope; Zivver has 2 users and 0 functional, 2 active
+    read 4 mailboxes, 3 in scope; Zivver has 3 users and 0 functional, 3 active
     asked Exchange 5 times and Zivver 5 times
     run
     "#);

@@ -90,7 +90,7 @@ pub(super) fn since(report: &Report, links: Links<'_>) -> Markup {
     };
     html! {
         section {
-            h2 { "Since the run of " (time(&since.started)) }
+            h2 { "Since the end of the run of " (time(&since.started)) }
             (comparison(&since.compared, ["New", "No longer open"], links))
         }
     }
