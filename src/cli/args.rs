@@ -448,14 +448,22 @@ fn runs(text: &str) -> Result<usize, String> {
         .ok_or_else(|| "write a number from 1".to_owned())
 }
 
-/// An argument without `@` is a plan, and so is an existing path with a directory.
+/// An argument without `@` that looks like a file is a plan, and so is an existing path with a directory.
 fn subject(text: &str) -> Result<Subject, String> {
-    let name = text.rsplit(['/', std::path::MAIN_SEPARATOR]).next();
-    let is_path = name != Some(text) && std::path::Path::new(text).exists();
-    if is_path || !text.contains('@') {
-        return Ok(Subject::Plan(text.into()));
+    let path = std::path::Path::new(text);
+    let has_folder = text.contains(['/', std::path::MAIN_SEPARATOR]);
+    let is_json = path
+        .extension()
+        .is_some_and(|it| it.eq_ignore_ascii_case("json"));
+    match (text.contains('@'), path.exists()) {
+        (true, exists) if !(exists && has_folder) => address(text).map(Subject::Account),
+        (false, false) if !has_folder && !is_json => Err(format!(
+            "{} is neither a mail address nor an existing file; write an address like anna@corp.example, or the file of a plan that \
+             `cloud-sync preview --out plan.json` wrote",
+            inert(text)
+        )),
+        _ => Ok(Subject::Plan(path.to_owned())),
     }
-    address(text).map(Subject::Account)
 }
 
 #[cfg(feature = "sandbox")]

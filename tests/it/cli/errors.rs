@@ -140,6 +140,11 @@ async fn arguments_that_make_no_sense() {
     let bench = Bench::start(bench::small()).await;
     assert_snapshot!(error(&bench, &["apply", "--approve", "c0ffee"]), @r#"no held set has the code "c0ffee"; start a preview, or for the set of an undo `cloud-sync undo RUN`: it shows the codes of what is held now (R27)"#);
     assert_snapshot!(error(&bench, &["runs", "yesterday"]), @r#"no run has the id "yesterday"; `cloud-sync runs` lists them"#);
+    assert_snapshot!(error(&bench, &["apply", "info.corp.example"]), @r"
+    invalid value 'info.corp.example' for '[ADDRESS|PLAN]...': info.corp.example is neither a mail address nor an existing file; write an address like anna@corp.example, or the file of a plan that `cloud-sync preview --out plan.json` wrote
+
+    For more information, try '--help'.
+    ");
     assert_snapshot!(error(&bench, &["explain", "anna"]), @r"
     invalid value 'anna' for '<ADDRESS>': anna is not a mail address; write it like anna@corp.example
 

@@ -107,6 +107,11 @@ async fn what_is_no_plan_is_refused_before_anything_is_read() {
     for (arguments, error) in [
         (&["missing.json"][..], "cannot read the plan missing.json"),
         (&["text.json"], "text.json is not a plan"),
+        (&["./missing"], "cannot read the plan ./missing"),
+        (
+            &["info.corp.example"],
+            "info.corp.example is neither a mail address nor an existing file",
+        ),
         (&["apply.json"], "it is not a preview; start a preview"),
         (&["plan.json", "plan.json"], "name accounts or one plan"),
         (
