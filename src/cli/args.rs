@@ -139,15 +139,18 @@ pub(super) enum Command {
     },
     /// Reject held changes: they are not made, and need no attention, until they change
     ///
-    /// Without a code it lists what is rejected. Needs no settings but those of the state.
+    /// Without CODE it lists what is rejected. Needs no settings but those of the state.
+    #[command(
+        override_usage = "cloud-sync reject\n       cloud-sync reject CODE [--account ADDRESS]... [--undo]"
+    )]
     Reject {
         /// The code that the report shows with the held set
         #[arg(value_name = "CODE")]
         code: Option<String>,
-        /// Only the changes of this account; repeat for several
+        /// With CODE: only the changes of this account; repeat for several
         #[arg(long = "account", value_name = "ADDRESS", value_parser = address, requires = "code")]
         accounts: Vec<SmtpAddress>,
-        /// Take back what was rejected with this code
+        /// With CODE: take back what was rejected with it
         #[arg(long, requires = "code")]
         undo: bool,
     },

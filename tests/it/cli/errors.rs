@@ -145,6 +145,15 @@ async fn arguments_that_make_no_sense() {
 
     For more information, try '--help'.
     ");
+    assert_snapshot!(error(&bench, &["reject", "--undo"]), @r"
+    the following required arguments were not provided:
+      <CODE>
+
+    Usage: cloud-sync reject
+           cloud-sync reject CODE [--account ADDRESS]... [--undo]
+
+    For more information, try '--help'.
+    ");
     assert_snapshot!(error(&bench, &["explain", "anna"]), @r"
     invalid value 'anna' for '<ADDRESS>': anna is not a mail address; write it like anna@corp.example
 
