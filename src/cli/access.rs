@@ -53,6 +53,10 @@ pub(super) async fn show(args: AccessArgs, output: Output) -> Result<Status, Cli
         ));
     }
     let review = stored.records().review(&filter, since).await?;
+    if let Some(unknown) = &review.unknown {
+        output.show(&review, String::new)?;
+        return Err(CliError::Failed(inert(unknown).to_string() + " (R39)"));
+    }
     let nothing = access::nothing(filter.names_somebody(), args.changed);
     let page = match format {
         None => page(&review, by, nothing),
@@ -111,11 +115,10 @@ fn write(out: &mut String, review: &Review, by: By, nothing: &str) -> fmt::Resul
     }
     let mut above: Option<Named> = None;
     for row in &review.rows {
-        let unknown = access::person(row);
-        let person = row.person.as_ref().unwrap_or(&unknown);
+        let nobody = access::person(row);
         let (group, other) = match by {
-            By::Mailbox => (&row.mailbox, person),
-            By::Person => (person, &row.mailbox),
+            By::Mailbox => (&row.mailbox, row.person.as_ref()),
+            By::Person => (row.person.as_ref().unwrap_or(&nobody), Some(&row.mailbox)),
         };
         if above.as_ref() != Some(group) {
             writeln!(
@@ -131,15 +134,17 @@ fn write(out: &mut String, review: &Review, by: By, nothing: &str) -> fmt::Resul
     Ok(())
 }
 
-fn write_row(out: &mut String, row: &Row, other: &Named) -> fmt::Result {
-    let how = exchange(row);
-    write!(
-        out,
-        "  {}{}  {}",
-        inert(&other.address),
-        Name(other),
-        inert(&how)
-    )?;
+fn write_row(out: &mut String, row: &Row, other: Option<&Named>) -> fmt::Result {
+    if let Some(other) = other {
+        write!(out, "  {}{}", inert(&other.address), Name(other))?;
+    }
+    let how = match row.person {
+        Some(_) => exchange(row),
+        None => access::alone(row).to_owned(),
+    };
+    if !how.is_empty() {
+        write!(out, "  {}", inert(&how))?;
+    }
     match (granted(row), in_zivver_since(row)) {
         (Some(granted), _) => {
             let since = since_words(&granted.since);

@@ -115,10 +115,9 @@ impl Records<'_> {
             }
             None => None,
         };
-        Ok(Review {
-            remarks,
-            ..review(&now, then.as_ref(), filter)
-        })
+        let mut review = review(&now, then.as_ref(), filter);
+        review.remarks.extend(remarks);
+        Ok(review)
     }
 
     /// R40: the explanation from the newest snapshot, if there is one, and which snapshots were skipped.

@@ -39,6 +39,17 @@ pub fn exchange(row: &Row) -> String {
     }
 }
 
+/// What a row without a person says; empty if its remark says all.
+pub fn alone(row: &Row) -> &'static str {
+    match &row.exchange {
+        _ if row.is_unknown() => "",
+        InExchange::NoMailbox => "nobody else can open it, and it has no mailbox",
+        InExchange::Granted(_) | InExchange::NotGranted | InExchange::Unknown { .. } => {
+            "nobody else can open it"
+        }
+    }
+}
+
 /// What Zivver answered.
 pub fn zivver(row: &Row) -> &'static str {
     match &row.zivver {

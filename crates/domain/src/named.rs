@@ -164,8 +164,8 @@ pub(super) fn suggestion(nearest: &[SmtpAddress]) -> String {
     }
 }
 
-/// Describes the `unknown` addresses in one line.
-pub fn in_words(unknown: &[UnknownAddress]) -> String {
+/// `the address anna@corp.example (did you mean ann@corp.example?)`
+pub(super) fn listed(unknown: &[UnknownAddress]) -> String {
     let mut listed: Vec<String> = unknown
         .iter()
         .take(LISTED_MAX)
@@ -175,13 +175,19 @@ pub fn in_words(unknown: &[UnknownAddress]) -> String {
     if more > 0 {
         listed.push(format!("and {more} more"));
     }
-    let (what, them) = match unknown.len() {
-        1 => ("the address", "it"),
-        _ => ("the addresses", "them"),
+    let what = match unknown.len() {
+        1 => "the address",
+        _ => "the addresses",
     };
+    format!("{what} {}", listed.join(", "))
+}
+
+/// Describes the `unknown` addresses in one line.
+pub fn in_words(unknown: &[UnknownAddress]) -> String {
+    let them = if unknown.len() == 1 { "it" } else { "them" };
     format!(
-        "no mailbox and no account has {what} {}; nothing is written: correct {them} and start again (R39)",
-        listed.join(", ")
+        "no mailbox and no account has {}; nothing is written: correct {them} and start again (R39)",
+        listed(unknown)
     )
 }
 

@@ -93,14 +93,18 @@ async fn r43_the_review_is_of_the_last_run_and_says_what_changed() {
     );
     // Nobody, not asked and a mistake in the address are three answers.
     let nobody = bench.offline(&["access", "anna@corp.example"]).out;
-    assert!(nobody.contains("\n  nobody  no\n"), "{nobody}");
+    assert!(nobody.contains("\n  nobody else can open it\n"), "{nobody}");
     let room = bench.offline(&["access", "room@corp.example"]).out;
     assert!(
-        room.contains("unknown: not asked: a RoomMailbox is not synchronised (R3)"),
+        room.contains("\n  unknown: not asked: a RoomMailbox is not synchronised (R3)\n"),
         "{room}"
     );
-    let other = bench.offline(&["access", "rom@corp.example"]).out;
-    assert!(other.contains("No mailbox or person matches."), "{other}");
+    let other = bench.offline(&["access", "rom"]);
+    assert_eq!(other.code, 0, "{other:?}");
+    assert!(
+        other.out.contains("No mailbox or person matches."),
+        "{other:?}"
+    );
 
     // The oldest snapshot is newer than 2020, and the answer says so.
     let compared = bench.offline(&["access", "--since", "2020-01-01"]).out;
@@ -124,6 +128,48 @@ async fn r43_the_review_is_of_the_last_run_and_says_what_changed() {
         .offline(&["access", "--since", "2020-01-01", "--changed", "--json"])
         .json();
     assert_eq!(changed["total"], 2);
+}
+
+/// R39: as in every other command, an unknown address is an error with the nearest ones.
+#[tokio::test(flavor = "multi_thread")]
+async fn r43_the_review_does_not_answer_for_a_mistyped_address() {
+    let bench = Bench::start(bench::small()).await;
+    let run = bench.apply().id;
+    let why = format!(
+        "neither Exchange nor Zivver had the address inf@corp.example (did you mean info@corp.example?) in run {run}"
+    );
+    for arguments in [
+        &["access", "inf@corp.example"][..],
+        &["access", "bob@corp.example", "inf@corp.example"],
+        &["access", "inf@corp.example", "--format", "csv"],
+    ] {
+        let ended = bench.offline(arguments);
+        assert_eq!((ended.code, &*ended.out), (1, ""), "{ended:?}");
+        assert_eq!(ended.err, format!("error: {why} (R39)\n"));
+    }
+    let json = bench.offline(&["access", "inf@corp.example", "--json"]);
+    assert_eq!(json.code, 1, "{json:?}");
+    let review: Value = json.json();
+    assert_eq!(review["remarks"], serde_json::json!([why]));
+    let supplier = bench.offline(&["access", "supplier"]).out;
+    assert!(
+        supplier.contains("\n  nobody else can open it, and it has no mailbox\n"),
+        "{supplier}"
+    );
+    // A part of an address is a search, and nobody has to have changed.
+    for arguments in [
+        &["access", "nfo@corp.example"][..],
+        &[
+            "access",
+            "info@corp.example",
+            "--since",
+            "2020-01-01",
+            "--changed",
+        ],
+    ] {
+        let ended = bench.offline(arguments);
+        assert_eq!(ended.code, 0, "{ended:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

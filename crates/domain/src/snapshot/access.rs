@@ -5,8 +5,8 @@ mod rows;
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
-use super::{Access, Side, Snapshot};
-use crate::directory::to_u32;
+use super::{Access, Side, Snapshot, explained::unknown_of};
+use crate::{address::SmtpAddress, directory::to_u32, named::listed};
 
 /// R43
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -27,6 +27,9 @@ pub struct Review {
     pub remarks: Vec<String>,
     /// Grouped by mailbox or by person.
     pub rows: Vec<Row>,
+    /// R39: a sentence about the addresses in the question that neither side had. It is one of the remarks.
+    #[serde(skip)]
+    pub unknown: Option<String>,
 }
 
 /// How much of the tenant the answer covers.
@@ -136,6 +139,14 @@ pub struct Since {
 pub struct Moment(pub i64);
 
 impl Row {
+    /// Whether the text is in the address or name of its mailbox or person.
+    fn has(&self, text: &str) -> bool {
+        let has = |named: &Named| {
+            named.address.to_lowercase().contains(text) || named.name.to_lowercase().contains(text)
+        };
+        has(&self.mailbox) || self.person.as_ref().is_some_and(has)
+    }
+
     /// Whether one of the sides does not tell who has access.
     pub fn is_unknown(&self) -> bool {
         matches!(self.exchange, InExchange::Unknown { .. })
@@ -213,14 +224,25 @@ impl Filter {
     }
 
     fn wants(&self, row: &Row) -> bool {
-        let has = |named: &Named, text: &String| {
-            named.address.to_lowercase().contains(text) || named.name.to_lowercase().contains(text)
-        };
-        let is_named = self.texts.is_empty()
-            || self.texts.iter().any(|text| {
-                has(&row.mailbox, text) || row.person.as_ref().is_some_and(|it| has(it, text))
-            });
+        let is_named = self.texts.is_empty() || self.texts.iter().any(|text| row.has(text));
         is_named && (!self.only_changed || !row.changes.is_empty())
+    }
+
+    /// R39: whole addresses among the texts that no row has and neither side had.
+    fn unknown(&self, rows: &[Row], snapshot: &Snapshot) -> Option<String> {
+        let texts = self.texts.iter();
+        let addresses = texts.filter_map(|text| {
+            let address = SmtpAddress::parse(text).ok()?;
+            (!rows.iter().any(|row| row.has(text))).then_some(address)
+        });
+        let unknown = unknown_of(addresses, snapshot);
+        (!unknown.is_empty()).then(|| {
+            format!(
+                "neither Exchange nor Zivver had {} in run {}",
+                listed(&unknown),
+                snapshot.head.run
+            )
+        })
     }
 }
 
@@ -228,6 +250,7 @@ impl Filter {
 pub fn review(now: &Snapshot, then: Option<&Snapshot>, filter: &Filter) -> Review {
     let head = &now.head;
     let mut rows = rows::rows(now, then, filter.names_somebody());
+    let unknown = filter.unknown(&rows, now);
     rows.retain(|row| filter.wants(row));
     rows.sort_by(|a, b| match filter.by {
         By::Mailbox => (&a.mailbox, &a.person).cmp(&(&b.mailbox, &b.person)),
@@ -251,10 +274,11 @@ pub fn review(now: &Snapshot, then: Option<&Snapshot>, filter: &Filter) -> Revie
             run: then.head.run.clone(),
             at: Moment(then.head.at),
         }),
-        remarks: Vec::new(),
+        remarks: unknown.iter().cloned().collect(),
         total: rows.len(),
         changed: rows.iter().filter(|row| !row.changes.is_empty()).count(),
         rows,
+        unknown,
     }
 }
 

@@ -73,6 +73,30 @@ pub(super) fn of_address<'a>(
     (mailboxes.collect(), accounts)
 }
 
+/// R39: an address that neither side had.
+fn unknown(address: &SmtpAddress, snapshot: &Snapshot) -> UnknownAddress {
+    UnknownAddress {
+        address: address.clone(),
+        nearest: nearest_of(address, addresses(snapshot)),
+    }
+}
+
+/// R39: those of the addresses that neither side had.
+pub(super) fn unknown_of(
+    named: impl Iterator<Item = SmtpAddress>,
+    snapshot: &Snapshot,
+) -> Vec<UnknownAddress> {
+    let is_unknown = |address: &SmtpAddress| {
+        let (mailboxes, accounts) = of_address(address, snapshot);
+        let mut rejected = snapshot.rejected.iter();
+        mailboxes.is_empty()
+            && accounts.is_empty()
+            && !rejected.any(|it| it.addresses.contains(address))
+    };
+    let unknown_ones = named.filter(is_unknown);
+    unknown_ones.map(|it| unknown(&it, snapshot)).collect()
+}
+
 /// `report` is the report of the run of the snapshot.
 pub fn explained(address: &SmtpAddress, snapshot: &Snapshot, report: &Report) -> Explanation {
     let (mailboxes, accounts) = of_address(address, snapshot);
@@ -123,11 +147,10 @@ pub fn explained(address: &SmtpAddress, snapshot: &Snapshot, report: &Report) ->
     let domains = ClaimedDomains::new(&snapshot.head.claimed_domains);
     explanation.outside = outside(&explanation, &domains);
     let stranger = || {
-        let nearest = nearest_of(address, addresses(snapshot));
         format!(
             "neither Exchange nor Zivver had this address in run {}{}",
             snapshot.head.run,
-            suggestion(&nearest)
+            suggestion(&unknown(address, snapshot).nearest)
         )
     };
     if explanation.mailboxes.is_empty()
@@ -135,10 +158,7 @@ pub fn explained(address: &SmtpAddress, snapshot: &Snapshot, report: &Report) ->
         && explanation.actions.is_empty()
         && explanation.held.is_empty()
     {
-        explanation.unknown = Some(UnknownAddress {
-            address: address.clone(),
-            nearest: nearest_of(address, addresses(snapshot)),
-        });
+        explanation.unknown = Some(unknown(address, snapshot));
     }
     explanation.verdict = verdict(&explanation, stranger);
     explanation
