@@ -208,14 +208,18 @@ impl Running<'_> {
     /// The changes of a set that the run was started to approve. R47: what was rejected since the set was shown is
     /// among them only if its account is named.
     fn chosen<'a>(&'a self, approval: &'a Approval) -> impl Iterator<Item = &'a HeldChange> {
-        let named = &self.request.approve_accounts;
-        let rejected = if named.is_empty() {
+        let rejected = self.rejected(approval);
+        let changes = approval.changes_of(&self.request.approve_accounts);
+        changes.filter(move |change| !rejected.contains(change.fingerprint.as_str()))
+    }
+
+    /// R47: fingerprints of the changes of a set that the run does not approve, since they were rejected.
+    fn rejected(&self, approval: &Approval) -> BTreeSet<&str> {
+        if self.request.approve_accounts.is_empty() {
             self.memory.rejected_since(approval)
         } else {
             BTreeSet::new()
-        };
-        let changes = approval.changes_of(named);
-        changes.filter(move |change| !rejected.contains(change.fingerprint.as_str()))
+        }
     }
 
     /// R27: the classes for which this run, in any of its invocations, used an approval for all changes of a set (R47).
@@ -311,32 +315,62 @@ impl Running<'_> {
         self.report.skipped.dedup();
     }
 
-    /// Adds a warning for each code that approves nothing in this run.
+    /// Adds a warning for each code that approves nothing in this run, with what became of the changes of its set.
     fn warn_of_useless_approvals(&mut self, plan: &Plan) {
         for (code, approval) in &self.approvals {
-            let chosen = || self.chosen(approval);
-            if chosen().any(|change| plan.used_approvals.contains(&change.fingerprint)) {
+            let is_used = |it: &HeldChange| plan.used_approvals.contains(&it.fingerprint);
+            if self.chosen(approval).any(is_used) {
                 continue;
             }
-            let is_named = |change: &HeldChange| self.named.contains(change.address.as_str());
-            let why = if chosen().next().is_none() {
-                "its changes were rejected (R47): to make one all the same, approve it with --account ADDRESS (approve_accounts over HTTP), or take the rejection back"
-            } else if chosen().all(|change| !approval.is_open(change)) {
-                "its changes were made before"
-            } else if !self.request.accounts.is_empty() && !chosen().any(is_named) {
-                "its changes are of accounts that this run is not for"
-            } else if chosen().any(|change| plan.approved_for_later.contains(&change.fingerprint)) {
-                "its changes are left for a later run, since the run is restricted to others"
-            } else if chosen().any(|change| plan.unmade.contains_key(&change.fingerprint)) {
-                "its changes wait for others, as the findings state"
-            } else if self.request.depth == Depth::Quick {
-                "none of its changes is planned by a quick run, which reads no permissions (R45)"
+            let rejected = self.rejected(approval);
+            let mut fates: BTreeMap<Fate, usize> = BTreeMap::new();
+            for change in approval.changes_of(&self.request.approve_accounts) {
+                let fate = self.fate(change, approval, &rejected, plan);
+                *fates.entry(fate).or_default() += 1;
+            }
+            let parts = fates.iter();
+            let parts: Vec<String> = parts
+                .map(|(fate, count)| format!("{count} {}", fate.words()))
+                .collect();
+            let remedy = if fates.contains_key(&Fate::Rejected) {
+                format!(
+                    "; to make a rejected one all the same, approve it with --account ADDRESS (approve_accounts over HTTP), or take \
+                     the rejection back with cloud-sync reject --undo {code}"
+                )
             } else {
-                "none of its changes is planned as it was shown"
+                String::new()
             };
             self.report.warnings.push(format!(
-                "the code {code} approves nothing in this run (R27): {why}"
+                "the code {code} approves nothing in this run (R27); its changes: {}{remedy}",
+                parts.join(", ")
             ));
+        }
+    }
+
+    /// What became of a change that this run does not make although it was started with the code of its set.
+    fn fate(
+        &self,
+        change: &HeldChange,
+        approval: &Approval,
+        rejected: &BTreeSet<&str>,
+        plan: &Plan,
+    ) -> Fate {
+        let is_for_all = self.request.accounts.is_empty();
+        if !approval.is_open(change) {
+            Fate::Made
+        } else if rejected.contains(change.fingerprint.as_str()) {
+            Fate::Rejected
+        } else if !is_for_all && !self.named.contains(change.address.as_str()) {
+            Fate::OutsideRun
+        } else if plan.approved_for_later.contains(&change.fingerprint) {
+            Fate::LeftForLater
+        } else if plan.unmade.contains_key(&change.fingerprint) {
+            Fate::Waits
+        } else {
+            match self.request.depth {
+                Depth::Full => Fate::NotPlanned,
+                Depth::Quick => Fate::NotInQuickRun,
+            }
         }
     }
 
@@ -421,6 +455,35 @@ impl Running<'_> {
         let mut not_made = record.approved_where(|at| !outcomes[at].is_done());
         not_made.retain(|fingerprint| !in_hand.made.contains(*fingerprint));
         self.give_back(&codes, &not_made).await
+    }
+}
+
+/// Why an approved change is not made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Fate {
+    Made,
+    Rejected,
+    OutsideRun,
+    LeftForLater,
+    Waits,
+    NotInQuickRun,
+    NotPlanned,
+}
+
+impl Fate {
+    /// With a number of changes before it.
+    fn words(self) -> &'static str {
+        match self {
+            Self::Made => "made before",
+            Self::Rejected => "rejected (R47)",
+            Self::OutsideRun => "of accounts that this run is not for",
+            Self::LeftForLater => {
+                "left for a later run, since the run is restricted to others (R47)"
+            }
+            Self::Waits => "waiting for others, as the findings state",
+            Self::NotInQuickRun => "not planned by a quick run, which reads no permissions (R45)",
+            Self::NotPlanned => "not planned as shown",
+        }
     }
 }
 

@@ -148,7 +148,12 @@ async fn r47_only_an_approval_that_names_the_account_ends_a_rejection() {
     // Nothing is left that the code approves by itself.
     let again = world.approve(&[code]).await;
     assert_eq!(suspended(&world), (2..12).collect::<Vec<_>>());
-    assert!(again.warnings.iter().any(|it| it.contains("R27")));
+    let text = format!(
+        "the code {code} approves nothing in this run (R27); its changes: 10 made before, 2 rejected (R47); to make a rejected one \
+         all the same, approve it with --account ADDRESS (approve_accounts over HTTP), or take the rejection back with \
+         cloud-sync reject --undo {code}"
+    );
+    assert!(again.warnings.contains(&text), "{:?}", again.warnings);
     let ended = |report: &Report| {
         let notes = report.skipped.iter();
         let notes = notes.filter(|note| note.code == Code::RejectionEnded);
