@@ -479,15 +479,26 @@ pub(crate) fn is_about_a_delegation(code: Code) -> bool {
     )
 }
 
-/// R44: the number of changes for each origin, held ones included; `None` without a plan or if origins are unknown.
+/// R44: `what caused 3 single changes, held ones included (R44): Exchange changed (2), failed before (1)`; `None` without a
+/// plan or if origins are unknown. Other totals of a report count accounts.
 pub(crate) fn origins(report: &Report) -> Option<String> {
-    if report.actions.is_empty() {
+    let counts = &report.counts.origins;
+    if report.actions.is_empty() || counts.is_empty() {
         return None;
     }
-    let counts = report.counts.origins.iter();
-    let parts = counts.map(|(it, count)| format!("{} {}", thousands((*count).into()), origin(*it)));
+    let parts = counts.iter();
+    let parts =
+        parts.map(|(it, count)| format!("{} ({})", origin(*it), thousands((*count).into())));
     let parts: Vec<String> = parts.collect();
-    (!parts.is_empty()).then(|| parts.join(", "))
+    Some(format!(
+        "what caused {}, held ones included (R44): {}",
+        number(
+            counts.values().sum::<u32>(),
+            "single change",
+            "single changes"
+        ),
+        parts.join(", ")
+    ))
 }
 
 /// R44: how a run changes back a change by hand: `aliases + a@corp.example`, `name A → B`.

@@ -88,10 +88,7 @@ fn write_comparisons(out: &mut String, report: &Report) -> fmt::Result {
         write_comparison(out, heading, ["added", "left out"], "", compared)?;
     }
     if let Some(origins) = words::origins(report) {
-        writeln!(
-            out,
-            "{DIM}what caused the changes, held ones included (R44):{DIM:#} {origins}"
-        )?;
+        writeln!(out, "{DIM}{origins}{DIM:#}")?;
     }
     Ok(())
 }

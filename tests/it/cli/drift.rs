@@ -14,9 +14,9 @@ async fn r44_a_terminal_lists_what_was_changed_by_hand() {
     for text in [
         "Changed by hand in Zivver 1 change",
         "! anna@corp.example  name By Hand → ",
-        "what caused the changes, held ones included (R44): 1 changed by hand in Zivver",
+        "what caused 5 single changes, held ones included (R44): changed by hand in Zivver (1), ",
         "  changed by hand in Zivver\n",
-        "  no change in Exchange or by hand\n",
+        "  neither Exchange nor Zivver changed\n",
     ] {
         assert!(preview.out.contains(text), "{text}: {}", preview.out);
     }

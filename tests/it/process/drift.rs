@@ -51,7 +51,7 @@ async fn r44_a_report_says_what_was_changed_by_hand_and_what_in_exchange() {
     for words in [
         "Changed by hand in Zivver",
         "By Hand → Person settled00001",
-        "1 Exchange changed, 2 changed by hand in Zivver",
+        "Exchange changed (1), changed by hand in Zivver (2)",
         "(Exchange changed)",
     ] {
         assert!(html.contains(words), "{words}: {html}");

@@ -24,7 +24,7 @@ pub(super) fn stated(origin: Option<Origin>) -> Markup {
 pub(super) fn counts(report: &Report) -> Markup {
     html! {
         @if let Some(origins) = words::origins(report) {
-            p.soft { "What caused the changes, held ones included (R44): " (origins) "." }
+            p.soft { (words::capital(&origins)) "." }
         }
     }
 }
