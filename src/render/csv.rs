@@ -110,6 +110,7 @@ pub fn report(report: &Report, separator: Separator) -> String {
         Row {
             record: "skipped",
             address: &note.address,
+            kind: &note.kind.map(key).unwrap_or_default(),
             code: &key(note.code),
             rule: &note.rule,
             text: &note.text,

@@ -13,8 +13,9 @@ use domain::{
     all_clear::{AllClear, Verification},
     hold::HeldSet,
     mode::{Depth, Mode, PerformSync},
-    note::Code,
+    note::{Code, Note},
     other_setting::OtherSetting,
+    plan::ActionKind,
     report::{ByHand, Others, Report, RunOutcome, RunState, ServiceRequests, Timing},
     snapshot::history::Event,
     wave::Wave,
@@ -499,6 +500,16 @@ pub(crate) fn origins(report: &Report) -> Option<String> {
         ),
         parts.join(", ")
     ))
+}
+
+/// R28, R47: `accounts: 40 to create, 27 to rename`, of what is left for a later run; `None` if no kind is known.
+pub(crate) fn left_by_kind(notes: &[&Note]) -> Option<String> {
+    let parts = ActionKind::ALL.into_iter().filter_map(|kind| {
+        let count = notes.iter().filter(|note| note.kind == Some(kind)).count();
+        (count > 0).then(|| format!("{} to {}", thousands(count as u64), verb(kind)))
+    });
+    let parts: Vec<String> = parts.collect();
+    (!parts.is_empty()).then(|| format!("accounts: {}", parts.join(", ")))
 }
 
 /// R44: how a run changes back a change by hand: `aliases + a@corp.example`, `name A → B`.

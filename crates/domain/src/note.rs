@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::action::ActionKind;
+
 /// Something about one mailbox or account that is not a change.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Note {
@@ -11,6 +13,9 @@ pub struct Note {
     pub code: Code,
     pub rule: String,
     pub text: String,
+    /// R28, R47: the kind of the action that is left for a later run.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub kind: Option<ActionKind>,
 }
 
 impl Note {
@@ -20,6 +25,7 @@ impl Note {
             code,
             rule: code.rule().into(),
             text: text.into(),
+            kind: None,
         }
     }
 }

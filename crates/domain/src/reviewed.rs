@@ -7,12 +7,13 @@ use std::{
 
 use super::{
     accounts::{AccountIx, AccountKind},
-    action::{Action, AttributeChange},
+    action::{Action, AttributeChange, action},
     address::SmtpAddress,
     change::{Attribute, Change},
     delta::{Delta, Target},
     ids::ScimId,
     memory::Memory,
+    name_in_json,
     note::{Code, Note},
     settle::{Sides, settle},
     world::World,
@@ -246,6 +247,7 @@ impl<'a> Review<'a> {
     /// for later.
     fn take_out(&self, delta: &mut Delta) -> Option<Note> {
         let address = delta.address.to_string();
+        let mut rest = delta.clone();
         let mut left = BTreeSet::new();
         loop {
             let mut is_changed = false;
@@ -268,13 +270,20 @@ impl<'a> Review<'a> {
         if left.is_empty() {
             return None;
         }
+        let kept = delta.changes();
+        rest.retain(|change| !kept.contains(change));
+        let kind = action(&rest, self.world).kind;
         let left: Vec<String> = left.into_iter().collect();
         let text = format!(
-            "left for later, since {}: {}",
+            "{} left for later, since {}: {}",
+            name_in_json(kind),
             self.reviewed.why,
             left.join(", ")
         );
-        Some(Note::new(address, Code::NotReviewed, text))
+        Some(Note {
+            kind: Some(kind),
+            ..Note::new(address, Code::NotReviewed, text)
+        })
     }
 
     /// Whether both sides are as the part of an account asks for. A sign-in key cannot be read (R23): the memory knows

@@ -30,13 +30,17 @@ pub(super) fn write(out: &mut String, report: &Report, detail: DetailArgs) -> fm
         writeln!(out)?;
     }
     if !later.is_empty() {
-        writeln!(
+        write!(
             out,
             "{YELLOW}{BOLD}Left for a later run{BOLD:#}{YELLOW:#} {}",
             words::number(count(later.len()), "finding", "findings")
         )?;
+        match words::left_by_kind(&later) {
+            Some(kinds) => writeln!(out, "  {DIM}{kinds}{DIM:#}")?,
+            None => writeln!(out)?,
+        }
         for (code, notes) in by_code(&later) {
-            write_code(out, code, &notes, detail, true, true)?;
+            write_code(out, code, &notes, detail, true, detail.skipped)?;
         }
         writeln!(out)?;
     }

@@ -102,3 +102,38 @@ async fn r47_what_is_rejected_is_counted_once_and_not_called_settled() {
     assert!(next.out.contains(", 1 rejected"), "{next:?}");
     assert!(!next.out.contains("- trainer@corp.example"), "{next:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r47_what_a_wave_leaves_is_counted_by_kind_and_cut_like_other_lists() {
+    let (tenant, organisation) = bench::small();
+    let hired = (10..32).fold(tenant, |tenant, at| {
+        tenant.user(&format!("person{at}@corp.example"))
+    });
+    let bench = Bench::start((hired, organisation)).await;
+    bench.sandbox.zivver.with_state(|zivver| {
+        zivver.user_mut("anna@corp.example").unwrap().name = "Ann".to_owned();
+    });
+    let wave = bench.run(&["apply", "--only", "create", "--first", "1"]);
+    let left = |address: &str, kind: &str| {
+        format!("  {address}@corp.example  {kind} left for later, since")
+    };
+    for text in [
+        "Left for a later run 24 findings  accounts: 23 to create, 1 to update\n",
+        &left("anna", "update"),
+        &left("person10", "create"),
+        "… and 4 more (--all)",
+    ] {
+        assert!(wave.out.contains(text), "{text}: {wave:?}");
+    }
+    assert_eq!(wave.out.matches(" left for later, since").count(), 21);
+    let all = bench.run(&["runs", "last", "--all"]);
+    assert!(all.out.contains(&left("person31", "create")), "{all:?}");
+    bench.run(&["runs", "last", "--report", "run.html"]);
+    bench.run(&["runs", "last", "--report", "run.csv"]);
+    let read = |file| std::fs::read_to_string(bench.folder().join(file)).unwrap();
+    let (page, table) = (read("run.html"), read("run.csv"));
+    let kinds = "<p>Accounts: 23 to create, 1 to update.</p>";
+    assert!(page.contains(kinds), "{page}");
+    let row = r#""skipped","anna@corp.example","","update","#;
+    assert!(table.contains(row), "{table}");
+}

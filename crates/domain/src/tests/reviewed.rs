@@ -58,9 +58,9 @@ fn r28_what_was_not_reviewed_is_left_for_later() {
     R28 NotReviewed anna@
     R28 NotReviewed bert@
     R28 NotReviewed carl@
-    anna@: left for later, since it was not reviewed: alias + a@
-    bert@: left for later, since it was not reviewed: active yes → no
-    carl@: left for later, since it was not reviewed: name + carl
+    anna@: update left for later, since it was not reviewed: alias + a@
+    bert@: suspend left for later, since it was not reviewed: active yes → no
+    carl@: create left for later, since it was not reviewed: name + carl
     ");
 }
 
@@ -87,8 +87,8 @@ fn r28_what_is_planned_differently_is_left_out() {
     R28 NotReviewed anna@
     R28 NotReviewed info@
     anna@: not made: name A → Anna: it is no longer planned as reviewed
-    anna@: left for later, since it was not reviewed: name A → Annette
-    info@: left for later, since it was not reviewed: delegate − anna@
+    anna@: update left for later, since it was not reviewed: name A → Annette
+    info@: update left for later, since it was not reviewed: delegate − anna@
     ");
 }
 
@@ -110,7 +110,7 @@ fn r28_an_empty_is_reviewed_with_all_members() {
     R28 NotReviewed info@
     info@: not made: active yes → no: it needs a change that is left for later
     info@: not made: delegate − anna@: it needs a change that is left for later
-    info@: left for later, since it was not reviewed: active yes → no, delegate − anna@, delegate − bert@
+    info@: empty left for later, since it was not reviewed: active yes → no, delegate − anna@, delegate − bert@
     ");
 }
 
@@ -177,7 +177,7 @@ fn r28_half_of_a_swap_of_addresses_is_not_made() {
     R28 NotReviewed anna@
     R28 ReviewOutdated bert@
     R28 ReviewOutdated x@
-    anna@: left for later, since it was not reviewed: address anna@ → bert@
+    anna@: rename left for later, since it was not reviewed: address anna@ → bert@
     bert@: not made: address bert@ → anna@: it needs a change that is left for later
     x@: not made: address x@ → bert@: it is no longer planned as reviewed
     ");
@@ -201,7 +201,7 @@ fn r28_a_claim_waits_for_a_release_that_was_not_reviewed() {
     R28 ReviewOutdated anna@
     R28 NotReviewed bert@
     anna@: not made: alias + x@: it needs a change that is left for later
-    bert@: left for later, since it was not reviewed: alias − x@
+    bert@: update left for later, since it was not reviewed: alias − x@
     ");
 }
 

@@ -52,7 +52,7 @@ fn r47_only_some_kinds_of_action_are_made() {
     create d@; name +d
     held Suspend: c@ suspend [active] -> [suspended]
     R28 NotReviewed a@
-    left for later, since the run is restricted to other changes: name Old → New
+    update left for later, since the run is restricted to other changes: name Old → New
     ");
 }
 
@@ -63,7 +63,7 @@ fn r47_only_the_first_accounts_are_made() {
     create b@; name +b
     held Suspend: c@ suspend [active] -> [suspended]
     R28 NotReviewed d@
-    left for later, since the run is restricted to other changes: name + d
+    create left for later, since the run is restricted to other changes: name + d
     ");
     let all = restricted(GO_LIVE, &[], Some(3));
     assert!(!all.plan.leaves_out, "{}", told(&all));
@@ -84,7 +84,7 @@ fn r47_only_what_is_approved_is_made() {
     update a@; delegates -e@
     held Suspend: c@ suspend [active] -> [suspended]
     R28 NotReviewed a@
-    left for later, since the run is restricted to other changes: name Old → New
+    update left for later, since the run is restricted to other changes: name Old → New
     ");
     let nothing = restricted(text, &[Part::Approved], None);
     assert!(nothing.plan.approved.actions().is_empty());
@@ -103,7 +103,7 @@ fn r47_a_claim_waits_for_a_release_of_another_wave() {
     R28 ReviewOutdated anna@
     R28 NotReviewed bert@
     not made: alias + x@: it needs a change that is left for later
-    left for later, since the run is restricted to other changes: alias − x@
+    update left for later, since the run is restricted to other changes: alias − x@
     ");
 }
 

@@ -59,6 +59,7 @@ fn groups(title: &str, notes: &[&Note], links: Links<'_>) -> Markup {
         @if !by_code.is_empty() {
             section {
                 h2 { (title) }
+                @if let Some(kinds) = words::left_by_kind(notes) { p { (words::capital(&kinds)) "." } }
                 @for (code, notes) in by_code {
                     div id=(words::key(code)) { (of_code(code, notes)) }
                 }
