@@ -515,7 +515,7 @@ pub(super) fn account_standing(ix: AccountIx, world: &World, matching: &Matching
                 primary(owner),
                 own()
             ),
-            // No client may change `ExternalAccountId` (docs/specs/zivver-scim.md, section 9, question 2).
+            // No client may change `ExternalAccountId` (`docs/specs/zivver-scim.md`, "9. Open questions and the safe choice").
             _ if shows_other_owner(owner) => format!(
                 "belongs to the mailbox {} by the mapping of object ids; Zivver shows the object id of an earlier owner, which cannot be changed (R16)",
                 primary(owner)
