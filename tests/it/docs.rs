@@ -365,6 +365,18 @@ fn the_schema_of_reports_has_every_code() {
         .iter()
         .map(|code| serde_json::to_string(code).unwrap());
     assert_eq!(listed, known.collect());
+    let mut schemas = boon::Schemas::new();
+    let mut compiler = boon::Compiler::new();
+    let rule = schema["$defs"]["rule"].clone();
+    compiler.add_resource("urn:rule", rule).unwrap();
+    let rule = compiler.compile("urn:rule", &mut schemas).unwrap();
+    let rules = Code::ALL.iter().map(|code| code.rule());
+    for text in rules.chain(["R1", "R9", "R10", "R47"]) {
+        assert!(schemas.validate(&text.into(), rule).is_ok(), "{text}");
+    }
+    for text in ["R0", "R48", "R400", "r1"] {
+        assert!(schemas.validate(&text.into(), rule).is_err(), "{text}");
+    }
 }
 
 fn report_schema() -> Value {
