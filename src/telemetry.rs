@@ -128,6 +128,8 @@ fn start(
 
 /// One file a day, `cloud-sync.2026-11-23.log`.
 fn open(dir: &Path) -> Result<(NonBlocking, WorkerGuard), InitError> {
+    // The appender prints an error of its own for a folder that does not exist yet.
+    let _ = std::fs::create_dir_all(dir);
     RollingFileAppender::builder()
         .rotation(Rotation::DAILY)
         .filename_prefix("cloud-sync")

@@ -45,7 +45,13 @@ pub(super) async fn preview(
                 "--out writes a plan to be applied, and one under other settings cannot be: change the settings first, or use --report (R46)".into(),
             ));
         }
+        if show.report.report.as_ref() == Some(file) {
+            return Err(CliError::Failed(
+                "--out and --report name the same file: give each its own".into(),
+            ));
+        }
         check_folder(file)?;
+        check_is_plan(file)?;
     }
     let depth = wave.depth();
     let wave = wave.wave();
@@ -68,6 +74,17 @@ pub(super) async fn preview(
         write_plan(file, &report, output)?;
     }
     Ok(status)
+}
+
+/// A plan replaces no other file, such as one with settings.
+fn check_is_plan(file: &Path) -> Result<(), CliError> {
+    if !file.exists() || read_plan(file).is_ok() {
+        return Ok(());
+    }
+    Err(CliError::Failed(format!(
+        "cannot write the plan to {}: the file exists and is not a plan; choose another name, or delete it",
+        text::inert(&file.display().to_string())
+    )))
 }
 
 fn write_plan(file: &Path, report: &Report, output: Output) -> Result<(), CliError> {
@@ -165,7 +182,7 @@ fn read_plan(file: &Path) -> Result<Report, CliError> {
     serde_json::from_str(&json).map_err(|error| {
         tracing::debug!(%error, "a plan cannot be read");
         CliError::Failed(format!(
-            "{name} is not a plan; make one with `cloud-sync preview --out {name}`"
+            "{name} is not a plan; make one with `cloud-sync preview --out plan.json`"
         ))
     })
 }

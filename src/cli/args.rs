@@ -116,7 +116,7 @@ pub(super) enum Command {
         /// The run's id, the beginning of it, or last: the last apply that changed something, which may be an undo
         #[arg(value_name = "RUN")]
         run: String,
-        /// Make the changes in Zivver
+        /// Make the changes in Zivver, without asking
         #[arg(long)]
         apply: bool,
         /// Approve a held set by the code that the report shows with it; repeat for several. All other changes of the undo that are

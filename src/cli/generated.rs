@@ -42,7 +42,7 @@ fn unknown(outer: &clap::Command, name: &str) -> CliError {
         .collect();
     CliError::Failed(format!(
         "no command of {} is called \"{}\"; there are {}",
-        outer.get_bin_name().unwrap_or_default(),
+        outer.get_bin_name().unwrap_or(outer.get_name()),
         inert(name),
         if known.is_empty() {
             "none".into()

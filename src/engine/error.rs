@@ -76,8 +76,15 @@ pub enum RunError {
     )]
     NotHeld(SmtpAddress),
     /// R47
-    #[error("nothing is rejected with the code {0:?}; `cloud-sync reject` lists what is (R47)")]
-    NotRejected(String),
+    #[error(
+        "nothing{} is rejected with the code {code:?}; `cloud-sync reject` lists what is (R47)",
+        of_accounts(accounts)
+    )]
+    NotRejected {
+        code: String,
+        /// The accounts that were named.
+        accounts: Vec<SmtpAddress>,
+    },
     /// R28
     #[error("run {0} has no plan to apply: {1}; start a preview, and apply that (R28)")]
     NoPlan(String, &'static str),
@@ -156,7 +163,7 @@ impl RunError {
             | Self::ApprovalInPreview
             | Self::FourEyes(..)
             | Self::NotHeld(_)
-            | Self::NotRejected(_)
+            | Self::NotRejected { .. }
             | Self::NoPlan(..)
             | Self::UnknownAccounts(_)
             | Self::UnknownRun(_)
@@ -208,6 +215,13 @@ fn not_of_this_run(code: &str, undone: Option<&str>) -> String {
         None => "no undo has shown it; cloud-sync undo RUN shows the codes of an undo".to_owned(),
     };
     format!("the code {code:?} is not of this run: {whose}; nothing was written (R27)")
+}
+
+/// ` of anna@corp.example`
+fn of_accounts(accounts: &[SmtpAddress]) -> String {
+    let names: Vec<&str> = accounts.iter().map(SmtpAddress::as_str).collect();
+    let of = if names.is_empty() { "" } else { " of " };
+    format!("{of}{}", names.join(", "))
 }
 
 fn no_run(last: Last) -> &'static str {

@@ -129,7 +129,7 @@ impl From<RunError> for Problem {
             | RunError::ExpiredApproval(_)
             | RunError::OtherApproval(..)
             | RunError::NotHeld(_)
-            | RunError::NotRejected(_) => ProblemKind::ApprovalStale,
+            | RunError::NotRejected { .. } => ProblemKind::ApprovalStale,
             RunError::ApprovalInPreview => ProblemKind::ApprovalInPreview,
             RunError::UnknownRun(_)
             | RunError::NoRun(Last::Any | Last::Change | Last::Snapshot)

@@ -206,7 +206,12 @@ impl TargetFacts {
         Self {
             users: to_u32(accounts.actual().users.len()),
             functional: to_u32(accounts.actual().groups.len()),
-            active: plan.base.active,
+            active: to_u32(
+                accounts
+                    .iter()
+                    .filter(|(ix, _)| accounts.is_active(*ix))
+                    .count(),
+            ),
             outside: plan.accounts_outside,
             rejected: to_u32(accounts.rejected().len()),
         }
@@ -504,7 +509,13 @@ impl Report {
             || !self.failed.is_empty()
             || self.converged == Some(false)
             || self.is_incomplete
+            || self.covers_no_mailbox()
             || self.skipped.iter().any(|note| note.code.needs_attention())
+    }
+
+    /// R13: nothing is compared, so that nothing can be said to be in sync.
+    fn covers_no_mailbox(&self) -> bool {
+        self.source.in_scope == 0 && self.source.mailboxes > 0
     }
 
     /// Whether nothing is left to do: a preview found nothing, or an apply did everything and verified it.

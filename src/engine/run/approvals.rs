@@ -185,7 +185,10 @@ impl Records<'_> {
             memory.reject(code, &approval, accounts, by, now)
         };
         if *takes_back && changed.is_empty() {
-            return Err(RunError::NotRejected(code.clone()));
+            return Err(RunError::NotRejected {
+                code: code.clone(),
+                accounts: accounts.iter().cloned().collect(),
+            });
         }
         self.state.save_memory(&memory, revision.as_ref()).await?;
         Ok(changed)

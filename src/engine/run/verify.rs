@@ -13,7 +13,7 @@ use crate::{
         ids::ScimId,
         ineffective::{LIST_LAG_MAX_S, Sent, SentChange, compare, is_outdated, not_shown_yet},
         matching::match_accounts,
-        note::Code,
+        note::{Code, Note},
         plan::{Plan, keys},
         record::PlanRecord,
         report::{ActionOutcome, TargetFacts},
@@ -84,10 +84,17 @@ impl Running<'_> {
         // have.
         self.report.held.clone_from(&again.held);
         self.offer_approvals(&again).await?;
-        // If an account can no longer be parsed, it is unknown whether the changes of this run took effect.
-        let rejected = again.notes.into_iter();
-        let rejected = rejected.filter(|note| note.code == Code::AccountRejected);
-        self.report.skipped.extend(rejected);
+        // If an account can no longer be parsed, it is unknown whether the changes of this run took effect. What the
+        // next run will find is found now, such as an account that was emptied and has an address of another mailbox.
+        let known = |note: &Note| {
+            let mut known = plan.notes.iter();
+            known.any(|it| it.code == note.code && it.address == note.address)
+        };
+        let new = again.notes.into_iter().filter(|note| {
+            note.code == Code::AccountRejected
+                || is_final && self.undo.is_none() && note.code.needs_attention() && !known(note)
+        });
+        self.report.skipped.extend(new);
         if !is_final {
             let planned = keys(again.approved.deltas(), &fetched.world.accounts);
             let missing = not_shown_yet(&seen.changes, &planned);

@@ -413,3 +413,53 @@ async fn too_few_open_files_make_the_requests_in_flight_fewer() {
     assert_eq!(report.warnings, [""; 0]);
     assert_eq!(report.requests.exchange.retries, 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r13_nothing_is_in_sync_if_no_mailbox_is_in_the_claimed_domains() {
+    let bench = Bench::start(bench::small()).await;
+    let bench = bench.with("CLAIMED_DOMAINS", "corp.exmaple");
+    for arguments in [&["preview"][..], &["apply", "--yes"]] {
+        let run = bench.run(arguments);
+        assert_eq!(run.code, 3, "{run:?}");
+        assert!(run.out.contains("no mailbox is inside"), "{run:?}");
+        assert!(!run.out.contains("In sync"), "{run:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn active_accounts_are_those_of_zivver_whatever_the_filter_protects() {
+    let bench = Bench::start(bench::small()).await;
+    let active = |bench: &Bench| {
+        let run = bench.run(&["preview", "--json"]);
+        run.json::<Report>().target.active
+    };
+    let all = active(&bench);
+    assert!(all > 0);
+    let bench = bench.with("TARGET_FILTER", "*");
+    assert_eq!(active(&bench), all);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r28_a_plan_replaces_no_file_that_is_not_a_plan() {
+    let bench = Bench::start(bench::small()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (plan, settings, page) = (at("plan.json"), at("prod.env"), at("page.html"));
+    for _ in 0..2 {
+        let made = bench.run(&["preview", "--out", &plan]);
+        assert!([2, 3].contains(&made.code), "{made:?}");
+    }
+    std::fs::write(&settings, "CLOUD_SYNC__STATE=x\n").unwrap();
+    let refused = bench.run(&["preview", "--out", &settings]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(
+        refused.err.contains("exists and is not a plan"),
+        "{refused:?}"
+    );
+    let kept = std::fs::read_to_string(&settings).unwrap();
+    assert_eq!(kept, "CLOUD_SYNC__STATE=x\n");
+    let applied = bench.run(&["apply", &settings]);
+    assert!(!applied.err.contains("--out prod.env"), "{applied:?}");
+    let same = bench.run(&["preview", "--out", &page, "--report", &page]);
+    assert!(same.err.contains("name the same file"), "{same:?}");
+}
