@@ -114,10 +114,8 @@ pub(super) fn ascii_form(text: &str) -> Cow<'_, str> {
         return Cow::Borrowed(text);
     }
     match text.rsplit_once('@') {
-        Some((local, domain)) if !domain.is_ascii() => {
-            Cow::Owned(format!("{local}@{}", ascii_domain(domain)))
-        }
-        Some(_) | None => Cow::Borrowed(text),
+        Some((local, domain)) => Cow::Owned(format!("{local}@{}", ascii_domain(domain))),
+        None => Cow::Borrowed(text),
     }
 }
 

@@ -208,26 +208,45 @@ mod tests {
         Actor::signed_in("bert@corp.example", None)
     }
 
-    #[test]
-    fn r41_who_holds_a_set_again_after_it_was_made_cannot_approve_it() {
-        let change = HeldChange {
-            address: SmtpAddress::verbatim("left@corp.example"),
+    fn change(local: &str) -> HeldChange {
+        HeldChange {
+            address: SmtpAddress::verbatim(&format!("{local}@corp.example")),
             what: "suspend".into(),
             before: "active".into(),
             after: "suspended".into(),
-            fingerprint: "suspend left".into(),
+            fingerprint: format!("suspend {local}"),
             origin: None,
             waits: None,
-        };
-        let held = HeldSet {
+        }
+    }
+
+    fn held(changes: Vec<HeldChange>) -> HeldSet {
+        HeldSet {
             class: Class::Stray,
             code: "0123456789".into(),
             reason: String::new(),
-            changes: vec![change.clone()],
+            changes,
             companions: Vec::new(),
             rejected: Vec::new(),
             approved: Vec::new(),
-        };
+        }
+    }
+
+    /// A run without four eyes that read both sides from this time on.
+    fn run(at: i64, read_from: Option<i64>) -> Showing<'static> {
+        Showing {
+            at,
+            read_from,
+            by: None,
+            four_eyes: false,
+            undoes: None,
+        }
+    }
+
+    #[test]
+    fn r41_who_holds_a_set_again_after_it_was_made_cannot_approve_it() {
+        let change = change("left");
+        let held = held(vec![change.clone()]);
         let offer = |known: Option<&Approval>, at: i64, by: &Actor| {
             let showing = Showing {
                 at,
@@ -278,5 +297,89 @@ mod tests {
         ] {
             assert_eq!(approval(shown).is_expired(0), is_expired, "{shown}");
         }
+    }
+
+    #[test]
+    fn r27_a_code_that_is_shown_again_is_stored_again_when_an_hour_has_passed() {
+        let held = held(vec![change("left")]);
+        let first = Approval::offer(&held, None, run(0, Some(0))).unwrap();
+        let again = |showing| Approval::offer(&held, Some(&first), showing);
+        assert_eq!(again(run(AGE_OF_LATE_S, Some(0))), None);
+        let later = again(run(AGE_OF_LATE_S + 1, Some(0))).unwrap();
+        assert_eq!(later.shown, AGE_OF_LATE_S + 1);
+        // R37: the undo of a run shows it for the first time.
+        let undo = Showing {
+            undoes: Some("R1"),
+            ..run(60, Some(0))
+        };
+        let both = again(undo).unwrap();
+        assert!(both.serves(None) && both.serves(Some("R1")) && !both.serves(Some("R2")));
+        assert_eq!(Approval::offer(&held, Some(&both), undo), None);
+        // R41: with four eyes it counts who holds it.
+        let anna = anna();
+        let person = |four_eyes| Showing {
+            four_eyes,
+            by: Some(&anna),
+            ..run(60, Some(0))
+        };
+        assert_eq!(again(person(false)), None);
+        assert_eq!(again(person(true)).unwrap().held_by, Some(anna.clone()));
+    }
+
+    #[test]
+    fn r27_a_change_that_was_made_and_undone_makes_its_code_valid_again() {
+        let held = held(vec![change("left")]);
+        let mut used = Approval::offer(&held, None, run(0, Some(0))).unwrap();
+        let planned = change("left").fingerprint;
+        assert!(used.use_up(&[&planned].into(), 100));
+        let again = |showing| Approval::offer(&held, Some(&used), showing);
+        let read = |after: i64| again(run(4000, Some(100 + LIST_LAG_MAX_S + after)));
+        assert_eq!(read(0), None, "the list may not show it yet");
+        assert!(read(1).unwrap().used.is_empty());
+        assert_eq!(again(run(4000, None)), None, "it may still be made");
+        // 24 hours after it was shown it is a new code in any case.
+        assert_eq!(again(run(AGE_MAX_S, None)), None);
+        assert!(again(run(AGE_MAX_S + 1, None)).unwrap().used.is_empty());
+        // R37, R41: the record of what is in use stays, whoever shows it.
+        let anna = anna();
+        let undo = Showing {
+            four_eyes: true,
+            by: Some(&anna),
+            undoes: Some("R1"),
+            ..run(4000, None)
+        };
+        assert_eq!(again(undo), None);
+    }
+
+    #[test]
+    fn r27_r47_a_code_serves_for_each_change_once() {
+        let (own, other) = (change("own"), change("other"));
+        let held = HeldSet {
+            companions: vec![other.clone()],
+            ..held(vec![own.clone()])
+        };
+        let mut approval = Approval::offer(&held, None, run(10, Some(0))).unwrap();
+        let everybody = BTreeSet::new();
+        let open = |approval: &Approval| approval.open(&everybody).cloned().collect::<Vec<_>>();
+        assert_eq!(open(&approval), [&*own.fingerprint, &*other.fingerprint]);
+        let unused = |approval: &Approval| [9, 10].map(|now| approval.is_unused_since(now));
+        assert_eq!(unused(&approval), [false, true]);
+
+        assert!(approval.use_up(&[&own.fingerprint].into(), 20));
+        assert_eq!(open(&approval), [&*other.fingerprint]);
+        assert!(!approval.is_open(&own) && approval.is_open(&other));
+        assert_eq!(unused(&approval), [false, false]);
+        assert!(!approval.use_up(&[&own.fingerprint].into(), 30));
+        assert_eq!(approval.last_used, Some(20));
+
+        assert!(!approval.give_back(&[&other.fingerprint].into()));
+        assert!(approval.give_back(&[&own.fingerprint].into()));
+        assert_eq!(open(&approval).len(), 2);
+
+        approval.keep_own();
+        assert_eq!(
+            (approval.changes, approval.companions),
+            (vec![own], [].into())
+        );
     }
 }

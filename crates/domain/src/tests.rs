@@ -31,6 +31,7 @@ mod snapshots;
 mod taken_back;
 mod trustees;
 mod undo;
+mod verdicts;
 mod waves;
 mod words;
 mod zivver;

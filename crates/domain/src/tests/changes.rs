@@ -2,7 +2,10 @@
 
 use insta::assert_snapshot;
 
-use super::shown::{changes_of, plan_of};
+use super::{
+    notation::Scene,
+    shown::{changes_of, plan_of, short},
+};
 
 #[test]
 fn r19_a_disabled_user_is_suspended_and_nothing_else_of_it_is_compared() {
@@ -423,7 +426,7 @@ fn r22_what_takes_something_away_and_is_held_is_not_sent_again_before_it_is_appr
         kept-not key=carl_stop times=9
     ";
     let told = |world: &str| {
-        let notes = super::notation::Scene::parse(world).plan().plan.notes;
+        let notes = Scene::parse(world).plan().plan.notes;
         notes.into_iter().map(|note| note.text).collect::<String>()
     };
     let sent = "each run sends it again, unless a limit holds it";
@@ -497,4 +500,47 @@ fn r23_a_key_that_is_the_address_changes_with_the_rename_once_a_person_has_appro
 fn r23_a_user_without_the_name_that_is_the_key_is_not_created() {
     assert_snapshot!(plan_of("key upn\nmailbox anna@"), @"R23 NoKey anna@");
     assert_snapshot!(changes_of("key upn\nmailbox anna@ upn=anna@"), @"create anna@; name +anna");
+}
+
+#[test]
+fn r20_what_takes_something_away() {
+    let plan = Scene::parse(
+        "mailbox new@
+        people off@ disabled
+        mailbox name@ name=New
+        account name@
+        mailbox alias@ alias=add@
+        account alias@
+        mailbox back@
+        account back@ off
+        mailbox moved@ id=moved
+        account was@ ext=moved
+        mailbox fewer@
+        account fewer@ alias=old@
+        mailbox one@
+        account one@ delegates=name@
+        mailbox given@ grants=name@
+        account given@
+        shared info@
+        functional info@ members=name",
+    )
+    .plan()
+    .plan;
+    let actions = plan.approved.actions().iter();
+    let told = actions.map(|it| {
+        let takes = if it.takes_away() { "takes" } else { "gives" };
+        format!("{takes}: {:?} {}\n", it.kind, it.address)
+    });
+    assert_snapshot!(short(&told.collect::<String>()), @r"
+    gives: Update alias@
+    gives: Resume back@
+    takes: Update fewer@
+    gives: Update given@
+    takes: Empty info@
+    gives: Update name@
+    gives: Create new@
+    takes: Suspend off@
+    takes: Update one@
+    gives: Rename was@
+    ");
 }

@@ -3,7 +3,9 @@
 use crate::{
     accounts::AccountKind,
     address::SmtpAddress,
+    delta::Reason,
     ids::ScimId,
+    origin::Origin,
     plan::{Action, ActionKind, Attribute, AttributeChange},
     report::{
         ActionOutcome::{self, Applied, Failed, Partly, Planned, Refused, Remaining},
@@ -125,4 +127,95 @@ fn r34_an_action_is_applied_only_if_all_its_parts_are() {
         whole.followed_by(part(ActionKind::Update, then, Vec::new()));
         assert_eq!(whole.outcome, expected, "{first:?} {then:?}");
     }
+}
+
+#[test]
+fn r34_what_a_part_left_is_left_until_a_later_one_makes_it() {
+    let alias = || vec![changed(Attribute::Aliases, &[], &["a@corp.example"])];
+    let name = || vec![changed(Attribute::Name, &["Anna"], &["Anna B"])];
+    let all = || [name(), alias()].concat();
+    let begun = |problems: &[&str]| ActionReport {
+        left: alias(),
+        problems: problems.iter().map(ToString::to_string).collect(),
+        ..part(ActionKind::Update, Partly, all())
+    };
+    let whole = |outcome| part(ActionKind::Update, outcome, all());
+    let rest = |outcome| part(ActionKind::Update, outcome, alias());
+    for (mut first, then, outcome, left) in [
+        (begun(&[]), rest(Applied), Applied, vec![]),
+        (begun(&[]), rest(Refused), Partly, alias()),
+        (begun(&[]), rest(Failed), Partly, alias()),
+        (begun(&[]), rest(Remaining), Partly, alias()),
+        (begun(&["400 no"]), rest(Applied), Partly, vec![]),
+        (whole(Applied), rest(Remaining), Partly, alias()),
+        (whole(Refused), rest(Remaining), Remaining, vec![]),
+    ] {
+        let case = format!("{first:?} {then:?}");
+        first.followed_by(then);
+        assert_eq!((first.outcome, &first.left), (outcome, &left), "{case}");
+        let is_left = outcome == Remaining || !left.is_empty();
+        assert_eq!(first.is_left(), is_left, "{case}");
+    }
+}
+
+#[test]
+fn r34_what_both_parts_state_is_told_once() {
+    let because = |texts: &[&str]| {
+        let reasons = texts.iter().map(|text| Reason::new("R19", *text));
+        reasons.collect::<Vec<_>>()
+    };
+    let mut whole = part(ActionKind::Update, Partly, Vec::new());
+    whole.action.reasons = because(&["first"]);
+    whole.problems = vec!["400 no".into()];
+    let mut later = whole.clone();
+    later.action.reasons = because(&["first", "second"]);
+    later.problems.push("409 taken".into());
+    whole.followed_by(later);
+    assert_eq!(whole.action.reasons, because(&["first", "second"]));
+    assert_eq!(whole.problems, ["400 no", "409 taken"]);
+}
+
+#[test]
+fn r34_r44_an_origin_is_that_of_a_value_that_is_still_changed() {
+    let because = |origin, mut change: AttributeChange| {
+        let entries = change.before.iter().chain(&change.after);
+        change.origins = entries.map(|it| (it.clone(), origin)).collect();
+        part(ActionKind::Update, Applied, vec![change])
+    };
+    let origins = |mut first: ActionReport, then: ActionReport| {
+        first.followed_by(then);
+        let [change] = &first.action.changes[..] else {
+            panic!("{first:?}");
+        };
+        let origins = change.origins.iter();
+        let origins = origins.map(|(value, origin)| format!("{value} {origin:?}"));
+        origins.collect::<Vec<_>>()
+    };
+    let aliases = |before: &[&str], after: &[&str]| changed(Attribute::Aliases, before, after);
+    let first = because(
+        Origin::ExchangeChanged,
+        aliases(&["gone@"], &["new@", "brief@"]),
+    );
+    let then = because(
+        Origin::ChangedByHand,
+        aliases(&["brief@"], &["new@", "more@"]),
+    );
+    assert_eq!(
+        origins(first, then),
+        [
+            "gone@ ExchangeChanged",
+            "more@ ChangedByHand",
+            "new@ ExchangeChanged"
+        ]
+    );
+    let name = |before: &str, after: &str| changed(Attribute::Name, &[before], &[after]);
+    let mut first = because(Origin::ExchangeChanged, name("Anna", "Anna B"));
+    let mut then = because(Origin::ChangedByHand, name("Anna B", "Anna C"));
+    for part in [&mut first, &mut then] {
+        let change = &mut part.action.changes[0];
+        change
+            .origins
+            .retain(|value, _| change.after.contains(value));
+    }
+    assert_eq!(origins(first, then), ["Anna C ChangedByHand"]);
 }

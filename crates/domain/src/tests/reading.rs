@@ -252,3 +252,26 @@ fn r4_addresses_that_exchange_does_not_tell_are_not_gone() {
     ";
     assert_snapshot!(changes_of(world), @"update anna@; name -anna +Anna B");
 }
+
+#[test]
+fn r1_an_account_that_is_not_understood_keeps_its_mailbox_and_its_aliases() {
+    let world = "
+        mailbox anna@ name=New
+        broken anna@
+        mailbox bert@ alias=was@
+        broken was@
+        mailbox carl@ alias=taken@,own@
+        account carl@
+        broken zoe@ alias=taken@
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    update carl@; aliases +own@
+    0. carl@: aliases [own@] delegates [] key [#carl]
+    R1 AccountRejected anna@
+    R1 AccountRejected anna@
+    R1 AccountRejected bert@
+    R23 AliasTaken carl@
+    R1 AccountRejected was@
+    R1 AccountRejected zoe@
+    ");
+}

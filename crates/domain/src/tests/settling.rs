@@ -587,3 +587,24 @@ fn r23_r35_a_deleted_delegate_does_not_show_that_a_killed_run_wrote_the_key() {
     assert_eq!(keys(&world("account bert@", "bert@")), 0);
     assert_eq!(keys(&world(accounts, "")), 1);
 }
+
+#[test]
+fn r23_r35_a_name_alone_does_not_show_that_a_killed_run_wrote_the_key() {
+    let run = "
+        mailbox anna@ id=next name=New
+        account anna@ ext=past
+        approve identity";
+    let planned = Scene::parse(run).plan();
+    let by = crate::world::SsoAccountKey::ObjectId;
+    let none = Memory::default();
+    let record = PlanRecord::of(&planned.plan, &planned.world, &planned.matching, &none, by);
+    assert!(record.actions[0].key.is_some(), "{:?}", record.actions[0]);
+    let keys = |now: &str| {
+        let mut memory = Memory::default();
+        let in_hand = InHand::new("R".into(), 0);
+        let now = Scene::parse(now).world();
+        record_interrupted(&mut memory, in_hand, &record, &[], &now, 7);
+        memory.keys.len()
+    };
+    assert_eq!(keys("account anna@ ext=past name=New"), 0);
+}

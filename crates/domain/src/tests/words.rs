@@ -544,6 +544,7 @@ fn r39_an_address_that_no_mailbox_and_no_account_has_comes_with_the_nearest_ones
     let found = unknown(world);
     assert_snapshot!(in_words(&found).replace("@corp.example", "@"), @"no mailbox and no account has the addresses ana@ (did you mean anna@, al@ or hanna@?), anna@corp.test (did you mean anna@?), anna@else.example (did you mean anna@?), info@ (did you mean inf@?), nobody@; nothing is written: correct them and start again (R39)");
     assert_eq!(unknown("only anna@\nmailbox anna@"), []);
+    assert_eq!(unknown("only anna@ a@\nbroken anna@ alias=a@"), []);
     let mut many = "only".to_owned();
     for at in 0..25 {
         write!(many, " x{at:02}@").unwrap();
