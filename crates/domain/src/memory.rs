@@ -358,10 +358,11 @@ mod tests {
     use super::*;
 
     const DAY: i64 = 86_400;
+    const NOW: i64 = 1_800_000_000;
 
     #[test]
     fn r26_what_a_clock_that_was_ahead_wrote_counts_for_24_hours_from_now() {
-        let now = 1_800_000_000;
+        let now = NOW;
         for ahead in [1, DAY, 400 * DAY] {
             let mut memory = Memory {
                 spent: vec![Spent {
@@ -379,5 +380,83 @@ mod tests {
                 assert_eq!(spent, counted, "{ahead} {later}");
             }
         }
+    }
+
+    #[test]
+    fn r26_what_was_not_made_is_given_back_from_the_newest_that_counts() {
+        let counts = |memory: &Memory| memory.spent.iter().map(|it| it.count).collect::<Vec<_>>();
+        let spent = |at, class, count| Spent { at, class, count };
+        let mut memory = Memory {
+            spent: vec![
+                spent(1, Class::AliasRemoval, 2),
+                spent(2, Class::AliasRemoval, 2),
+                spent(2, Class::Rename, 1),
+                spent(4, Class::AliasRemoval, 5),
+            ],
+            ..Memory::default()
+        };
+        let lately = Lately {
+            at: 3,
+            from: String::new(),
+        };
+        memory.lately.insert("anna -alias".into(), lately);
+        let untaken: Untaken = [("anna -alias".into(), vec![(Class::AliasRemoval, 3)])].into();
+        memory.give_back(&untaken);
+        assert_eq!(counts(&memory), [1, 0, 1, 5]);
+        memory.give_back(&untaken);
+        assert_eq!(counts(&memory), [1, 0, 1, 5], "each once");
+    }
+
+    #[test]
+    fn r16_a_created_account_may_be_missing_from_the_list_for_an_hour() {
+        let mut memory = Memory::default();
+        let now = NOW;
+        for (id, at) in [
+            ("new", now - 3599),
+            ("old", now - 3600),
+            ("ahead", now + DAY),
+        ] {
+            let address = SmtpAddress::verbatim("anna@corp.example");
+            memory
+                .created
+                .insert(ScimId::new(id), Created { address, at });
+        }
+        memory.correct_times(now);
+        let kept = memory.created.iter();
+        let kept: Vec<_> = kept.map(|(id, it)| (id.as_str(), it.at)).collect();
+        assert_eq!(kept, [("ahead", now), ("new", now - 3599)]);
+    }
+
+    #[test]
+    fn r11_r47_what_is_unknown_of_a_source_is_no_difference() {
+        let state = |mailbox: Option<&str>, delegations: Option<&str>| SourceState {
+            mailbox: mailbox.map(str::to_owned),
+            delegations: delegations.map(str::to_owned),
+        };
+        let known = state(Some("a"), Some("b"));
+        for (other, is_like) in [
+            (known.clone(), true),
+            (state(None, Some("b")), true),
+            (state(Some("a"), None), true),
+            (SourceState::default(), true),
+            (state(Some("x"), Some("b")), false),
+            (state(Some("a"), Some("x")), false),
+            (state(None, Some("x")), false),
+        ] {
+            assert_eq!(known.is_like(&other), is_like, "{other:?}");
+            assert_eq!(other.is_like(&known), is_like, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn r27_a_plan_is_in_progress_until_its_end_is_known() {
+        let mut memory = Memory::default();
+        assert!(!memory.is_in_progress());
+        let mut plan = InHand::new("R".into(), 0);
+        memory.in_hand = Some(plan.clone());
+        assert!(memory.is_in_progress());
+        plan.ended = Some(NOW);
+        memory.in_hand = Some(plan);
+        assert!(!memory.is_in_progress());
     }
 }

@@ -544,3 +544,20 @@ fn r20_what_takes_something_away() {
     gives: Rename was@
     ");
 }
+
+#[test]
+fn r22_r36_a_plan_waits_only_for_what_it_does_not_try() {
+    let is_waiting = |text: &str| Scene::parse(text).plan().plan.is_waiting;
+    let world = "mailbox anna@ alias=kept@\naccount anna@";
+    let ignored = format!("{world}\nkept-not key=anna_+alias_kept@corp.example");
+    assert!(!is_waiting(world));
+    assert!(is_waiting(&ignored));
+    assert!(
+        !is_waiting(&format!("{ignored} ago=86000")),
+        "it is sent again"
+    );
+    assert!(
+        !is_waiting(&format!("{ignored}\nonly anna@")),
+        "a person asks"
+    );
+}

@@ -275,3 +275,16 @@ fn r1_an_account_that_is_not_understood_keeps_its_mailbox_and_its_aliases() {
     R1 AccountRejected zoe@
     ");
 }
+
+#[test]
+fn r2_a_mailbox_that_is_not_understood_was_listed() {
+    let world = "
+        baseline mailboxes=4 in_scope=1
+        mailbox anna@
+        account anna@ alias=old@
+        rejected broken@
+    ";
+    assert_snapshot!(changes_of(world), @"update anna@; aliases -old@");
+    let alone = world.replace("rejected broken@", "");
+    assert_snapshot!(changes_of(&alone), @"held AliasRemoval: anna@ remove alias [old@] -> []");
+}

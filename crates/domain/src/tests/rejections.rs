@@ -135,6 +135,49 @@ fn r47_a_rejected_removal_is_not_made_by_emptying_the_account() {
 }
 
 #[test]
+fn r47_a_rejected_removal_keeps_members_of_its_own_account_only() {
+    let with = |limit: usize, access: &str, desk: &str| {
+        format!(
+            "
+            limits delegates={limit}
+            people anna@ bert@ carl@
+            shared info@ {access}
+            functional info@ members=anna,bert,carl
+            shared desk@ {desk}
+            functional desk@ members=carl
+            "
+        )
+    };
+    let mut scene = Scene::parse(&with(1, "grants=anna@", "grants=carl@"));
+    assert_eq!(reject(&mut scene, Class::DelegateRemoval, &[]).len(), 2);
+    let mut scene = next(&scene, &with(2, "", ""));
+    later(&mut scene);
+    assert_snapshot!(told(&scene), @r"
+    empty desk@; active -yes +no; delegates -carl@
+    update info@; delegates -anna@
+    0. info@: members [bert@ carl@]
+    1. desk@: empty, keep [0]
+    rejected: info@ remove delegate bert@
+    rejected: info@ remove delegate carl@
+    ");
+}
+
+#[test]
+fn r47_a_change_that_a_person_made_meanwhile_ends_no_rejection() {
+    let mut scene = Scene::parse(LEAVERS);
+    reject(&mut scene, Class::Suspend, &[]);
+    let by_hand = LEAVERS.replace("account a@", "account a@ off");
+    let scene = next(&next(&scene, LEAVERS), &by_hand);
+    assert_snapshot!(told(&scene), @"rejected: b@ suspend active → suspended");
+    // The owner is let in again, and the source wants the same as when it was rejected.
+    let scene = next(&scene, LEAVERS);
+    assert_snapshot!(told(&scene), @r"
+    rejected: a@ suspend active → suspended
+    rejected: b@ suspend active → suspended
+    ");
+}
+
+#[test]
 fn r47_a_rejection_is_taken_back() {
     let mut scene = Scene::parse(LEAVERS);
     let rejected = reject(&mut scene, Class::Suspend, &[]);
@@ -424,6 +467,29 @@ fn r47_r23_a_rejected_key_is_held_again_with_a_removal_that_needs_it() {
         assert_eq!((plan.held.len(), plan.approved.actions().len()), (0, 1));
         assert_eq!(plan.rejections, []);
     }
+}
+
+#[test]
+fn r47_r23_a_rejected_key_is_held_again_with_all_that_needs_it() {
+    let text = |account: &str| {
+        format!(
+            "new-keys
+            limits keys=0
+            mailbox anna@ alias=new@ name=New
+            account anna@ {account}
+            people bert@"
+        )
+    };
+    let mut scene = Scene::parse(&text("name=New"));
+    reject(&mut scene, Class::SignInKey, &[]);
+    let scene = next(&scene, &text("name=Old alias=old@ delegates=bert@"));
+    assert_snapshot!(told(&scene), @r"
+    update anna@; name -Old +New
+    held SignInKey: anna@ remove alias [old@] -> []
+    held SignInKey: anna@ remove delegate [bert@] -> []
+    held SignInKey: anna@ replace the sign-in key [unknown] -> [#anna]
+    0. anna@: name [New]
+    ");
 }
 
 #[test]

@@ -6,12 +6,19 @@ use insta::assert_snapshot;
 use proptest::prelude::*;
 
 use super::{
-    notation::{Planned, Scene},
+    notation::{Planned, Scene, object_id},
     properties::{account, cases, choices, lines, mailbox, policy, sound},
     shown::shown,
     zivver::{Disturbance, carry_out},
 };
-use crate::{change::Attribute, note::Code, plan::Action, reviewed::Reviewed};
+use crate::{
+    change::Attribute,
+    ids::{ScimId, SignInKey, SsoAccountKey},
+    memory::WrittenKey,
+    note::Code,
+    plan::Action,
+    reviewed::Reviewed,
+};
 
 /// The plan for `now`, restricted to what a preview of `before` planned.
 fn restricted(before: &str, now: &str) -> Planned {
@@ -365,4 +372,34 @@ proptest! {
         prop_assert!(!planned.plan.leaves_out);
         prop_assert_eq!(reviewed.plan.notes, planned.plan.notes);
     }
+}
+
+#[test]
+fn r23_r28_a_key_that_was_written_already_is_said_to_be_made() {
+    let before = "
+        new-keys
+        mailbox anna@ alias=a@
+        account anna@
+    ";
+    let now = before.replace("account anna@", "account anna@ alias=a@");
+    let reviewed = Reviewed::of(Scene::parse(before).plan().plan.approved.actions());
+    let told = |key: &str| {
+        let mut scene = Scene::parse(&now);
+        scene.wishes.reviewed = Some(reviewed.clone());
+        let key = SignInKey::Name(key.into());
+        let key = WrittenKey::of(SsoAccountKey::ObjectId, &key);
+        scene.memory.keys.insert(ScimId::new("anna"), key);
+        let notes = scene.plan().plan.notes;
+        let notes = notes.into_iter().map(|note| note.text);
+        notes.collect::<Vec<_>>().join("\n")
+    };
+    let told = |key: &str| told(key).replace(&object_id("anna"), "KEY");
+    assert_snapshot!(told(&object_id("anna")), @r"
+    already made: alias + a@corp.example
+    already made: sign-in key + KEY
+    ");
+    assert_snapshot!(told("another"), @r"
+    not made: sign-in key + KEY: it is no longer planned as reviewed
+    already made: alias + a@corp.example
+    ");
 }

@@ -656,3 +656,25 @@ fn r37_an_address_that_zivver_keeps_after_a_rename_is_taken_back_too() {
         "mailbox anna@ name=N alias=new@\nmap anna=u1\naccount anna@ as=u1 name=N alias=new@";
     assert_snapshot!(taken_back(&undo, given).0, @"");
 }
+
+#[test]
+fn r27_r37_an_approved_repetition_of_what_was_undone_approves_nothing_else() {
+    let mut scene = Scene::parse(
+        "limits suspend=0
+        mailbox anna@ name=New
+        account anna@ name=Old
+        people bert@ disabled",
+    );
+    let undone = Undone {
+        run: "R".into(),
+        changes: ["name New".to_owned()].into(),
+        ..Undone::default()
+    };
+    scene.memory.undone.insert(ScimId::new("anna"), undone);
+    scene.approve = vec![Class::Undone];
+    assert_snapshot!(shown(&scene.plan()), @r"
+    update anna@; name -Old +New
+    held Suspend: bert@ suspend [active] -> [suspended]
+    0. anna@: name [New]
+    ");
+}
