@@ -288,3 +288,37 @@ fn r2_a_mailbox_that_is_not_understood_was_listed() {
     let alone = world.replace("rejected broken@", "");
     assert_snapshot!(changes_of(&alone), @"held AliasRemoval: anna@ remove alias [old@] -> []");
 }
+
+#[test]
+fn r7_r19_an_account_at_an_address_of_a_protected_mailbox_stays_unless_only_its_kind_protects_it() {
+    let world = |mailbox: &str| {
+        format!(
+            "{mailbox} alias=was@
+            mailbox new@ id=new
+            account was@ ext=new"
+        )
+    };
+    assert_snapshot!(plan_of(&world("mailbox kept@")), @r"
+    create kept@; name +kept; aliases +was@
+    rename was@; address -was@ +new@; name -was +new
+    0. new kept@: post user [kept] key [#kept]
+    1. was@: address [new@] name [new]
+    2. new kept@: name [kept] active [true] aliases [was@] delegates [] key [#kept]; completes 0; after 0 1; claims was@ of 1
+    ");
+    assert_snapshot!(plan_of(&world("other kept@ kind=RoomMailbox")), @r"
+    rename was@; address -was@ +new@; name -was +new
+    0. was@: address [new@] name [new]
+    R3 KindNotSynchronised kept@
+    ");
+    assert_snapshot!(plan_of(&world("target kept@\nmailbox kept@")), @r"
+    R15 TargetFilter kept@
+    R15 TargetFilter new@
+    R15 TargetFilter was@
+    ");
+    let twice = "other kept@ kind=RoomMailbox id=twice\nother kept@ kind=RoomMailbox";
+    assert_snapshot!(plan_of(&world(twice)), @r"
+    R3 KindNotSynchronised kept@
+    R3 KindNotSynchronised new@
+    R3 KindNotSynchronised was@
+    ");
+}

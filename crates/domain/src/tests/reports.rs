@@ -12,14 +12,18 @@ use crate::{
     hold::{HeldChange, HeldSet},
     ids::{ObjectId, ScimId},
     matching::match_accounts,
-    mode::Depth,
-    mode::{Mode, PerformSync, Trigger},
+    memory::Memory,
+    mode::{Depth, Mode, PerformSync, Trigger},
     note::{Code, Note},
     notice::{Notified, at_tick},
+    origin::Origin,
+    plan::{Attribute, AttributeChange},
     probe::AnswerSheet,
+    record::{Entry, PlanRecord},
     report::{ActionOutcome, ActionReport, Report, RunOutcome},
     source::{PermissionAnswer, PermissionEntry, Question},
     suspended::{Suspended, still_suspended},
+    world::SsoAccountKey,
 };
 
 /// A report about the actions of a world, each with its outcome.
@@ -426,4 +430,239 @@ fn r13_r15_a_plan_counts_what_is_outside_and_what_each_entry_matches() {
     assert_eq!(counts, [("*x@*", 2), ("filtered@", 2)]);
     assert!(!plan.approved.is_empty(), "a create");
     assert!(Scene::parse("").plan().plan.approved.is_empty());
+}
+
+/// A suspend, an update with two changes, and a create.
+const THREE: &str = "
+    people anna@ disabled
+    mailbox bert@ name=New alias=b@
+    account bert@ name=Old
+    mailbox carl@
+";
+
+/// An outcome of an action in the journal.
+fn entry(action: u32, outcome: ActionOutcome) -> Entry {
+    Entry {
+        action,
+        outcome,
+        created: None,
+        problems: Vec::new(),
+        left: Vec::new(),
+    }
+}
+
+/// The rest of the second action of [`THREE`].
+fn name_left(report: &Report) -> Vec<AttributeChange> {
+    let changes = report.actions[1].action.changes.iter();
+    let name = changes.filter(|it| it.attribute == Attribute::Name);
+    name.cloned().collect()
+}
+
+#[test]
+fn r34_r35_a_report_counts_what_is_done_in_part_and_what_is_not_started() {
+    use ActionOutcome::{Applied, Partly, Planned, Remaining};
+    let mut report = report(THREE, &[Planned; 3]);
+    let part = Entry {
+        left: name_left(&report),
+        ..entry(1, Partly)
+    };
+    assert_eq!(part.left.len(), 1);
+    report.record_entries(&[entry(0, Applied), part]);
+    report.count();
+    let outcomes: Vec<_> = report.actions.iter().map(|it| it.outcome).collect();
+    assert_eq!(outcomes, [Applied, Partly, Remaining]);
+    let counts = (
+        report.remaining,
+        report.counts.in_part,
+        report.not_started(),
+    );
+    assert_eq!(counts, (2, 1, 1));
+    assert_eq!(
+        report.counts.refused, 0,
+        "a part is left for the next invocation"
+    );
+}
+
+#[test]
+fn r35_the_report_of_a_killed_run_has_what_its_plans_did_and_what_the_last_one_left() {
+    let told = |plans: &[(&str, Vec<Entry>)]| {
+        let plans = plans.iter().map(|(text, entries)| {
+            let planned = Scene::parse(text).plan();
+            let (world, by) = (&planned.world, SsoAccountKey::ObjectId);
+            let memory = Memory::default();
+            let record = PlanRecord::of(&planned.plan, world, &planned.matching, &memory, by);
+            (record, entries.clone())
+        });
+        let mut report = report("", &[]);
+        report.record_plans(&plans.collect::<Vec<_>>(), None);
+        let actions = report.actions.iter();
+        let actions = actions.map(|it| format!("{}: {:?}", it.action.address, it.outcome));
+        let actions: Vec<_> = actions.collect();
+        let sum: u32 = report.counts.applied.values().sum();
+        let actions = actions.join(", ").replace("corp.example", "");
+        (actions, report.remaining, sum)
+    };
+    let done = |action| entry(action, ActionOutcome::Applied);
+    let first = (THREE, vec![done(0)]);
+    let cut = "anna@: Applied, bert@: Remaining, carl@: Remaining";
+    assert_eq!(told(std::slice::from_ref(&first)), (cut.into(), 2, 1));
+    let rest = THREE.replace("people anna@ disabled", "");
+    let second = (&*rest, vec![done(0), done(1)]);
+    let whole = "anna@: Applied, bert@: Applied, carl@: Applied";
+    assert_eq!(told(&[first, second]), (whole.into(), 0, 3));
+    assert_eq!(told(&[]), (String::new(), 0, 0));
+}
+
+#[test]
+fn r40_of_a_report_only_what_mentions_an_address_is_kept() {
+    let mut whole = report(
+        "mailbox anna@ name=New
+        account anna@ name=Old
+        mailbox bert@ alias=b@ grants=anna@
+        account bert@
+        mailbox carl@ name=New
+        account carl@ name=Old",
+        &[ActionOutcome::Applied; 3],
+    );
+    whole.differences = whole.actions.iter().map(|it| it.action.clone()).collect();
+    let change = |local: &str, before: &str, after: &str| HeldChange {
+        address: address(local),
+        before: before.into(),
+        after: after.into(),
+        origin: Some(Origin::ExchangeChanged),
+        ..held().changes[0].clone()
+    };
+    let set = |changes, rejected, approved| HeldSet {
+        changes,
+        rejected,
+        approved,
+        ..held()
+    };
+    whole.held = vec![
+        set(
+            vec![
+                change("anna@", "active", "suspended"),
+                change("dora@", "anna@corp.example", ""),
+                change("dora@", "", "anna@corp.example"),
+                change("carl@", "active", "suspended"),
+            ],
+            vec![change("carl@", "a", "b")],
+            vec![change("anna@", "a", "b"), change("carl@", "a", "b")],
+        ),
+        set(vec![change("carl@", "active", "suspended")], vec![], vec![]),
+        set(vec![], vec![change("anna@", "active", "suspended")], vec![]),
+    ];
+    let notes = ["anna@corp.example", "bert@corp.example"].into_iter();
+    whole.skipped = notes
+        .map(|name| Note::new(name, Code::TargetFilter, "t"))
+        .collect();
+    whole.suspended = ["anna@", "carl@"]
+        .map(|local| Suspended::at(&address(local), NOW))
+        .into();
+    let told = |about: &str| {
+        let mut report = whole.clone();
+        report.keep_only(&address(about));
+        let of_actions = report.actions.iter().map(|it| &it.action.address);
+        let of_differences = report.differences.iter().map(|it| &it.address);
+        let all: Vec<_> = of_actions
+            .chain(of_differences)
+            .map(ToString::to_string)
+            .collect();
+        let sets = report.held.iter();
+        let sets = sets.map(|set| (set.changes.len(), set.rejected.len(), set.approved.len()));
+        let others = (
+            report.skipped.len(),
+            report.suspended.len(),
+            report.counts.held,
+        );
+        let text = format!("{all:?} {:?} {others:?}", sets.collect::<Vec<_>>());
+        text.replace("corp.example", "")
+    };
+    insta::assert_snapshot!(told("anna@"), @r#"["anna@", "bert@", "anna@", "bert@"] [(3, 0, 1), (0, 1, 0)] (1, 1, 3)"#);
+    insta::assert_snapshot!(told("b@"), @r#"["bert@", "bert@"] [] (0, 0, 0)"#);
+    insta::assert_snapshot!(told("nobody@"), @"[] [] (0, 0, 0)");
+}
+
+#[test]
+fn r39_a_report_about_named_accounts_counts_what_it_finds_about_others() {
+    let mut report = report("", &[]);
+    let note = |local: &str, code| Note::new(address(local).to_string(), code, "t");
+    report.skipped = vec![
+        note("anna@", Code::Rejected),
+        note("bert@", Code::Rejected),
+        note("carl@", Code::TargetFilter),
+    ];
+    report.suspended = ["anna@", "bert@"]
+        .map(|local| Suspended::at(&address(local), NOW))
+        .into();
+    report.narrow(&[address("anna@").to_string()].into());
+    assert_eq!(report.skipped, [note("anna@", Code::Rejected)]);
+    let suspended = report.suspended.iter();
+    let suspended: Vec<_> = suspended.map(|it| it.address.clone()).collect();
+    assert_eq!(suspended, [address("anna@")]);
+    let others = report.others.unwrap();
+    assert_eq!((others.findings, others.attention), (2, 1));
+}
+
+#[test]
+fn r44_a_report_lists_what_was_changed_by_hand_and_counts_all_origins() {
+    let mut report = report(THREE, &[ActionOutcome::Planned; 3]);
+    let origins = [
+        ("New", Origin::ChangedByHand),
+        ("b@corp.example", Origin::ExchangeChanged),
+    ];
+    for change in report
+        .actions
+        .iter_mut()
+        .flat_map(|it| &mut it.action.changes)
+    {
+        let own = origins
+            .iter()
+            .filter(|(entry, _)| change.after.contains(&(*entry).to_owned()));
+        change.origins = own
+            .map(|(entry, origin)| ((*entry).to_owned(), *origin))
+            .collect();
+    }
+    let mut set = held();
+    set.changes[0].origin = Some(Origin::ChangedByHand);
+    set.changes[1].origin = Some(Origin::ExchangeChanged);
+    report.held = vec![set];
+    report.count();
+    let origins = [(Origin::ExchangeChanged, 2), (Origin::ChangedByHand, 2)];
+    assert_eq!(report.counts.origins, origins.into());
+    let by_hand = report.by_hand().map(|it| it.address().to_string());
+    let by_hand: Vec<_> = by_hand.collect();
+    assert_eq!(by_hand, ["bert@corp.example", "anna@corp.example"]);
+}
+
+#[test]
+fn r1_numbers_that_a_run_did_not_read_are_unknown() {
+    use RunOutcome::{Failed, InSync, Open, Stopped};
+    let state = |outcome, mailboxes, actions| {
+        let mut report = report("mailbox anna@", &[ActionOutcome::Planned; 1][..actions]);
+        report.outcome = outcome;
+        report.source.mailboxes = mailboxes;
+        (report.has_counted(), report.has_planned())
+    };
+    for cut in [Open, Stopped, Failed] {
+        assert_eq!(state(cut, 0, 0), (false, false), "{cut:?}");
+        assert_eq!(state(cut, 1, 0), (true, true), "{cut:?}");
+        assert_eq!(state(cut, 0, 1), (false, true), "{cut:?}");
+    }
+    assert_eq!(state(InSync, 0, 0), (true, true));
+}
+
+#[test]
+fn r13_a_report_says_that_no_mailbox_is_inside_the_claimed_domains() {
+    let warned = |text: &str| {
+        let planned = Scene::parse(text).plan();
+        let mut report = report("", &[]);
+        report.describe(&planned.plan, &planned.world);
+        report.warnings.join("\n")
+    };
+    let mistyped = "domains crop.example\npeople anna@ bert@\nmailbox carl@other.example";
+    insta::assert_snapshot!(warned(mistyped), @"no mailbox is inside the claimed domains (crop.example), so nothing is synchronised; 2 of 3 mailboxes are in corp.example: correct CLOUD_SYNC__CLAIMED_DOMAINS (R13)");
+    assert_eq!(warned(&mistyped.replace("crop", "corp")), "");
+    assert_eq!(warned(&format!("{mistyped}\nsource carl@")), "");
+    assert_eq!(warned("domains crop.example"), "");
 }
