@@ -481,3 +481,58 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn r44_only_what_a_run_has_written_or_may_have_written_is_not_by_hand() {
+    let between = SETTLED.replace("mailbox anna@ name=Anna", "mailbox anna@ name=Third");
+    let wrote = Scene::parse(&between).plan().plan.approved.actions()[0].clone();
+    let now = SETTLED.replace(
+        "account anna@ as=u1 name=Anna",
+        "account anna@ as=u1 name=Hand",
+    );
+    let (then, now) = (Scene::parse(SETTLED), Scene::parse(&now));
+    for (outcome, when, origin) in [
+        (ActionOutcome::Applied, When::Since, Origin::ChangedByHand),
+        (ActionOutcome::Refused, When::Since, Origin::ChangedByHand),
+        (ActionOutcome::Remaining, When::Since, Origin::ChangedByHand),
+        (
+            ActionOutcome::Failed,
+            When::AtSnapshot,
+            Origin::ChangedByHand,
+        ),
+        // It is not known what came of it.
+        (ActionOutcome::Failed, When::Since, Origin::Unchanged),
+        (ActionOutcome::Partly, When::Since, Origin::Unchanged),
+    ] {
+        let report = ActionReport {
+            action: wrote.clone(),
+            outcome,
+            problems: Vec::new(),
+            left: Vec::new(),
+        };
+        let deed = Deed {
+            report: &report,
+            when,
+            is_recent: false,
+        };
+        let compared = compared(&then, &now, &Memory::default(), &[deed]);
+        let expected = format!("anna@ Name Anna: {origin:?}");
+        assert_eq!(lines(&compared), [expected], "{outcome:?} {when:?}");
+    }
+}
+
+#[test]
+fn r44_what_a_run_did_about_a_delegate_is_known_after_a_rename_of_the_delegate() {
+    let between = SETTLED.replace("grants=bert@", "");
+    let now = "
+        mailbox anna@ name=Anna alias=a@ id=anna grants=new@
+        account anna@ as=u1 name=Anna alias=a@ ext=anna
+        mailbox new@ id=bert name=bert
+        account new@ as=bert name=bert
+        people carl@
+    ";
+    assert_eq!(
+        after_a_run(SETTLED, &between, now, When::Since),
+        ["anna@ Delegates new@: ExchangeChanged"]
+    );
+}

@@ -370,6 +370,22 @@ fn r47_r04_a_night_in_which_no_alias_is_known_ends_no_rejection() {
 }
 
 #[test]
+fn r47_r04_r11_a_night_in_which_nothing_of_a_mailbox_is_known_is_not_its_end() {
+    let text = |mailbox: &str| {
+        format!(
+            "limits aliases=0
+            mailbox anna@ {mailbox}
+            account anna@ alias=old@"
+        )
+    };
+    let mut scene = Scene::parse(&text(""));
+    reject(&mut scene, Class::AliasRemoval, &[]);
+    let unknown = text("untold grants=?");
+    let scene = next(&next(&next(&scene, &text("")), &unknown), &text(""));
+    assert_snapshot!(told(&scene), @"rejected: anna@ remove alias old@");
+}
+
+#[test]
 fn r47_r19_a_failed_question_ends_no_rejection() {
     let stray = "account stray@";
     let mut scene = Scene::parse(stray);
@@ -403,6 +419,9 @@ fn r47_a_rejected_create_ends_with_its_mailbox() {
         text,
     );
     assert_snapshot!(told(&broken), @"rejected: anna@ create the account anna");
+    let disabled = text.replace("mailbox anna@", "mailbox anna@ disabled");
+    let hired_again = next(&next(&scene, &disabled), text);
+    assert_snapshot!(told(&hired_again), @"held Create: anna@ create the account [] -> [anna]");
     let gone = next(&next(&scene, "limits creates=0\npeople bert@"), text);
     assert_snapshot!(told(&gone), @"held Create: anna@ create the account [] -> [anna]");
 }

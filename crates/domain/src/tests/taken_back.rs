@@ -3,15 +3,17 @@
 use insta::assert_snapshot;
 
 use super::{
-    notation::{Planned, Scene, keys_written},
+    notation::{Planned, Scene, address, keys_written},
     shown::shown,
     undo::{night, run_of, taken_back, undone},
 };
 use crate::{
+    accounts::Accounts,
     guard::Class,
     ids::ScimId,
     memory::{Memory, Undone},
     plan::plan_undo,
+    settle::aside,
     undo::Undo,
 };
 
@@ -629,6 +631,13 @@ fn r22_r37_a_delegate_who_gets_an_address_back_is_named_by_it() {
     0. new@: address [anna@]
     R37 ChangedSince bert@
     ");
+    // R15: nobody changes it.
+    let filtered = format!("{after}\ntarget bert@");
+    assert_snapshot!(undone(&before, &filtered).0, @r"
+    rename new@; address -new@ +anna@
+    0. new@: address [anna@]
+    R37 ChangedSince bert@
+    ");
 }
 
 #[test]
@@ -677,4 +686,53 @@ fn r27_r37_an_approved_repetition_of_what_was_undone_approves_nothing_else() {
     held Suspend: bert@ suspend [active] -> [suspended]
     0. anna@: name [New]
     ");
+}
+
+#[test]
+fn r17_r37_an_account_that_is_on_its_way_gets_its_address_back() {
+    let world = |account: &str| {
+        format!("mailbox new@ id=anna name=N\nmap anna=u1\naccount {account} as=u1 name=N")
+    };
+    let undo = run_of(&world("anna@"));
+    let accounts = Accounts::new(Scene::parse(&world("anna@")).actual);
+    let (_, account) = accounts.iter().next().unwrap();
+    let from = |target: &str| {
+        let on_its_way = aside(account, &address(target));
+        let plan = taken_back(&undo, &world(on_its_way.as_str())).0;
+        plan.replace(
+            on_its_way.as_str().trim_end_matches("corp.example"),
+            "aside@",
+        )
+    };
+    assert_snapshot!(from("new@"), @r"
+    rename aside@; address -aside@ +anna@
+    0. aside@: address [anna@]
+    ");
+    assert_eq!(from("anna@"), from("new@"));
+    assert_snapshot!(from("other@"), @"R37 ChangedSince aside@");
+}
+
+#[test]
+fn r37_the_account_and_the_grant_of_the_very_delegate_are_the_source() {
+    let of = |grants: &str, delegates: &str, bert: &str| {
+        format!(
+            "mailbox anna@ grants={grants}
+            account anna@ delegates={delegates}
+            mailbox bert@
+            {bert}
+            people carl@"
+        )
+    };
+    let bert = "account bert@";
+    let before = of("bert@,carl@", "carl@", bert);
+    let after = of("bert@,carl@", "bert@,carl@", bert);
+    for (between, held) in [
+        (of("bert@", "carl@", bert), [1, 1]),
+        (of("carl@", "carl@", bert), [1, 0]),
+        (of("bert@,carl@", "carl@", ""), [1, 0]),
+        (of("bert@,carl@", "carl@", "broken bert@"), [1, 1]),
+    ] {
+        let nights = held_after(&before, &after, &[&before, &between, &before]);
+        assert_eq!([nights[0], nights[2]], held, "{between}");
+    }
 }
