@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::{
-    notation::{NOW, Planned, Scene},
+    notation::{NOW, Planned, Scene, object_id},
     properties::{cases, world},
 };
 use crate::{
@@ -535,4 +535,37 @@ fn r44_what_a_run_did_about_a_delegate_is_known_after_a_rename_of_the_delegate()
         after_a_run(SETTLED, &between, now, When::Since),
         ["anna@ Delegates new@: ExchangeChanged"]
     );
+}
+
+#[test]
+fn r44_what_decides_about_a_create_a_tie_a_rename_and_a_key() {
+    // Neither side changed.
+    assert_eq!(
+        of("mailbox dora@", "mailbox dora@"),
+        ["dora@ Name dora: Unchanged"]
+    );
+    let upn = "mailbox new@ id=anna upn=one@\naccount anna@ ext=anna name=new";
+    let unchanged = ["anna@ Address new@: Unchanged"];
+    assert_eq!(of(upn, upn), unchanged);
+    assert_eq!(of(upn, &upn.replace("new@", "new@ name=new")), unchanged);
+    let changed = ["anna@ Address new@: ExchangeChanged"];
+    assert_eq!(of(&upn.replace("one@", "two@"), upn), changed);
+    let before = upn.replace("mailbox new@", "mailbox old@ name=new");
+    assert_eq!(of(&before, upn), changed);
+    let by_hand = upn.replace("account anna@", "account hand@ as=anna");
+    assert_eq!(of(upn, &by_hand), ["hand@ Address new@: ChangedByHand"]);
+    let before = "mailbox dory@ id=dora name=dora";
+    assert_eq!(
+        of(before, "mailbox dora@"),
+        ["dora@ Name dora: ExchangeChanged"]
+    );
+    let tie = "mailbox anna@ id=next\naccount anna@ ext=past\napprove identity";
+    let origin = |before: &str| {
+        of(before, tie)
+            .join(", ")
+            .replace(&object_id("next"), "NEXT")
+    };
+    assert_eq!(origin(tie), "anna@ ObjectId NEXT: Unchanged");
+    let before = tie.replace("id=next", "id=past");
+    assert_eq!(origin(&before), "anna@ ObjectId NEXT: ExchangeChanged");
 }

@@ -633,6 +633,11 @@ fn r22_r37_a_delegate_who_gets_an_address_back_is_named_by_it() {
     ");
     // R15: nobody changes it.
     let filtered = format!("{after}\ntarget bert@");
+    let without_key = format!("{filtered}\nkey omit");
+    assert_eq!(
+        undone(&before, &without_key).0,
+        undone(&before, &filtered).0
+    );
     assert_snapshot!(undone(&before, &filtered).0, @r"
     rename new@; address -new@ +anna@
     0. new@: address [anna@]
