@@ -217,15 +217,46 @@ pub(super) fn actions(deltas: &[Delta], world: &World) -> Vec<Action> {
         Some((delta.address.as_str(), rename.to.to_string()))
     });
     let renames: BTreeMap<&str, String> = renames.collect();
-    let mut actions: Vec<Action> = deltas.iter().map(|it| action(it, world)).collect();
-    for change in actions.iter_mut().flat_map(|it| &mut it.changes) {
-        if change.attribute == Attribute::Delegates {
-            let named = change.after.iter();
-            let anew = named.filter_map(|it| Some((it.clone(), renames.get(&**it)?.clone())));
-            change.renamed = anew.collect();
+    let mut actions = Vec::with_capacity(deltas.len());
+    for delta in deltas {
+        let mut action = action(delta, world);
+        let mut changes = action.changes.iter_mut();
+        if let Some(change) = changes.find(|it| it.attribute == Attribute::Delegates) {
+            name_renamed(change, delta, &renames, world);
         }
+        actions.push(action);
     }
     actions
+}
+
+/// States the new address of each delegate that this plan renames. The old one can be that of a new account by then, which
+/// is another delegate.
+fn name_renamed(
+    change: &mut AttributeChange,
+    delta: &Delta,
+    renames: &BTreeMap<&str, String>,
+    world: &World,
+) {
+    let address = |it: &Target| it.address(&world.accounts, &world.directory).to_string();
+    let is_new = |it: &&Target| matches!(it, Target::New(_));
+    let new: Vec<String> = delta
+        .add_delegates
+        .iter()
+        .filter(is_new)
+        .map(address)
+        .collect();
+    for delegate in delta.add_delegates.iter().filter(|it| !is_new(it)) {
+        let before = address(delegate);
+        let Some(after) = renames.get(&*before) else {
+            continue;
+        };
+        if !new.contains(&before) {
+            change.renamed.insert(before, after.clone());
+        } else if let Some(named) = change.after.iter_mut().find(|it| **it == before) {
+            named.clone_from(after);
+        }
+    }
+    change.after.sort();
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -226,15 +226,13 @@ impl Delta {
     }
 
     /// R22: writes a delegate again, who gives up the address by which the account names it. `key` goes with it (R23).
+    /// A delegate that is to be removed is among them: the removal can be held, and is not made by the rename then.
     pub(crate) fn name_anew(
         &mut self,
         delegate: AccountIx,
         address: &SmtpAddress,
         key: Option<SignInKey>,
     ) {
-        if self.remove_delegates.contains(&delegate) {
-            return;
-        }
         self.key = self.key.take().or(key);
         self.because(
             "R22",

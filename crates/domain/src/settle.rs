@@ -196,10 +196,12 @@ impl<'a> Settling<'a> {
                 continue;
             }
             let current = accounts.delegates_of(ix).users;
+            let removed = &delta.remove_delegates;
             delta.add_delegates.retain(|target| match target {
                 Target::Existing(delegate) => {
-                    current.binary_search(delegate).is_err()
-                        || anew.contains(&(Target::Existing(ix), *target))
+                    let is_named = current.binary_search(delegate).is_ok();
+                    let is_anew = || anew.contains(&(Target::Existing(ix), *target));
+                    !is_named || !removed.contains(delegate) && is_anew()
                 }
                 Target::New(_) => true,
             });

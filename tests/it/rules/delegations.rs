@@ -1,12 +1,15 @@
 //! R8-R12: who may open which mailbox.
 
-use cloud_sync::sandbox::{
-    control::{Fault, FaultKind},
-    exchange::{GroupKind, Mailbox, Permission, ResultSize, SelfEntry, Tenant, faults},
-    zivver::{Organisation, User},
+use cloud_sync::{
+    domain::guard::Class,
+    sandbox::{
+        control::{Fault, FaultKind},
+        exchange::{GroupKind, Mailbox, Permission, ResultSize, SelfEntry, Tenant, faults},
+        zivver::{Organisation, User},
+    },
 };
 
-use super::bench::*;
+use super::{bench::*, company::held};
 use crate::world::World;
 
 /// The desk with changed permissions. In Zivver ann alone is a member.
@@ -671,4 +674,31 @@ async fn r9_a_name_that_another_mailbox_shows_is_asked_for_once() {
     let asked = asked.filter(|entry| entry.body.contains("Get-Recipient"));
     assert_eq!(asked.count(), 1);
     assert_eq!(members(&world, "desk"), ["ben@"]);
+}
+
+/// Zivver keeps the delegates of a user as addresses, and the rename of a delegate does not change them.
+#[tokio::test(start_paused = true)]
+async fn r22_r26_a_held_removal_stays_held_when_the_delegate_is_renamed() {
+    let tenant = people(&["ann", "ben", "cas"]).full_access(&at("cas"), &at("ann"));
+    let mut organisation = accounts(&["ann", "ben", "cas"]);
+    organisation.switches.delegates_follow_rename = false;
+    let limit = [("MAX_DELEGATE_REMOVALS", "0")];
+    let world = World::still_with(tenant, organisation, &limit).await;
+    assert_converged(&world.apply().await);
+    assert_eq!(user(&world, "cas").delegates, [at("ann")]);
+    world.sandbox.exchange.with_state(|tenant| {
+        readdress(tenant, "ann", "anna", false);
+        tenant.mailbox_mut(&at("cas")).unwrap().permissions.clear();
+    });
+    for _ in 0..2 {
+        let report = world.apply().await;
+        assert_converged(&report);
+        assert_eq!(
+            held(&report, Class::DelegateRemoval),
+            [at("cas")],
+            "{}",
+            shown(&report)
+        );
+        assert_eq!(user(&world, "cas").delegates, [at("anna")]);
+    }
 }

@@ -13,8 +13,8 @@ use super::{
     zivver::{Disturbance, carry_out},
 };
 use crate::{
-    accounts::Accounts, address::SmtpAddress, delta::Target, ids::ScimId, memory::WrittenKey,
-    plan::Plan,
+    accounts::Accounts, action::AttributeChange, address::SmtpAddress, change::Attribute,
+    delta::Target, ids::ScimId, memory::WrittenKey, plan::Plan,
 };
 
 /// The changes and the notes of a world, with their texts.
@@ -459,4 +459,61 @@ fn r22_a_renamed_delegate_is_named_anew_where_the_alias_for_its_old_address_is_h
     0. anna@: address [new@] name [new]
     1. carl@: aliases [] delegates [anna@] key [#carl]; after 0
     ");
+}
+
+#[test]
+fn r22_r26_a_held_removal_is_not_made_by_the_rename_of_the_delegate() {
+    let world = |limit: &str| {
+        format!(
+            "
+            limits default delegates={limit}
+            mailbox anew@ id=a name=N
+            account a@ ext=a name=N
+            mailbox c@ id=c name=N
+            account c@ ext=c name=N delegates=a@
+            people p@ q@ r@ s@
+        "
+        )
+    };
+    assert_snapshot!(plan_of(&world("0")), @r"
+    rename a@; address -a@ +anew@
+    update c@; delegates +a@
+    held DelegateRemoval: c@ remove delegate [a@] -> []
+    0. a@: address [anew@]
+    1. c@: aliases [] delegates [a@] key [#c]; after 0
+    ");
+    // Without the limit the delegate is removed, and not named anew.
+    assert_snapshot!(plan_of(&world("1")), @r"
+    rename a@; address -a@ +anew@
+    update c@; delegates -a@
+    0. a@: address [anew@]
+    1. c@: aliases [] delegates [] key [#c]
+    ");
+}
+
+#[test]
+fn r22_a_new_account_at_the_former_address_of_a_delegate_is_another_delegate() {
+    let world = "
+        mailbox a2@ id=anna name=N
+        account a@ ext=anna name=N
+        mailbox a@ id=newcomer name=N
+        mailbox b@ id=b name=N grants=a@,a2@
+        account b@ ext=b name=N
+        mailbox c@ id=c name=N grants=a2@
+        account c@ ext=c name=N
+        mailbox s@ id=s name=N grants=a@
+        account s@ ext=s name=N
+    ";
+    let planned = Scene::parse(world).plan();
+    let changes = planned.plan.approved.actions().iter().flat_map(|action| {
+        let delegates = |it: &&AttributeChange| it.attribute == Attribute::Delegates;
+        let change = action.changes.iter().find(delegates);
+        change.map(|it| format!("{} {:?} {:?}", action.address, it.after, it.renamed))
+    });
+    let changes: Vec<String> = changes.collect();
+    assert_snapshot!(changes.join("\n"), @r#"
+    b@corp.example ["a2@corp.example", "a@corp.example"] {}
+    c@corp.example ["a@corp.example"] {"a@corp.example": "a2@corp.example"}
+    s@corp.example ["a@corp.example"] {}
+    "#);
 }

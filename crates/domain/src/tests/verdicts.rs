@@ -48,7 +48,7 @@ fn r36_what_an_apply_states_after_it_has_read_zivver_again() {
         report.mode = Mode::Preview;
     };
     let differs = |report: &mut Report| report.converged = Some(false);
-    let undo = |report: &mut Report| report.undoes = Some("R0".into());
+    let undo = |report: &mut Report| report.undoes = Some("an earlier run".into());
     let quick = |report: &mut Report| report.depth = Depth::Quick;
     let named = |report: &mut Report| report.accounts = vec![address("anna@")];
     let (of, left) = (Follows, Code::NotReviewed);
