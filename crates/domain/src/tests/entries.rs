@@ -505,7 +505,7 @@ fn r22_a_new_account_at_the_former_address_of_a_delegate_is_another_delegate() {
         account s@ ext=s name=N
     ";
     let planned = Scene::parse(world).plan();
-    let changes = planned.plan.approved.actions().iter().flat_map(|action| {
+    let changes = planned.plan.approved.actions().iter().filter_map(|action| {
         let delegates = |it: &&AttributeChange| it.attribute == Attribute::Delegates;
         let change = action.changes.iter().find(delegates);
         change.map(|it| format!("{} {:?} {:?}", action.address, it.after, it.renamed))
