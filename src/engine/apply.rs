@@ -90,6 +90,7 @@ async fn apply_all(
 ) -> Applied {
     let mut execution = Execution::new(plan, world, bounds.failures_in_a_row_max);
     let mut in_flight = FuturesUnordered::new();
+    let of = plan.writes();
     loop {
         while let Some((step, request)) = execution.next(bounds.started_max()) {
             let (zivver, stop) = (Arc::clone(zivver), bounds.stop.clone());
@@ -103,7 +104,7 @@ async fn apply_all(
         }
         progress.show(Progress::Applying {
             done: execution.done(),
-            of: plan.writes(),
+            of,
         });
         let Some((step, answer)) = in_flight.next().await else {
             break;
