@@ -49,7 +49,7 @@ fn report(text: &str, outcomes: &[ActionOutcome]) -> Report {
     report
 }
 
-fn held() -> HeldSet {
+pub(super) fn held() -> HeldSet {
     let change = HeldChange {
         address: address("anna@"),
         what: "suspend".into(),

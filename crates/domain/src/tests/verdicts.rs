@@ -1,6 +1,6 @@
 //! What a report states about its run, and what the dashboard states about the runs.
 
-use super::notation::address;
+use super::{notation::address, reports::held};
 use crate::{
     actor::Actor,
     all_clear::{
@@ -10,8 +10,7 @@ use crate::{
             self, AsPlanned, Covered, Differs, LeftForLater, NotVerified, Preview, Undone,
         },
     },
-    guard::Class,
-    hold::{HeldChange, HeldSet},
+    hold::HeldSet,
     mode::{Depth, Mode, Trigger},
     note::{Code, Note},
     report::{Report, RunOutcome},
@@ -100,23 +99,10 @@ fn r28_r45_r47_a_report_tells_what_is_rejected_from_what_is_left_for_later() {
     };
     let mut fresh = report(&[Code::TargetFilter]);
     assert_eq!(numbers(&fresh), (0, false, 0));
-    let change = HeldChange {
-        address: address("anna@"),
-        what: "suspend".into(),
-        before: "active".into(),
-        after: "suspended".into(),
-        fingerprint: "f".into(),
-        origin: None,
-        waits: None,
-    };
+    let set = held();
     fresh.held = vec![HeldSet {
-        approved: Vec::new(),
-        class: Class::Suspend,
-        code: "c0de".into(),
-        reason: "over its limit".into(),
-        changes: vec![change.clone()],
-        companions: vec![],
-        rejected: vec![change.clone(), change],
+        rejected: set.changes.clone(),
+        ..set
     }];
     assert_eq!(numbers(&fresh), (2, false, 0), "rejected since the run");
     let findings = [
