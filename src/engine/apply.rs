@@ -122,6 +122,7 @@ fn entry(ended: &EndedAction<'_>) -> Entry {
         action: u32::try_from(ended.action).unwrap_or(u32::MAX),
         outcome: ended.outcome,
         created: ended.created.cloned(),
+        at: None,
         problems: ended.problems.to_vec(),
         left: Vec::new(),
     }

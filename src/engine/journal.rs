@@ -9,6 +9,7 @@ use tokio::{sync::mpsc, task::JoinSet};
 
 use crate::{
     domain::record::{Batch, Entry, PlanRecord, joined},
+    http::Clock,
     state::{Parts, StateError},
     zivver::Gate,
 };
@@ -26,13 +27,14 @@ const APPEND_MAX: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub struct Journal {
     sender: Option<mpsc::UnboundedSender<Entry>>,
+    clock: Clock,
     entries: Entries,
     failure: Arc<Mutex<Option<String>>>,
     task: JoinSet<()>,
 }
 
 impl Journal {
-    pub fn start(mut parts: Parts<Batch>, plan: u32, gate: Gate) -> Self {
+    pub fn start(mut parts: Parts<Batch>, plan: u32, gate: Gate, clock: Clock) -> Self {
         let (sender, mut receiver) = mpsc::unbounded_channel();
         let failure = Arc::new(Mutex::new(None));
         let mut task = JoinSet::new();
@@ -55,6 +57,7 @@ impl Journal {
         });
         Self {
             sender: Some(sender),
+            clock,
             entries: Entries::default(),
             failure,
             task,
@@ -67,6 +70,8 @@ impl Journal {
     }
 
     pub fn append(&mut self, entry: Entry) {
+        let at = Some(self.clock.now().as_second());
+        let entry = Entry { at, ..entry };
         self.entries.lock().push(entry.clone());
         if let Some(sender) = &self.sender
             && sender.send(entry).is_err()

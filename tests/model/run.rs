@@ -521,6 +521,7 @@ impl State {
             action: u32::try_from(action).unwrap(),
             outcome: answer.outcome(),
             created: created.then(|| person.id()),
+            at: None,
             problems: Vec::new(),
         };
         let number = run.number;

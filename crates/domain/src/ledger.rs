@@ -283,13 +283,16 @@ pub fn record_interrupted(
     now: i64,
 ) {
     record_owners(memory, record, entries, world, now);
+    // The journal of a killed run shows how long it ran at least.
+    let last_entry = || entries.iter().filter_map(|it| it.at).max();
+    let ended = in_hand.ended.or_else(last_entry);
+    let ended = ended.map_or(now, |ended| ended.min(now));
     for (at, planned) in record.actions.iter().enumerate() {
         let is_made = |it: &Entry| it.outcome == ActionOutcome::Applied && it.left.is_empty();
         if last(entries, at).is_some_and(is_made) {
-            record_removals(memory, planned, &world.accounts, now);
+            record_removals(memory, planned, &world.accounts, ended);
         }
     }
-    let at = in_hand.ended.map_or(now, |ended| ended.min(now));
     let outcomes = record.outcomes(entries, Some(world));
     let counts = record.guarded_where(|at, class| {
         let lacks = || record.actions[at].lacks_rename(outcomes[at], world);
@@ -304,7 +307,7 @@ pub fn record_interrupted(
         let count = count.saturating_sub(known(class).unwrap_or_default());
         (*class, count)
     });
-    memory.spent.extend(spent(new, at));
+    memory.spent.extend(spent(new, ended));
     // The next run looks once more for what the lists do not show in time, unless its own plan replaces this one.
     let since = before.map_or(now, |it| it.since);
     if record.is_open(entries, world) && now - since < LIST_LAG_MAX_S {

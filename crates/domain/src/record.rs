@@ -101,6 +101,10 @@ pub struct Entry {
     /// Position in the plan of this invocation.
     pub action: u32,
     pub outcome: ActionOutcome,
+    /// When the outcome became known, in epoch seconds. `None` if Zivver's lists showed it, and in a journal of an
+    /// earlier version.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub at: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub created: Option<ScimId>,
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
@@ -225,6 +229,7 @@ impl PlanRecord {
                     ActionOutcome::Partly
                 },
                 created: id.filter(|_| planned.action.id.is_none()).cloned(),
+                at: None,
                 problems: end.problems.clone(),
                 left,
             }

@@ -62,8 +62,12 @@ impl Running<'_> {
         record.started_by.clone_from(&self.request.started_by);
         self.stage = Stage::Planned;
         let number = self.write_ahead(&record).await?;
-        let mut journal =
-            Journal::start(self.state.journal(&self.id), number, zivver.gate().clone());
+        let mut journal = Journal::start(
+            self.state.journal(&self.id),
+            number,
+            zivver.gate().clone(),
+            self.engine.shared.clock,
+        );
         self.stage = Stage::Writing(journal.entries());
         let began = Instant::now();
         let mut applied = apply(

@@ -508,7 +508,13 @@ impl Oracle {
         });
         // From now on the memory has the owners of accounts (R16).
         let (_, truth) = self.truths.last().unwrap();
+        let of = &self.invocations[invocation];
+        let is_listed = |id| of.accounts.iter().any(|listed| listed.contains(id));
         for (id, owner) in &mut self.owners {
+            // A list that lags for too long may never have shown what a create without an answer made.
+            if self.has_lagged_long && !is_listed(id) {
+                continue;
+            }
             let Some(address) = address_of(&self.organisation, id) else {
                 continue;
             };

@@ -51,6 +51,7 @@ impl PlanRecord {
                 action: to_u32(at),
                 outcome,
                 created,
+                at: None,
                 problems: known.map_or_else(Vec::new, |it| it.problems.clone()),
                 left,
             })

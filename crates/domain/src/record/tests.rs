@@ -59,6 +59,7 @@ fn entry(outcome: ActionOutcome, created: Option<&str>) -> Entry {
     Entry {
         action: 0,
         outcome,
+        at: None,
         problems: Vec::new(),
         left: Vec::new(),
         created: created.map(ScimId::new),

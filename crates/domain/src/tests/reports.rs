@@ -446,6 +446,7 @@ fn entry(action: u32, outcome: ActionOutcome) -> Entry {
         action,
         outcome,
         created: None,
+        at: None,
         problems: Vec::new(),
         left: Vec::new(),
     }

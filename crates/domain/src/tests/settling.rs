@@ -535,6 +535,7 @@ fn r22_r35_a_killed_run_leaves_what_it_removed() {
         action: 0,
         outcome: ActionOutcome::Failed,
         created: None,
+        at: None,
         problems: Vec::new(),
         left: Vec::new(),
     };
@@ -548,12 +549,37 @@ fn r22_r35_a_killed_run_leaves_what_it_removed() {
     );
     assert!(memory.lately.is_empty());
     entry.outcome = ActionOutcome::Applied;
-    record_interrupted(&mut memory, in_hand(), &record, &[entry], world, 7);
-    let removed = memory.lately.keys().collect::<Vec<_>>();
-    assert_eq!(
-        removed,
-        ["anna -alias old@corp.example", "anna -delegate bert"]
-    );
+    let mut removed = |at, ended| {
+        let in_hand = InHand {
+            ended,
+            ..in_hand()
+        };
+        let entry = Entry {
+            at,
+            ..entry.clone()
+        };
+        record_interrupted(&mut memory, in_hand, &record, &[entry], world, 7);
+        let removed = memory.lately.iter();
+        removed
+            .map(|(key, it)| (key.clone(), it.at))
+            .collect::<Vec<_>>()
+    };
+    // What was removed long ago and is there again was added again (R26).
+    for (at, ended, expected) in [
+        (None, None, 7),
+        (Some(3), None, 3),
+        (Some(9), None, 7),
+        (Some(3), Some(4), 4),
+        (None, Some(4), 4),
+    ] {
+        assert_eq!(
+            removed(at, ended),
+            [
+                ("anna -alias old@corp.example".to_owned(), expected),
+                ("anna -delegate bert".to_owned(), expected)
+            ]
+        );
+    }
 }
 
 #[test]
