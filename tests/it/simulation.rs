@@ -83,17 +83,19 @@ const EXCUSED_PERCENT_MAX: u64 = 70;
 /// - 102475: a deleted account that an old list showed, remembered in place of the new one
 /// - 106750: an account that a killed run created and only the lists after the next run showed
 /// - 122224: an account that a killed run created, of a mailbox that was renamed before a list showed it
-/// - 348, 586, 1704, 3080, 4735, 4839, 5345, 7559, 7900, 8044, 10841, 11327, 11635, 22074, 23147, 31086, 35730, 37705,
+/// - 6245: a removal of an interrupted run, repeated days later for a delegate that a person had added again
+/// - 302844: an account that a killed run created, and a person deleted: "created less than an hour ago" days later
+/// - 348, 586, 1704, 3080, 4735, 4839, 4987, 303538, 1101415, 5345, 7559, 7900, 8044, 10841, 11327, 11635, 22074, 23147, 31086, 35730, 37705,
 ///   54243, 110959, 113657, 114386, 114767, 122856, 116917,
 ///   118767, 119485, 120157, 124019: faults of the oracle
 /// - 6753: a double that reverted other accounts too
-const KEPT: [u64; 70] = [
+const KEPT: [u64; 75] = [
     10, 23, 196, 348, 350, 586, 716, 755, 806, 1001, 1400, 1409, 1704, 1975, 2671, 2828, 2957,
     3101, 3080, 4216, 4244, 4692, 4735, 4839, 5345, 5971, 6199, 6753, 7559, 7900, 8044, 8659, 9066,
     9088, 9111, 9348, 10841, 10911, 11318, 11327, 11431, 11635, 12039, 21627, 22002, 22016, 22074,
     22895, 23147, 24333, 31086, 32244, 35730, 37705, 38382, 42355, 54243, 102_475, 106_750,
     110_959, 113_657, 122_224, 114_386, 114_767, 122_856, 116_917, 118_767, 119_485, 120_157,
-    124_019,
+    124_019, 4987, 6245, 302_844, 303_538, 1_101_415,
 ];
 
 /// The same for hourly ticks:

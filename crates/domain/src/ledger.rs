@@ -282,11 +282,11 @@ pub fn record_interrupted(
     world: &World,
     now: i64,
 ) {
-    record_owners(memory, record, entries, world, now);
     // The journal of a killed run shows how long it ran at least.
     let last_entry = || entries.iter().filter_map(|it| it.at).max();
     let ended = in_hand.ended.or_else(last_entry);
     let ended = ended.map_or(now, |ended| ended.min(now));
+    record_owners(memory, record, entries, world, ended);
     for (at, planned) in record.actions.iter().enumerate() {
         let is_made = |it: &Entry| it.outcome == ActionOutcome::Applied && it.left.is_empty();
         if last(entries, at).is_some_and(is_made) {
@@ -337,7 +337,7 @@ fn record_owners(
     record: &PlanRecord,
     entries: &[Entry],
     world: &World,
-    now: i64,
+    ended: i64,
 ) {
     let outcomes = record.outcomes(entries, Some(world));
     for (at, planned) in record.actions.iter().enumerate() {
@@ -354,7 +354,7 @@ fn record_owners(
             memory.keys.insert(id.clone(), key);
         }
         if let (Some(object_id), Some(id)) = (&planned.object_id, created) {
-            record_created(memory, &id, &planned.action.address, now);
+            record_created(memory, &id, &planned.action.address, ended);
             memory.mapping.entry(*object_id).or_insert(id);
         }
         if let (Some(object_id), Some(id)) = (planned.object_id, &planned.action.id)

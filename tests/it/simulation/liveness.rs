@@ -658,6 +658,20 @@ impl Oracle {
             && id_of(&self.organisation, address).is_none()
     }
 
+    /// R16, R27: whether the account of a delegate that the change removes is that of another mailbox by now.
+    fn has_new_delegate(&self, change: &HeldChange, named: &Organisation) -> bool {
+        let mut intents = intents_of(change, named).into_iter();
+        intents.any(|intent| {
+            let id = intent.effect.member();
+            let address = id.and_then(|id| address_of(&self.organisation, id));
+            let there = address.and_then(|it| self.truth().with_primary(&it).cloned());
+            let owner = id.and_then(|id| self.owners.get(id));
+            there
+                .zip(owner)
+                .is_some_and(|(person, owner)| !owner.persons.iter().eq([&person]))
+        })
+    }
+
     /// R27: a code approves, in one run, the changes that were shown with it and have not changed since.
     fn not_released(
         &self,
@@ -713,7 +727,8 @@ impl Oracle {
                     "empty" => !is_stopped && codes().any(|code| code == "delegate_kept"),
                     _ => false,
                 };
-                if is_another {
+                let is_outdated = || codes().any(|code| code == "approval_outdated");
+                if is_another || self.has_new_delegate(change, &named) && is_outdated() {
                     continue;
                 }
                 let again = intents_of(change, &named)

@@ -1125,18 +1125,22 @@ impl Oracle {
         };
         // R16, R19: the mailbox that has the address now must not use the account either, nor must that of an owner who
         // has another address by now.
-        let disabled = |truth: &Truth| {
+        let unused = |truth: &Truth| {
             let there = truth.with_primary(&lower(who));
             let mut persons = owner.persons.iter().chain(there);
             persons.any(|person| {
                 let fact = truth.mailboxes.get(person);
-                fact.is_some_and(|it| it.kind == Kind::User && !it.enabled)
+                fact.is_some_and(|it| match it.kind {
+                    Kind::User => !it.enabled,
+                    Kind::Shared => group.is_some() && !owner.known && !entitled(it, truth),
+                    Kind::Other | Kind::Elsewhere | Kind::Nobody => false,
+                })
             })
         };
         if certain && !self.any_truth(at, |truth| !in_use(truth)) {
             let text = format!("{who} was stopped though its mailbox is in use");
             self.violation(at, text);
-        } else if self.any_truth(at, gone) && !self.any_truth(at, disabled) {
+        } else if self.any_truth(at, gone) && !self.any_truth(at, unused) {
             // R19: only a clean "not found" allows it.
             let asked = &self.invocations[at].absent;
             let mut names = owner.persons.iter();

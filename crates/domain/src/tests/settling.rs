@@ -550,10 +550,7 @@ fn r22_r35_a_killed_run_leaves_what_it_removed() {
     assert!(memory.lately.is_empty());
     entry.outcome = ActionOutcome::Applied;
     let mut removed = |at, ended| {
-        let in_hand = InHand {
-            ended,
-            ..in_hand()
-        };
+        let in_hand = InHand { ended, ..in_hand() };
         let entry = Entry {
             at,
             ..entry.clone()
@@ -580,6 +577,26 @@ fn r22_r35_a_killed_run_leaves_what_it_removed() {
             ]
         );
     }
+}
+
+#[test]
+fn r16_r35_what_a_killed_run_created_long_ago_is_no_recent_account() {
+    let planned = Scene::parse("mailbox anna@").plan();
+    let mut memory = Memory::default();
+    let by = crate::world::SsoAccountKey::ObjectId;
+    let world = &planned.world;
+    let record = PlanRecord::of(&planned.plan, world, &planned.matching, &memory, by);
+    let entry = Entry {
+        action: 0,
+        outcome: ActionOutcome::Applied,
+        at: Some(3),
+        created: Some(ScimId::new("new")),
+        problems: Vec::new(),
+        left: Vec::new(),
+    };
+    let in_hand = InHand::new("R".into(), 0);
+    record_interrupted(&mut memory, in_hand, &record, &[entry], world, 7);
+    assert_eq!(memory.created[&ScimId::new("new")].at, 3);
 }
 
 #[test]
