@@ -38,7 +38,7 @@ use std::{
 };
 
 use cloud_sync::settings::environment;
-use story::{ODD_SEEDS, Outcome, Tally, play, play_hours};
+use story::{ODD_SEEDS, Outcome, SURPLUS_SEEDS, Tally, play, play_hours};
 
 /// The number of seeds in a normal test run.
 const SEEDS: u64 = 300;
@@ -220,7 +220,16 @@ fn r22_no_schedule_of_faults_opens_an_account_by_an_address_that_changes_its_own
     assert!(tally.writes > 5 * SEEDS_OF_ODD_DELEGATES, "{tally:?}");
 }
 
-/// The number of seeds with odd delegates in a normal test run.
+/// R22, R26, R47: removals of delegates that stay held while the delegates are renamed, in a service that does not rename
+/// them.
+#[test]
+fn r22_no_schedule_of_faults_forgets_a_held_removal_of_a_renamed_delegate() {
+    let (tally, found) = play_all(SURPLUS_SEEDS..SURPLUS_SEEDS + SEEDS_OF_ODD_DELEGATES, play);
+    assert!(found.is_empty(), "{} seeds found: {found:#?}", found.len());
+    assert!(tally.held > 3 * SEEDS_OF_ODD_DELEGATES, "{tally:?}");
+}
+
+/// The number of seeds with odd delegates in a normal test run, and of those with surplus delegates.
 const SEEDS_OF_ODD_DELEGATES: u64 = 150;
 
 /// The number of seeds of hourly ticks in a normal test run.

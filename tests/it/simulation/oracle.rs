@@ -169,19 +169,25 @@ fn set(texts: &[String]) -> BTreeSet<String> {
     texts.iter().map(|text| lower(text)).collect()
 }
 
-/// The delegates of a user, without entries that give nobody access: the user itself, and addresses of no account.
-fn others(organisation: &Organisation, user: &User) -> BTreeSet<String> {
-    let mut named = set(&user.delegates);
-    named.retain(|text| match delegate_id(organisation, text) {
-        Some(id) => id != user.id,
-        None => !is_claimed(text),
+/// The ids of the delegates of a user, without entries that give nobody access: the user itself, and addresses of no
+/// account. An address that a delegate gave up since the run `began` means this delegate.
+fn others(organisation: &Organisation, began: &Organisation, user: &User) -> BTreeSet<String> {
+    let named = set(&user.delegates).into_iter();
+    let ids = named.filter_map(|text| {
+        let id = delegate_id(organisation, &text).or_else(|| delegate_id(began, &text));
+        id.or_else(|| (!is_claimed(&text)).then_some(text))
     });
-    named
+    ids.filter(|id| *id != user.id).collect()
 }
 
 /// The attributes in which the account with this id differs. If its address changed, Zivver itself may have changed its
 /// aliases.
-fn changed(id: &str, before: &Organisation, after: &Organisation) -> BTreeSet<Attribute> {
+fn changed(
+    id: &str,
+    before: &Organisation,
+    after: &Organisation,
+    began: &Organisation,
+) -> BTreeSet<Attribute> {
     let users = [before, after].map(|it| it.users.iter().find(|user| user.id == id));
     let groups = [before, after].map(|it| it.groups.iter().find(|group| group.id == id));
     let differences = match (users, groups) {
@@ -192,7 +198,7 @@ fn changed(id: &str, before: &Organisation, after: &Organisation) -> BTreeSet<At
             (Attribute::Aliases, set(&old.aliases) != set(&new.aliases)),
             (
                 Attribute::Delegates,
-                others(before, old) != others(after, new),
+                others(before, began, old) != others(after, began, new),
             ),
         ],
         (_, [Some(old), Some(new)]) => [
@@ -753,10 +759,11 @@ impl Oracle {
         before: &Organisation,
         after: &Organisation,
     ) -> BTreeSet<Attribute> {
-        let done = changed(id, before, after);
+        let began = &self.invocations[at].before;
+        let done = changed(id, before, after, began);
         let view = self.planned_view(at).filter(|_| !self.lag.is_zero());
         match view.filter(|view| address_of(view, id).is_some()) {
-            Some(view) => &done & &changed(id, &view, after),
+            Some(view) => &done & &changed(id, &view, after, began),
             None => done,
         }
     }

@@ -297,6 +297,33 @@ impl Plot {
         }
     }
 
+    /// People who may open accounts by hand only, in a service that does not rename delegates.
+    pub(super) fn surplus_delegates(seed: u64, organisation: &mut Organisation) {
+        let mut dice = Dice::new(seed, "surplus");
+        organisation.switches.delegates_follow_rename = false;
+        let users: Vec<(String, String)> = organisation
+            .users
+            .iter()
+            .map(|it| (it.id.clone(), it.user_name.clone()))
+            .collect();
+        if users.is_empty() {
+            return;
+        }
+        for user in &mut organisation.users {
+            let (_, other) = dice.pick(&users);
+            let is_new = *other != user.user_name && !user.delegates.contains(other);
+            if is_new && dice.chance(60) {
+                user.delegates.push(other.clone());
+            }
+        }
+        for group in &mut organisation.groups {
+            let (id, _) = dice.pick(&users);
+            if !group.members.contains(id) && dice.chance(40) {
+                group.members.push(id.clone());
+            }
+        }
+    }
+
     fn quirks(&mut self, organisation: &mut Organisation) {
         let switches = &mut organisation.switches;
         if self.dice.chance(25) {
@@ -381,23 +408,7 @@ impl Plot {
         let who = tenant.mailboxes[at].primary_smtp_address.clone();
         match draw {
             12..22 => self.leave(tenant, at),
-            22..32 => {
-                let new = self.free_address(tenant);
-                let before = tenant.mailboxes[at].user_principal_name.clone();
-                let told = self.move_to(&mut tenant.mailboxes[at], new);
-                let after = tenant.mailboxes[at].user_principal_name.clone();
-                // Exchange shows a trustee by its present name.
-                for permission in tenant
-                    .mailboxes
-                    .iter_mut()
-                    .flat_map(|it| &mut it.permissions)
-                {
-                    if permission.user == before {
-                        permission.user.clone_from(&after);
-                    }
-                }
-                told
-            }
+            22..32 => self.rename(tenant, at),
             32..40 => self.swap(tenant, at),
             40..48 => {
                 let mailbox = &mut tenant.mailboxes[at];
@@ -611,6 +622,21 @@ impl Plot {
         kept.push(old.clone());
         set_addresses(mailbox, &new, kept);
         format!("{old}: now {new}")
+    }
+
+    /// One mailbox gets another address, which Exchange shows as that of the trustee as well.
+    pub(super) fn rename(&mut self, tenant: &mut Tenant, at: usize) -> String {
+        let new = self.free_address(tenant);
+        let before = tenant.mailboxes[at].user_principal_name.clone();
+        let told = self.move_to(&mut tenant.mailboxes[at], new);
+        let after = tenant.mailboxes[at].user_principal_name.clone();
+        let mailboxes = tenant.mailboxes.iter_mut();
+        for permission in mailboxes.flat_map(|it| &mut it.permissions) {
+            if permission.user == before {
+                permission.user.clone_from(&after);
+            }
+        }
+        told
     }
 
     fn move_to(&mut self, mailbox: &mut Mailbox, new: Option<String>) -> String {

@@ -109,6 +109,7 @@ pub(super) struct Story {
     /// Separate, so that older seeds keep their stories.
     slow_dice: Dice,
     odd_dice: Option<Dice>,
+    renames: Option<Dice>,
     plot: Plot,
     outside: Outside,
     /// Processes that are still running since the last night, by slot.
@@ -134,6 +135,9 @@ pub(super) fn on_stage<T>(play: impl Future<Output = T>) -> T {
 
 /// From this seed on, the delegates in Zivver are odd.
 pub(super) const ODD_SEEDS: u64 = 1_000_000;
+
+/// From this seed on, accounts have surplus delegates whose removal is held, and people are renamed every other night.
+pub(super) const SURPLUS_SEEDS: u64 = 2_000_000;
 
 pub(super) fn play(seed: u64, traced: bool) -> Outcome {
     on_stage(async {
@@ -169,6 +173,13 @@ impl Story {
             if let Some(limit) = limit {
                 settings.insert(class.setting(), limit.to_owned());
             }
+        }
+        if seed >= SURPLUS_SEEDS {
+            Plot::surplus_delegates(seed, &mut organisation);
+            let mut dice = Dice::new(seed, "surplus limits");
+            let (removals, renames) = (dice.pick(&["0", "0", "1"]), dice.pick(&["1", "100%"]));
+            settings.insert(Guarded::DelegateRemoval.setting(), removals.to_string());
+            settings.insert(Guarded::Rename.setting(), renames.to_string());
         }
         let life_s = dice.chance(25).then(|| dice.between(5, 400));
         let mut story = Self::open(seed, tenant, organisation, settings, traced);
@@ -230,6 +241,7 @@ impl Story {
             dice: Dice::new(seed, "story"),
             slow_dice: Dice::new(seed, "slow nights"),
             odd_dice: (seed >= ODD_SEEDS).then(|| Dice::new(seed, "odd rows")),
+            renames: (seed >= SURPLUS_SEEDS).then(|| Dice::new(seed, "renames")),
             plot: Plot::new(seed),
             outside,
             warm: [None, None],
@@ -308,6 +320,7 @@ impl Story {
         for _ in 0..self.dice.below(5) {
             self.change_world();
         }
+        self.rename_one();
         self.show_rows();
         let weather = self.weather();
         let lag = Duration::from_millis(self.lag_ms());
@@ -583,7 +596,23 @@ impl Story {
         });
     }
 
-    /// No more faults, and no list that lags: after two runs nothing is left to do (R35, R36, R38).
+    fn rename_one(&mut self) {
+        let Some(dice) = &mut self.renames else {
+            return;
+        };
+        let Self { plot, outside, .. } = self;
+        if !dice.chance(50) {
+            return;
+        }
+        let told = outside.exchange.with_state(|tenant| {
+            let at = dice.place(tenant.mailboxes.len())?;
+            Some(plot.rename(tenant, at))
+        });
+        if let Some(told) = told {
+            outside.changed(told);
+        }
+    }
+
     /// Exchange shows a mailbox for a night without its addresses, or without its status.
     fn show_rows(&mut self) {
         let Some(odd) = &mut self.odd_dice else {
@@ -622,6 +651,7 @@ impl Story {
             .with_state(|organisation| organisation.switches.stale_reads_after_post = 0);
     }
 
+    /// No more faults, and no list that lags: after two runs nothing is left to do (R35, R36, R38).
     pub(super) async fn calm(&mut self) {
         self.warm = [None, None];
         self.clear_up();
