@@ -225,19 +225,12 @@ impl Delta {
             || !self.remove_entries.is_empty()
     }
 
-    /// R22: writes a delegate again, who gives up the address by which the account names it. `key` goes with it (R23).
+    /// R22: writes a delegate again, who gives up the address by which the account names it, or has given it up, as `fact`
+    /// says. `key` goes with it (R23).
     /// A delegate that is to be removed is among them: the removal can be held, and is not made by the rename then.
-    pub(crate) fn name_anew(
-        &mut self,
-        delegate: AccountIx,
-        address: &SmtpAddress,
-        key: Option<SignInKey>,
-    ) {
+    pub(crate) fn name_anew(&mut self, delegate: AccountIx, fact: &str, key: Option<SignInKey>) {
         self.key = self.key.take().or(key);
-        self.because(
-            "R22",
-            format!("it names a delegate by {address}, which that delegate gives up"),
-        );
+        self.because("R22", fact);
         self.add_delegates.insert(Target::Existing(delegate));
     }
 

@@ -16,10 +16,12 @@ use super::{
     delegation::Remark,
     delta::{Activity, Delta, Reason, Target},
     directory::MailboxIx,
+    given::Given,
     guard::Class,
     hash::HashSet,
     mailbox::{Mailbox, MailboxKind},
     matching::{AccountFate, Level, MailboxFate, Match, Matching},
+    memory::Memory,
     note::{Code, Note},
     world::{FunctionalKept, MailboxScope, Policy, World},
 };
@@ -32,14 +34,22 @@ pub struct Diff {
 }
 
 /// Compares every mailbox with its account and every account with its mailbox.
-pub fn diff(world: &World, policy: &Policy, matching: &Matching) -> Diff {
+pub(crate) fn diff(given: Given<'_>) -> Diff {
+    let Given {
+        world,
+        policy,
+        memory,
+        matching,
+    } = given;
     let keeps_functional = world.keeps_functional_accounts(policy);
     let mut differ = Differ {
         world,
         policy,
+        memory,
         matching,
         keeps_functional,
         kept: HashSet::default(),
+        compared: HashSet::default(),
         out: Diff::default(),
     };
     for rejection in &world.directory.rejections {
@@ -111,10 +121,13 @@ fn name_mailbox(delta: &mut Delta, world: &World, matching: &Matching) {
 struct Differ<'a> {
     world: &'a World,
     policy: &'a Policy,
+    memory: &'a Memory,
     matching: &'a Matching,
     keeps_functional: Option<FunctionalKept>,
     /// R19: accounts without mailbox that Exchange still knows, or could not be asked about.
     kept: HashSet<AccountIx>,
+    /// Accounts whose delegates are compared with those of their mailboxes.
+    compared: HashSet<AccountIx>,
     out: Diff,
 }
 

@@ -21,6 +21,7 @@ use crate::{
     plan::Plan,
     record::{Entry, PlanRecord, PlannedAction, last},
     seen::SeenAccounts,
+    settle::{given_up_or_renamed, named_by, names},
     ties::{doubtful_ties, next_mapping},
     world::{Policy, World},
 };
@@ -54,6 +55,7 @@ impl Ledger<'_> {
             let account = accounts.with_id(id).map(|ix| accounts.get(ix));
             account.is_some_and(|account| *account.address() == begun.at)
         });
+        self.record_former_addresses(memory);
         // R37: if this undo is killed, the next run must not repeat what it has undone.
         memory.undone.clone_from(&self.plan.undone);
         // Suspends that were to come first may be among the changes left for later (R25).
@@ -67,6 +69,30 @@ impl Ledger<'_> {
             rejections.retain(|it| !ended.contains(&it.change.fingerprint));
         }
         memory.give_back(&self.plan.untaken);
+    }
+
+    /// R22, R35: if the run ends before an account that names a delegate is written with the new address, a later run must
+    /// know whom it names.
+    fn record_former_addresses(&self, memory: &mut Memory) {
+        let accounts = &self.world.accounts;
+        let former = &mut memory.former_addresses;
+        let known: BTreeSet<SmtpAddress> = former.keys().cloned().collect();
+        let named = named_by(accounts, &known).map(|(_, address)| address);
+        let rejected = accounts.rejected().iter().flat_map(|row| &row.delegates);
+        let named: BTreeSet<&SmtpAddress> = named.chain(rejected).collect();
+        former.retain(|address, id| {
+            let now = accounts
+                .user_called(address)
+                .map(|ix| accounts.get(ix).id());
+            named.contains(address) && accounts.lists(id) && now.is_none_or(|now| now == id)
+        });
+        let given = given_up_or_renamed(self.plan.approved.deltas());
+        for (by, address, delegate) in names(accounts, &given) {
+            if by != delegate {
+                let id = accounts.get(delegate).id();
+                former.insert(address.clone(), id.clone());
+            }
+        }
     }
 
     /// R16 (a): records which account belongs to which mailbox, by the lists read last.

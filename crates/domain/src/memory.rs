@@ -63,6 +63,10 @@ pub struct Memory {
     /// R17, R26: renames that began and did not end, by account.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub begun_renames: BTreeMap<ScimId, BegunRename>,
+    /// R22: addresses that this program took from users whom other accounts name as a delegate by them, until no account
+    /// does any more. Zivver stores delegates by address.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub former_addresses: BTreeMap<SmtpAddress, ScimId>,
     /// R26, R35: a plan whose changes are not in `spent` yet, however its run ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub in_hand: Option<InHand>,
@@ -280,6 +284,8 @@ impl Memory {
     pub fn tie(&mut self, object_id: ObjectId, id: &ScimId) {
         self.mapping.retain(|_, other| other != id);
         self.mapping.insert(object_id, id.clone());
+        // Who names the account by a former address means the person before.
+        self.former_addresses.retain(|_, other| other != id);
     }
 
     /// R22, R26: a change that a later run finds still to be made did not take anything away, so it no longer counts.

@@ -209,7 +209,7 @@ pub fn plan(
 
 /// What the two sides ask for, before the guard.
 fn propose(given: Given<'_>, wishes: &Wishes) -> Proposal {
-    let Diff { deltas, notes } = diff(given.world, given.policy, given.matching);
+    let Diff { deltas, notes } = diff(given);
     let mut deltas = sign_in_keys::judge(deltas, given);
     state_people(&mut deltas, given);
     let (deltas, others) = scoped(deltas, given.world, wishes);

@@ -453,6 +453,15 @@ fn given_away(deltas: &[Delta]) -> BTreeSet<SmtpAddress> {
         .collect()
 }
 
+/// The addresses that accounts give up, and the old address of each renamed account. The alias for that can be held, left
+/// out or refused.
+pub(super) fn given_up_or_renamed(deltas: &[Delta]) -> BTreeSet<SmtpAddress> {
+    let renamed = deltas.iter().filter(|delta| delta.rename.is_some());
+    let mut given = given_up(deltas);
+    given.extend(renamed.map(|delta| delta.address.clone()));
+    given
+}
+
 /// Every user that names a user as a delegate by one of these addresses: the naming user, the address, the
 /// delegate, which may be the user itself.
 pub(super) fn names<'a>(

@@ -12,7 +12,7 @@ use cloud_sync::{
     render::{csv, html},
     sandbox::{
         control::{Fault, FaultKind},
-        exchange::Mailbox,
+        exchange::{Mailbox, Permission, Tenant},
     },
     state::RunId,
 };
@@ -219,5 +219,46 @@ async fn r37_without_its_record_a_run_is_not_undone() {
         cannot_undo(&world, &run.id).await;
         assert_eq!(last_change(&world).await, run.id);
         assert!(!user(&world, "ann").active);
+    }
+}
+
+/// Ann is at another address, and Cas, whose permissions cannot be read, has her as a delegate. Zivver keeps the delegates of
+/// a user as addresses, and the rename of a delegate does not change them.
+pub(super) async fn unread_names_a_delegate(mut tenant: Tenant) -> World {
+    readdress(&mut tenant, "ann", "anna", false);
+    let cas = tenant.mailbox_mut(&at("cas")).unwrap();
+    cas.permissions.push(Permission::default());
+    let mut organisation = organisation()
+        .with_user(account("ann"))
+        .with_user(account("cas").delegate(&at("ann")));
+    organisation.switches.delegates_follow_rename = false;
+    World::still(tenant, organisation).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn r22_r35_a_delegate_of_whom_only_the_rename_was_made_is_named_anew_by_a_later_run() {
+    let to_cas = |kind| Fault::always(kind).method("PUT").body("delegates");
+    let refused = FaultKind::Status {
+        status: 400,
+        body: "no".into(),
+        headers: Vec::new(),
+    };
+    for kind in [refused, FaultKind::HangBefore] {
+        let is_killed = matches!(kind, FaultKind::HangBefore);
+        let mut world = unread_names_a_delegate(people(&["ann", "cas"])).await;
+        let zivver = world.sandbox.zivver.control();
+        zivver.inject(to_cas(kind));
+        if is_killed {
+            world = killed_after(world, 2).await;
+        } else {
+            let report = world.apply().await;
+            assert_eq!(report.converged, Some(false), "{}", shown(&report));
+            zivver.clear_faults();
+        }
+        user(&world, "anna");
+        assert_eq!(user(&world, "cas").delegates, [at("ann")]);
+        assert_converged(&world.apply().await);
+        assert_eq!(user(&world, "cas").delegates, [at("anna")]);
+        assert_stable(&world).await;
     }
 }

@@ -15,7 +15,7 @@ use cloud_sync::{
     state::RunId,
 };
 
-use super::{bench::*, company::*};
+use super::{bench::*, company::*, half_done::unread_names_a_delegate};
 use crate::world::World;
 
 /// 60 people who left, one with a new name, and no other changes.
@@ -103,4 +103,18 @@ async fn r47_only_what_is_approved_is_made() {
     assert_eq!(suspended(&world), [3]);
     assert_ne!(user(&world, "p030").name, "Other");
     assert_eq!((left(&approved), approved.held[0].changes.len()), (1, 11));
+}
+
+/// Zivver keeps the delegates of a user as addresses, and the rename of a delegate does not change them.
+#[tokio::test(start_paused = true)]
+async fn r22_r47_who_names_a_delegate_by_an_address_that_a_wave_takes_is_written_later() {
+    for request in [wave(&[Part::Rename], None), wave(&[], Some(1))] {
+        let world = unread_names_a_delegate(people(&["ann", "cas"])).await;
+        let report = world.run_for(&request).await.unwrap();
+        assert_eq!(notes(&report, "cas"), ["DelegationsUnknown", "NotReviewed"]);
+        assert_eq!(user(&world, "cas").delegates, [at("ann")]);
+        assert_converged(&world.apply().await);
+        assert_eq!(user(&world, "cas").delegates, [at("anna")]);
+        assert_stable(&world).await;
+    }
 }

@@ -64,6 +64,7 @@ impl Differ<'_> {
         if let Delegates::Known { wanted, kept, .. } = &derived.delegates
             && !self.would_be_emptied(&derived, account)
         {
+            self.compared.insert(account);
             let current = self.world.accounts.delegates_of(account).users;
             delta.add_delegates = wanted
                 .iter()

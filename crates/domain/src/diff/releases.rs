@@ -13,7 +13,7 @@ use crate::{
     matching::{AccountFate, MailboxFate},
     mode::Depth,
     note::Code,
-    settle::{aside, claims, given_up, named_by, names},
+    settle::{aside, claims, given_up_or_renamed, named_by, names},
     world::FunctionalKept,
 };
 
@@ -63,16 +63,15 @@ impl Differ<'_> {
             self.release_aliases(holder, addresses, &mut at);
         }
         self.name_anew(&mut at);
+        self.name_former(&mut at);
         self.take_out_dead_entries(&mut at);
     }
 
     /// R22: Zivver stores delegates by address, so an account that names a delegate by an address which the delegate
     /// gives up is written with the new address. If it cannot be written, no other account gets the old address.
     fn name_anew(&mut self, at: &mut BTreeMap<Target, usize>) {
-        let mut given = given_up(&self.out.deltas);
-        // The alias for the old address can be held or left out. Where it is made, the delegates stay named as before.
-        let renamed = self.out.deltas.iter().filter(|it| it.rename.is_some());
-        given.extend(renamed.map(|delta| delta.address.clone()));
+        // Where the alias for the old address is made, the delegates stay named as before.
+        let given = given_up_or_renamed(&self.out.deltas);
         let accounts = &self.world.accounts;
         let named: Vec<(AccountIx, SmtpAddress, AccountIx)> = names(accounts, &given)
             .map(|(by, address, delegate)| (by, address.clone(), delegate))
@@ -90,7 +89,44 @@ impl Differ<'_> {
             if !self.may_write(by) || (key.is_none() && self.policy.needs_key()) {
                 continue;
             }
-            self.delta_of(by, at).name_anew(delegate, &address, key);
+            let fact = format!("it names a delegate by {address}, which that delegate gives up");
+            self.delta_of(by, at).name_anew(delegate, &fact, key);
+        }
+    }
+
+    /// R22, R35: the same for an address that an earlier run took from a delegate, if that run ended before it wrote the
+    /// account. Where delegates are compared, who is to be one is known without it.
+    fn name_former(&mut self, at: &mut BTreeMap<Target, usize>) {
+        let accounts = &self.world.accounts;
+        let former = &self.memory.former_addresses;
+        let addresses = former.keys().filter(|address| {
+            accounts.with_address(address).is_empty()
+                && accounts.with_alias(address).is_empty()
+                && !accounts.may_be_rejected(address)
+        });
+        let addresses: BTreeSet<SmtpAddress> = addresses.cloned().collect();
+        let named: Vec<(AccountIx, SmtpAddress)> = named_by(accounts, &addresses)
+            .filter(|(by, _)| !self.compared.contains(by))
+            .map(|(by, address)| (by, address.clone()))
+            .collect();
+        for (by, address) in named {
+            let Some(delegate) = accounts.with_id(&former[&address]) else {
+                continue;
+            };
+            let planned = at.get(&Target::Existing(delegate));
+            let is_given_away = planned.is_some_and(|at| self.out.deltas[*at].waits_for_identity());
+            let key = self.key_after(by, at);
+            if by == delegate
+                || is_given_away
+                || accounts.delegates_of(by).users.contains(&delegate)
+                || !self.may_write(by)
+                || (key.is_none() && self.policy.needs_key())
+            {
+                continue;
+            }
+            let now = accounts.get(delegate).address();
+            let fact = format!("it names a delegate by {address}, the former address of {now}");
+            self.delta_of(by, at).name_anew(delegate, &fact, key);
         }
     }
 

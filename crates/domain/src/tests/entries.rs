@@ -7,7 +7,7 @@ use insta::assert_snapshot;
 use proptest::prelude::*;
 
 use super::{
-    notation::Scene,
+    notation::{Scene, address, object_id},
     properties::{account, cases, choices, lines, mailbox, policy},
     shown::{changes_of, plan_of, short, shown},
     zivver::{Disturbance, carry_out},
@@ -516,4 +516,53 @@ fn r22_a_new_account_at_the_former_address_of_a_delegate_is_another_delegate() {
     c@corp.example ["a@corp.example"] {"a@corp.example": "a2@corp.example"}
     s@corp.example ["a@corp.example"] {}
     "#);
+}
+
+/// What a run that ended between two writes left: the delegate has the new address, and the account names the old one.
+fn left_behind(lines: &str) -> Scene {
+    let world = "
+        mailbox b@ id=anna
+        account b@ as=anna ext=anna
+        account c@ ext=c delegates=a@
+    ";
+    let mut scene = Scene::parse(&format!("{world}\n{lines}"));
+    let former = (address("a@"), ScimId::new("anna"));
+    scene.memory.former_addresses.extend([former]);
+    scene
+}
+
+#[test]
+fn r22_r35_a_delegate_who_is_named_by_a_former_address_is_named_anew() {
+    for lines in ["mailbox c@ grants=?", "quick\nmailbox c@ grants=b@"] {
+        let named = shown(&left_behind(lines).plan());
+        assert!(named.contains("update c@; delegates +b@"), "{named}");
+    }
+    // Another person may have the address by now.
+    for lines in [
+        "mailbox c@ grants=?\nmailbox a@ id=new",
+        "mailbox c@ disabled\nmailbox a@ id=new",
+    ] {
+        let named = shown(&left_behind(lines).plan());
+        assert!(named.contains("create a@"), "{named}");
+        assert!(named.contains("+b@"), "{named}");
+    }
+}
+
+#[test]
+fn r22_r35_a_former_address_gives_nobody_access_that_is_known_to_be_none() {
+    for (lines, what) in [
+        ("mailbox c@", "no grant"),
+        ("mailbox c@ grants=?\nother-owner", "another owner"),
+        (
+            "mailbox c@ grants=?\naccount a@ as=other",
+            "another account",
+        ),
+    ] {
+        let mut scene = left_behind(&lines.replace("\nother-owner", ""));
+        if what == "another owner" {
+            scene.actual.users[0].extension.external_account_id = Some(object_id("elsa").into());
+        }
+        let named = shown(&scene.plan());
+        assert!(!named.contains("+b@"), "{what}: {named}");
+    }
 }

@@ -33,7 +33,8 @@ pub(super) fn name_anew(deltas: &mut Vec<Delta>, given: Given<'_>) {
             deltas.push(Delta::new(target, view.kind(), address, mailbox));
             deltas.len() - 1
         });
-        deltas[at].name_anew(delegate, address, key);
+        let fact = format!("it names a delegate by {address}, which that delegate gives up");
+        deltas[at].name_anew(delegate, &fact, key);
     }
 }
 
