@@ -43,8 +43,8 @@ explained! {
     AliasesUnknown: "a mailbox whose addresses Exchange did not tell",
         "Exchange did not return the addresses of the mailbox completely. Its aliases in Zivver stay as they are, and a new account is not created.",
         "Wait for the next run. If the finding stays, check the addresses of the mailbox in Exchange.";
-    OutsideRun: "waits for a delegate that this run does not cover",
-        "The change needs an account that the run does not cover. It is left for a run that covers both (R39).",
+    OutsideRun: "waits for an account that this run does not cover",
+        "The change needs an account that the run does not cover, or such an account names a delegate by an old address. It is left for a run that covers both (R39).",
         "Include the account that the finding names, or wait for the next run for all accounts.";
     Rejection: "change that a person has rejected",
         "A person rejected this change. It is not made until it changes.",

@@ -28,7 +28,7 @@ use super::{
     rejection::{Rejected, rejections},
     reopened,
     reviewed::{Restricted, Reviewed},
-    settle::{Settled, Sides},
+    settle::{Settled, Sides, given_up, named_by, names},
     sign_in_keys,
     step::Step,
     unconfirmed,
@@ -356,6 +356,7 @@ fn decide(proposal: &Proposal, given: Given<'_>, wishes: &Wishes) -> Plan {
         wishes,
     );
     notes.extend(settled.notes);
+    notes.extend(named_outside(&proposal.others, &settled.deltas, given));
     let sent = keys(&settled.deltas, &world.accounts);
     correct_not_sent(&mut ineffective, &mut notes, &sent, &guarded.marks);
     let rejected = rejected_owners(memory, &guarded, &proposed);
@@ -539,6 +540,40 @@ fn scoped(
     let (named, others): (Vec<Delta>, Vec<Delta>) = deltas.into_iter().partition(is_named);
     let others = others.into_iter().map(|delta| (delta.target, delta));
     (named, others.collect())
+}
+
+/// R22, R39: the delegates whom an account that the run does not cover goes on naming by an address that they give up, or
+/// have given up.
+fn named_outside(
+    others: &BTreeMap<Target, Delta>,
+    deltas: &[Delta],
+    given: Given<'_>,
+) -> Vec<Note> {
+    let (accounts, directory) = (&given.world.accounts, &given.world.directory);
+    let given_up = given_up(deltas);
+    let planned: BTreeMap<Target, &Delta> = deltas.iter().map(|it| (it.target, it)).collect();
+    let former = &given.memory.former_addresses;
+    let addresses = former.keys().cloned().collect();
+    let given_up = names(accounts, &given_up);
+    let former = named_by(accounts, &addresses)
+        .filter(|(_, address)| accounts.user_called(address).is_none())
+        .filter_map(|(by, address)| Some((by, address, accounts.with_id(&former[address])?)));
+    let mut notes = Vec::new();
+    for (by, address, delegate) in given_up.chain(former) {
+        let target = Target::Existing(delegate);
+        let names_anew = |delta: &&Delta| delta.add_delegates.contains(&target);
+        let Some(other) = others.get(&Target::Existing(by)).filter(names_anew) else {
+            continue;
+        };
+        let label = planned.get(&target).map(|delta| delta.label(directory));
+        let label = label.unwrap_or_else(|| accounts.get(delegate).address());
+        let by = other.label(directory);
+        let text = format!(
+            "{by} still names it as a delegate by {address}: include {by} in the run (R39)"
+        );
+        notes.push(Note::new(label.as_str(), Code::OutsideRun, text));
+    }
+    notes
 }
 
 fn filter_counts(world: &World, policy: &Policy, matching: &Matching) -> BTreeMap<String, usize> {

@@ -362,3 +362,36 @@ async fn r39_what_is_held_of_an_account_that_the_run_renamed_is_in_its_report() 
     "#);
     assert!(user(&world, "former").active);
 }
+
+/// Zivver keeps the delegates of a user as addresses, and the rename of a delegate does not change them.
+async fn married() -> World {
+    let mut tenant = people(&["ann", "cas"]);
+    readdress(&mut tenant, "ann", "anna", false);
+    let tenant = tenant.full_access(&at("cas"), &at("anna"));
+    let mut organisation = organisation()
+        .with_user(account("ann"))
+        .with_user(account("cas").delegate(&at("ann")));
+    organisation.switches.delegates_follow_rename = false;
+    World::still(tenant, organisation).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn r22_r39_a_scoped_run_says_who_still_names_a_delegate_by_the_old_address() {
+    let world = married().await;
+    for mode in [Mode::Preview, Mode::Apply] {
+        let report = world.scoped(mode, &[&at("anna")]).await;
+        assert_eq!(
+            report.outcome,
+            RunOutcome::ChangesPending,
+            "{}",
+            shown(&report)
+        );
+        assert_eq!(notes(&report, "anna"), ["OutsideRun"]);
+    }
+    assert_eq!(user(&world, "cas").delegates, [at("ann")]);
+    // The same as long as it is so.
+    let again = world.scoped(Mode::Apply, &[&at("anna")]).await;
+    assert_eq!(notes(&again, "anna"), ["OutsideRun"], "{}", shown(&again));
+    assert_converged(&world.apply().await);
+    assert_eq!(user(&world, "cas").delegates, [at("anna")]);
+}
