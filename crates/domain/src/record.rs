@@ -498,7 +498,10 @@ impl PlannedAction {
                     let lacking = (gone.collect::<Vec<_>>(), come.collect::<Vec<_>>());
                     (lacking != Default::default()).then_some(lacking)
                 }
-                Attribute::Delegates => (!self.has_delegates(ix, accounts)).then(whole),
+                Attribute::Delegates => {
+                    let has = self.has_delegates(ix, accounts);
+                    (!has || self.names_aside(ix, change, accounts)).then(whole)
+                }
                 Attribute::ObjectId | Attribute::SignInKey => {
                     let then = self.before.as_ref().map(Before::view);
                     // It is written with the whole extension (R23), and cannot be read back.

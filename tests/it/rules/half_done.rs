@@ -262,3 +262,36 @@ async fn r22_r35_a_delegate_of_whom_only_the_rename_was_made_is_named_anew_by_a_
         assert_stable(&world).await;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn r22_r35_a_delegate_at_an_intermediate_address_is_not_told_as_named_anew() {
+    let mut tenant = people(&["ann", "ben", "cas"]);
+    let cas = tenant.mailbox_mut(&at("cas")).unwrap();
+    cas.permissions.push(Permission::default());
+    readdress(&mut tenant, "ann", "other", false);
+    readdress(&mut tenant, "ben", "ann", false);
+    readdress(&mut tenant, "other", "ben", false);
+    let cas = account("cas").delegate(&at("ann")).delegate(&at("ben"));
+    let mut organisation = accounts(&["ann", "ben"]).with_user(cas);
+    organisation.switches.delegates_follow_rename = false;
+    let world = World::still(tenant, organisation).await;
+    let zivver = world.sandbox.zivver.control();
+    zivver.set_latency(Duration::from_secs(10));
+    let report = stopped_after(&world, 22).await;
+    zivver.set_latency(Duration::ZERO);
+    let named = user(&world, "cas").delegates;
+    assert!(
+        named.iter().any(|it| it.starts_with("cloud-sync-")),
+        "{named:?} {}",
+        shown(&report)
+    );
+    let mut actions = report.actions.iter();
+    let of_cas = actions.find(|it| it.action.address.as_str() == at("cas"));
+    let of_cas = of_cas.unwrap();
+    assert_eq!(of_cas.outcome, ActionOutcome::Partly, "{}", shown(&report));
+    assert_eq!(of_cas.left[0].attribute, Attribute::Delegates);
+    assert_converged(&world.apply().await);
+    let mut named = user(&world, "cas").delegates;
+    named.sort();
+    assert_eq!(named, [at("ann"), at("ben")]);
+}

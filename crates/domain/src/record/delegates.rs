@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use super::PlannedAction;
+use super::{Before, PlannedAction};
 use crate::{
     accounts::{AccountIx, AccountView, Accounts},
+    action::AttributeChange,
     address::SmtpAddress,
     change::{Attribute, Change},
     ids::ScimId,
+    settle::is_aside,
     undo::AddedDelegate,
 };
 
@@ -60,9 +62,37 @@ impl PlannedAction {
     /// R23: whether Zivver shows that it wrote the extension: all that it changes there, since a part can have another
     /// cause, like a delegate whose account was deleted.
     pub(crate) fn shows_extension(&self, accounts: &Accounts) -> bool {
-        let shown = self.made_in(None, accounts);
-        let is_whole = shown.is_some_and(|(it, _)| !it.left.iter().any(|it| it.attribute.is_set()));
-        is_whole && self.action.writes_extension()
+        let Some((shown, created)) = self.made_in(None, accounts) else {
+            return false;
+        };
+        let id = self.action.id.as_ref().or(created.as_ref());
+        let ix = id.and_then(|id| accounts.with_id(id));
+        // A delegate at an intermediate address was written too.
+        let has_delegates = ix.is_some_and(|ix| self.has_delegates(ix, accounts));
+        let is_lacking = |it: &AttributeChange| {
+            it.attribute.is_set() && !(has_delegates && it.attribute == Attribute::Delegates)
+        };
+        !shown.left.iter().any(is_lacking) && self.action.writes_extension()
+    }
+
+    /// R17, R22: whether the account names a delegate by an intermediate address, since the action did not come to the last
+    /// one.
+    pub(super) fn names_aside(
+        &self,
+        ix: AccountIx,
+        change: &AttributeChange,
+        accounts: &Accounts,
+    ) -> bool {
+        let AccountView::User(now) = accounts.get(ix) else {
+            return false;
+        };
+        let then = self.before.as_ref().map(Before::view).map(named);
+        let is_to_stay = |it: &str| {
+            let mut come = change.after.iter().chain(change.renamed.values());
+            then.as_ref().is_some_and(|then| then.contains(it)) || come.any(|to| to == it)
+        };
+        let mut aside = now.delegates.iter().filter(|it| is_aside(it));
+        aside.any(|it| change.renamed.contains_key(it.as_str()) || !is_to_stay(it.as_str()))
     }
 
     /// The aliases and the delegates or members that it removes.

@@ -317,3 +317,30 @@ fn r16_r31_an_account_of_another_or_under_another_address_is_not_what_was_looked
     let listed = office("ben", &[], &[]).accounts;
     assert!(!create(None).has_made(&found(None), &listed));
 }
+
+#[test]
+fn r22_r23_r35_a_delegate_at_an_intermediate_address_is_named_in_part_and_the_key_is_written() {
+    const ASIDE: &str = "cloud-sync-0123456789ab";
+    let then = office("ben", &[], &["ann", "ben"]);
+    let mut naming = removal_of_ben("u4", &then);
+    naming.delegates = DelegateChanges::default();
+    let change = &mut naming.action.changes[0];
+    change.before.clear();
+    change.after = vec![address("ben").to_string()];
+    change.renamed = [(address("ben").to_string(), address("benny").to_string())].into();
+    for (ben, outcome) in [
+        ("benny", ActionOutcome::Applied),
+        (ASIDE, ActionOutcome::Partly),
+    ] {
+        let now = office(ben, &[], &["ann", ben]);
+        let (shown, _) = naming.made_in(None, &now.accounts).unwrap();
+        assert_eq!(shown.outcome, outcome, "{ben}");
+        assert!(naming.shows_extension(&now.accounts), "{ben}");
+    }
+    // A leaver keeps such an address.
+    let change = &mut naming.action.changes[0];
+    change.renamed = [(address("ben").to_string(), address(ASIDE).to_string())].into();
+    let now = office(ASIDE, &[], &["ann", ASIDE]);
+    let (shown, _) = naming.made_in(None, &now.accounts).unwrap();
+    assert_eq!(shown.outcome, ActionOutcome::Applied);
+}
