@@ -342,6 +342,10 @@ async fn r01_whatever_is_odd_about_a_row_protects_what_is_tied_to_it() {
         ("odd", json!({ ZIVVER_USER: "none" })),
         ("odd", json!({ ZIVVER_USER: { "aliases": 7 } })),
         ("odd", json!({ ZIVVER_USER: { "delegates": [{}] } })),
+        // What is always there is missing.
+        ("odd", json!({ ZIVVER_USER: null })),
+        ("odd", json!({ ZIVVER_USER: { "aliases": null } })),
+        ("odd", json!({ ZIVVER_USER: { "delegates": null } })),
         ("odddesk", json!({ "id": 12345 })),
         ("odddesk", json!({ "externalId": null })),
         ("odddesk", json!({ "displayName": ["odd"] })),

@@ -229,8 +229,8 @@ async fn an_account_is_found_by_its_address() {
 async fn a_look_up_is_not_fooled_by_a_server_without_filters() {
     let world = World::of(organisation());
     let nobody = address("nobody@corp.example");
-    let anna = r#"{"id":"1","userName":"anna@corp.example"}"#;
-    for (rows, total, clean) in [(anna, "1", true), (anna, "2", false), ("", "1", false)] {
+    let anna = user("1", "anna@corp.example").to_string();
+    for (rows, total, clean) in [(&*anna, "1", true), (&anna, "2", false), ("", "1", false)] {
         let body = format!(r#"{{"Resources":[{rows}],"totalResults":{total}}}"#);
         world.fault(status(200, &[], &body));
         let found = world.client.find_user(&nobody).await;
@@ -320,10 +320,9 @@ fn client_of(answer: impl Fn(usize) -> Response + Clone + Send + Sync + 'static)
 }
 
 fn one_of(total: u64, number: usize) -> Response {
-    let body = format!(
-        r#"{{"totalResults":{total},"Resources":[{{"id":"{number}","userName":"u{number}@corp.example"}}]}}"#
-    );
-    body.into_response()
+    let row = user(&number.to_string(), &format!("u{number}@corp.example"));
+    let body = json!({ "totalResults": total, "Resources": [row] });
+    body.to_string().into_response()
 }
 
 #[tokio::test(start_paused = true)]
@@ -379,10 +378,16 @@ async fn rows(rows: &[Value]) -> Result<Listed<UserAccount>, ReadError> {
     world.client.users().await
 }
 
+const ZIVVER: &str = "urn:ietf:params:scim:schemas:zivver:0.1:User";
+
+/// A user without aliases and delegates.
+fn user(id: &str, address: &str) -> Value {
+    json!({ "id": id, "userName": address, ZIVVER: { "aliases": [], "delegates": [] } })
+}
+
 #[tokio::test(start_paused = true)]
 async fn r01_a_row_that_cannot_be_understood_is_rejected_by_itself() {
-    const ZIVVER: &str = "urn:ietf:params:scim:schemas:zivver:0.1:User";
-    let good = json!({ "id": "1", "userName": "ann@corp.example" });
+    let good = user("1", "ann@corp.example");
     let odd = [
         (json!({}), "row 2 of the user accounts: missing field `id`"),
         (
@@ -419,6 +424,14 @@ async fn r01_a_row_that_cannot_be_understood_is_rejected_by_itself() {
             json!({ "id": "77", "userName": "ben@corp.example", ZIVVER: { "delegates": [7] } }),
             "ben@corp.example: invalid type: integer `7`, expected a string",
         ),
+        (
+            json!({ "id": "77", "userName": "ben@corp.example" }),
+            "ben@corp.example: missing field `urn:ietf:params:scim:schemas:zivver:0.1:User`",
+        ),
+        (
+            json!({ "id": "77", "userName": "ben@corp.example", ZIVVER: { "aliases": [] } }),
+            "ben@corp.example: its Zivver extension lacks `aliases` or `delegates`",
+        ),
     ];
     for (row, expected) in odd {
         let listed = rows(&[good.clone(), row.clone()]).await.unwrap();
@@ -440,7 +453,7 @@ async fn r01_more_than_one_in_a_hundred_rejected_rows_are_no_list() {
         (494, 6, false),
         (594, 6, true),
     ] {
-        let good = (0..good).map(|at| json!({ "id": format!("g{at}"), "userName": "a@b.example" }));
+        let good = (0..good).map(|at| user(&format!("g{at}"), "a@b.example"));
         let odd = (0..odd).map(|at| json!({ "id": format!("o{at}") }));
         let all: Vec<Value> = odd.chain(good).collect();
         let read = rows(&all).await;

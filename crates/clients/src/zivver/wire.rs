@@ -169,8 +169,11 @@ pub(super) struct UserRow {
     user_name: String,
     name: Option<Name>,
     active: Option<Switch>,
-    #[serde(rename = "urn:ietf:params:scim:schemas:zivver:0.1:User")]
-    extension: Option<ExtensionRow>,
+    #[serde(
+        rename = "urn:ietf:params:scim:schemas:zivver:0.1:User",
+        deserialize_with = "extension::complete"
+    )]
+    extension: ExtensionRow,
 }
 
 #[derive(Deserialize)]
@@ -203,7 +206,8 @@ impl From<UserRow> for UserAccount {
         let ExtensionRow {
             extension,
             delegates,
-        } = row.extension.unwrap_or_default();
+            has_all: _,
+        } = row.extension;
         Self {
             id: ScimId::new(&row.id),
             address: SmtpAddress::verbatim(&row.user_name),
@@ -224,9 +228,10 @@ pub(super) struct GroupRow {
     external_id: String,
     #[serde(rename = "displayName")]
     display_name: Option<String>,
-    members: Option<Vec<Member>>,
-    #[serde(rename = "urn:ietf:params:scim:schemas:zivver:0.1:Group")]
-    extension: Option<ExtensionRow>,
+    #[serde(default)]
+    members: Vec<Member>,
+    #[serde(rename = "urn:ietf:params:scim:schemas:zivver:0.1:Group", default)]
+    extension: ExtensionRow,
 }
 
 #[derive(Deserialize)]
@@ -237,13 +242,13 @@ struct Member {
 
 impl From<GroupRow> for FunctionalAccount {
     fn from(row: GroupRow) -> Self {
-        let members = row.members.unwrap_or_default();
         Self {
             id: ScimId::new(&row.id),
             address: SmtpAddress::verbatim(&row.external_id),
             name: row.display_name.unwrap_or_default(),
-            extension: row.extension.unwrap_or_default().extension,
-            members: members
+            extension: row.extension.extension,
+            members: row
+                .members
                 .iter()
                 .map(|member| ScimId::new(&member.value))
                 .collect(),

@@ -63,17 +63,18 @@ fn what_may_be_absent_or_null_is_tolerated() {
         ("name", json!({})),
         ("active", json!("True")),
         ("active", json!(null)),
-        (ZIVVER_USER, json!(null)),
-        (ZIVVER_USER, json!({})),
         (
             ZIVVER_USER,
-            json!({ "aliases": null, "delegates": null, "ExternalAccountId": null }),
+            json!({ "aliases": [], "delegates": [], "ExternalAccountId": null }),
         ),
     ] {
         let mut body = full_user();
         body[name] = value.clone();
         let anna = user(&body).unwrap();
         assert!(anna.active, "{name} {value}");
+    }
+    for name in ["name", "active"] {
+        let mut body = full_user();
         body.as_object_mut().unwrap().remove(name);
         user(&body).unwrap();
     }
@@ -96,12 +97,18 @@ fn a_row_without_identity_or_sense_is_an_error() {
         ("active", json!(1)),
         (ZIVVER_USER, json!({ "aliases": "a@corp.example" })),
         (ZIVVER_USER, json!({ "delegates": [null] })),
+        (ZIVVER_USER, json!(null)),
+        (ZIVVER_USER, json!({})),
+        (ZIVVER_USER, json!({ "aliases": [] })),
+        (ZIVVER_USER, json!({ "delegates": [] })),
+        (ZIVVER_USER, json!({ "aliases": null, "delegates": [] })),
+        (ZIVVER_USER, json!({ "aliases": [], "delegates": null })),
     ] {
         let mut body = full_user();
         body[name] = value.clone();
         assert!(user(&body).is_err(), "{name} {value}");
     }
-    for name in ["id", "userName"] {
+    for name in ["id", "userName", ZIVVER_USER] {
         let mut body = full_user();
         body.as_object_mut().unwrap().remove(name);
         assert!(user(&body).unwrap_err().contains(name));
@@ -140,12 +147,19 @@ fn a_group_is_read_with_members_and_extension() {
     assert_eq!(info.members, [ScimId::new("1"), ScimId::new("aa")]);
     assert_eq!(info.extension.aliases[0].as_str(), "i@corp.example");
     assert_eq!(info.extension.external_account_id.as_deref(), Some("E2"));
-    for members in [json!(null), json!([])] {
+    for name in ["members", ZIVVER_GROUP] {
         let mut body = body.clone();
-        body["members"] = members;
+        body.as_object_mut().unwrap().remove(name);
         let info = FunctionalAccount::parse(body.to_string().as_bytes()).unwrap();
-        assert!(info.members.is_empty());
+        assert_eq!(info.members.is_empty(), name == "members");
+        // What is null is not empty.
+        body[name] = json!(null);
+        assert!(FunctionalAccount::parse(body.to_string().as_bytes()).is_none());
     }
+    let mut empty = body.clone();
+    empty["members"] = json!([]);
+    let info = FunctionalAccount::parse(empty.to_string().as_bytes()).unwrap();
+    assert!(info.members.is_empty());
     let mut nameless = body.clone();
     nameless["members"] = json!([{ "display": "nobody" }]);
     assert!(FunctionalAccount::parse(nameless.to_string().as_bytes()).is_none());
