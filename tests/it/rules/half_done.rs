@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use cloud_sync::{
     domain::{
+        address::SmtpAddress,
         mode::{Mode, Trigger},
         plan::{ActionKind, Attribute},
         report::{ActionOutcome, Report, RunOutcome},
+        snapshot::history::Happened,
     },
     engine::{RunError, RunRequest, history::Last},
     render::{csv, html},
@@ -294,4 +296,37 @@ async fn r22_r35_a_delegate_at_an_intermediate_address_is_not_told_as_named_anew
     let mut named = user(&world, "cas").delegates;
     named.sort();
     assert_eq!(named, [at("ann"), at("ben")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r42_the_history_of_a_renamed_account_begins_with_its_creation() {
+    let world = World::still(people(&["ann"]), organisation()).await;
+    assert_converged(&world.apply().await);
+    world.sandbox.exchange.with_state(|tenant| {
+        readdress(tenant, "ann", "anna", false);
+    });
+    assert_converged(&world.apply().await);
+    // The next owner of the address is another account.
+    world.sandbox.exchange.with_state(|tenant| {
+        let mut next = Mailbox::user(&at("ann"));
+        next.edoid = id("next");
+        tenant.mailboxes.push(next);
+    });
+    assert_converged(&world.apply().await);
+    let records = world.engine.records().await.unwrap();
+    for (name, expected) in [
+        ("anna", vec![ActionKind::Rename, ActionKind::Create]),
+        (
+            "ann",
+            vec![ActionKind::Create, ActionKind::Rename, ActionKind::Create],
+        ),
+    ] {
+        let address = SmtpAddress::parse(&at(name)).unwrap();
+        let events = records.history_of(&address, 10).await.unwrap().events;
+        let actions = events.iter().filter_map(|event| match &event.what {
+            Happened::Action { action, .. } => Some(*action),
+            Happened::Held { .. } | Happened::Noted { .. } | Happened::NoLonger { .. } => None,
+        });
+        assert_eq!(actions.collect::<Vec<_>>(), expected, "{name}");
+    }
 }

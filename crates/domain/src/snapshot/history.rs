@@ -93,6 +93,15 @@ pub enum Happened {
     NoLonger { what: String },
 }
 
+impl Event {
+    fn was_made(&self) -> bool {
+        match &self.what {
+            Happened::Action { outcome, .. } => outcome.is_done(),
+            Happened::Held { .. } | Happened::Noted { .. } | Happened::NoLonger { .. } => false,
+        }
+    }
+}
+
 /// The names by which reports identify an account.
 #[derive(Debug, Clone, Default)]
 pub struct Names {
@@ -122,10 +131,13 @@ impl Names {
         self.addresses.contains(&SmtpAddress::verbatim(text))
     }
 
+    fn has_id(&self, action: &Action) -> bool {
+        action.id.as_ref().is_some_and(|id| self.ids.contains(id))
+    }
+
     /// Whether the action is one of the account.
     pub fn has_action(&self, action: &Action) -> bool {
-        self.addresses.contains(&action.address)
-            || action.id.as_ref().is_some_and(|id| self.ids.contains(id))
+        self.addresses.contains(&action.address) || self.has_id(action)
     }
 }
 
@@ -135,7 +147,10 @@ pub struct Collector {
     names: Names,
     /// What the previous report held and noted.
     open: BTreeMap<Open, String>,
-    events: Vec<Event>,
+    /// Creates at other addresses, until it is known which account has the address: a create has no id.
+    creates: BTreeMap<SmtpAddress, Vec<(usize, Event)>>,
+    /// Each with the number of its report.
+    events: Vec<(usize, Event)>,
     runs: usize,
     oldest: Option<String>,
 }
@@ -157,6 +172,7 @@ impl Collector {
         Self {
             names,
             open: BTreeMap::new(),
+            creates: BTreeMap::new(),
             events: Vec::new(),
             runs: 0,
             oldest: None,
@@ -185,19 +201,14 @@ impl Collector {
         let actions = report.actions.iter().filter(|_| report.mode == Mode::Apply);
         for it in actions {
             let ActionReport { action, .. } = it;
-            if !self.names.has_action(action) {
-                continue;
-            }
-            self.events.push(event(
-                action.address.as_str(),
-                Happened::Action {
-                    action: action.kind,
-                    outcome: it.outcome,
-                    changes: action.changes.clone(),
-                    problems: it.problems.clone(),
-                },
-                action.reasons.clone(),
-            ));
+            let happened = Happened::Action {
+                action: action.kind,
+                outcome: it.outcome,
+                changes: action.changes.clone(),
+                problems: it.problems.clone(),
+            };
+            let event = event(action.address.as_str(), happened, action.reasons.clone());
+            self.add_action(action, event);
         }
         if !is_for_all {
             return;
@@ -213,7 +224,8 @@ impl Collector {
                 },
             };
             let reasons = vec![Reason::new(&open.rule, why.clone())];
-            self.events.push(event(&open.address, what, reasons));
+            let event = event(&open.address, what, reasons);
+            self.events.push((self.runs, event));
         }
         for (gone, why) in self.open.iter().filter(|(it, _)| !now.contains_key(it)) {
             let what = match gone.code {
@@ -224,13 +236,31 @@ impl Collector {
                 ),
             };
             let what = what.split_whitespace().collect::<Vec<_>>().join(" ");
-            self.events.push(event(
-                &gone.address,
-                Happened::NoLonger { what },
-                Vec::new(),
-            ));
+            let event = event(&gone.address, Happened::NoLonger { what }, Vec::new());
+            self.events.push((self.runs, event));
         }
         self.open = now;
+    }
+
+    /// An account that a later run renamed was created under its former address.
+    fn add_action(&mut self, action: &Action, event: Event) {
+        if !self.names.has_action(action) && action.id.is_none() {
+            let creates = self.creates.entry(action.address.clone()).or_default();
+            // The account that was made before has left the address.
+            if creates.last().is_some_and(|(_, last)| last.was_made()) {
+                creates.clear();
+            }
+            creates.push((self.runs, event));
+            return;
+        }
+        if action.id.is_some() {
+            let creates = self.creates.remove(&action.address);
+            let own = creates.filter(|_| self.names.has_id(action));
+            self.events.extend(own.into_iter().flatten());
+        }
+        if self.names.has_action(action) {
+            self.events.push((self.runs, event));
+        }
     }
 
     fn open_of(&self, held: &[HeldSet], notes: &[Note]) -> BTreeMap<Open, String> {
@@ -274,11 +304,12 @@ impl Collector {
 
     /// The newest event first.
     pub fn into_history(mut self, address: &SmtpAddress, snapshot: Option<&Snapshot>) -> History {
-        self.events.reverse();
+        self.events.sort_by_key(|(run, _)| *run);
+        let events = self.events.into_iter().rev();
         History {
             address: address.to_string(),
             standing: snapshot.map_or_else(Vec::new, |it| standing(address, it)),
-            events: self.events,
+            events: events.map(|(_, event)| event).collect(),
             runs: self.runs,
             oldest: self.oldest,
             remarks: Vec::new(),
