@@ -207,8 +207,8 @@ fn changes(delta: &Delta, accounts: &Accounts, directory: &Directory) -> Vec<Att
     changes.collect()
 }
 
-/// The actions of deltas.
-pub(super) fn actions(deltas: &[Delta], world: &World) -> Vec<Action> {
+/// The new addresses of the users that a plan renames, by the old ones.
+pub(super) fn renames(deltas: &[Delta]) -> BTreeMap<&str, String> {
     let users = deltas
         .iter()
         .filter(|delta| delta.kind == AccountKind::User);
@@ -216,7 +216,12 @@ pub(super) fn actions(deltas: &[Delta], world: &World) -> Vec<Action> {
         let rename = delta.rename.as_ref()?;
         Some((delta.address.as_str(), rename.to.to_string()))
     });
-    let renames: BTreeMap<&str, String> = renames.collect();
+    renames.collect()
+}
+
+/// The actions of deltas.
+pub(super) fn actions(deltas: &[Delta], world: &World) -> Vec<Action> {
+    let renames = renames(deltas);
     let mut actions = Vec::with_capacity(deltas.len());
     for delta in deltas {
         let mut action = action(delta, world);
@@ -237,26 +242,30 @@ fn name_renamed(
     renames: &BTreeMap<&str, String>,
     world: &World,
 ) {
-    let address = |it: &Target| it.address(&world.accounts, &world.directory).to_string();
-    let is_new = |it: &&Target| matches!(it, Target::New(_));
-    let new: Vec<String> = delta
-        .add_delegates
-        .iter()
-        .filter(is_new)
-        .map(address)
-        .collect();
+    let is_new = |it: &Target| matches!(it, Target::New(_));
     for delegate in delta.add_delegates.iter().filter(|it| !is_new(it)) {
-        let before = address(delegate);
+        let before = delegate
+            .address(&world.accounts, &world.directory)
+            .to_string();
         let Some(after) = renames.get(&*before) else {
             continue;
         };
-        if !new.contains(&before) {
+        if !gets_new_delegate(delta, &before, world) {
             change.renamed.insert(before, after.clone());
         } else if let Some(named) = change.after.iter_mut().find(|it| **it == before) {
             named.clone_from(after);
         }
     }
     change.after.sort();
+}
+
+/// Whether a new account at this address becomes a delegate.
+pub(super) fn gets_new_delegate(delta: &Delta, address: &str, world: &World) -> bool {
+    let mut new = delta.add_delegates.iter();
+    new.any(|it| match it {
+        Target::New(ix) => world.directory.mailbox(*ix).primary.as_str() == address,
+        Target::Existing(_) => false,
+    })
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,12 +1,12 @@
 //! R44: the cause of a planned change, found by comparison with the snapshot of the last complete run (R42).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
     accounts::AccountKind,
-    action::{Action, ActionOutcome, ActionReport},
+    action::{Action, ActionOutcome, ActionReport, gets_new_delegate},
     change::{Attribute, Change, account_of, key_of},
     delegation::Delegations,
     delta::{Delta, Target},
@@ -189,12 +189,25 @@ struct Asked<'a> {
     world: &'a World,
 }
 
-/// Adds the origin to each change of an action.
-pub(super) fn state(action: &mut Action, delta: &Delta, before: &Before<'_>, world: &World) {
+/// Adds the origin to each change of an action. `renames`: the addresses that the plan changes.
+pub(super) fn state(
+    action: &mut Action,
+    delta: &Delta,
+    renames: &BTreeMap<&str, String>,
+    before: &Before<'_>,
+    world: &World,
+) {
     for change in delta.changes().iter().flat_map(Change::parts) {
-        let Some((entry, origin)) = origin(&change, delta, before, world) else {
+        let Some((mut entry, origin)) = origin(&change, delta, before, world) else {
             continue;
         };
+        // R22: the action shows such a delegate by the new address.
+        if let Change::AddDelegate(Target::Existing(_)) = change
+            && gets_new_delegate(delta, &entry, world)
+            && let Some(new) = renames.get(&*entry)
+        {
+            entry.clone_from(new);
+        }
         let attribute = change.attribute();
         let mut changes = action.changes.iter_mut();
         if let Some(stated) = changes.find(|it| it.attribute == attribute) {
@@ -468,11 +481,16 @@ impl Asked<'_> {
         }
     }
 
+    /// R22: by whatever address.
     fn is_named(&self, delegate: Target) -> bool {
         match (self.delta.target, delegate) {
             (Target::Existing(ix), Target::Existing(delegate)) => {
-                let current = self.world.accounts.delegates_of(ix).users;
-                current.contains(&delegate)
+                let current = self.world.accounts.delegates_of(ix);
+                let id = self.world.accounts.get(delegate).id();
+                let former = &self.before.memory.former_addresses;
+                let mut strangers = current.strangers.iter();
+                current.users.contains(&delegate)
+                    || strangers.any(|address| former.get(address) == Some(id))
             }
             (Target::New(_), _) | (_, Target::New(_)) => false,
         }

@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     accounts::Accounts,
-    action::actions,
+    action::{actions, renames},
     change::{account_of, key_of},
     delta::{Delta, Target},
     diff::{Diff, diff},
@@ -133,8 +133,9 @@ impl Plan {
     /// R44: writes into each change where it comes from.
     pub fn state_origins(&mut self, before: &Before<'_>, world: &World) {
         let approved = &mut self.approved;
+        let renames = renames(&approved.deltas);
         for (action, delta) in approved.actions.iter_mut().zip(&approved.deltas) {
-            origin::state(action, delta, before, world);
+            origin::state(action, delta, &renames, before, world);
         }
         origin::state_held(&mut self.held, self.proposed.values(), before, world);
     }

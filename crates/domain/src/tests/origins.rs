@@ -3,13 +3,14 @@
 use proptest::prelude::*;
 
 use super::{
-    notation::{NOW, Planned, Scene, object_id},
+    notation::{NOW, Planned, Scene, address, object_id},
     properties::{cases, world},
 };
 use crate::{
     action::{ActionOutcome, ActionReport},
     change::Attribute,
     guard::Class,
+    ids::ScimId,
     memory::Memory,
     offenders::{Occasion, Part, Refusal, Tried, remember},
     origin::{Before, Deed, Origin, When},
@@ -568,4 +569,49 @@ fn r44_what_decides_about_a_create_a_tie_a_rename_and_a_key() {
     assert_eq!(origin(tie), "anna@ ObjectId NEXT: Unchanged");
     let before = tie.replace("id=next", "id=past");
     assert_eq!(origin(&before), "anna@ ObjectId NEXT: ExchangeChanged");
+}
+
+#[test]
+fn r22_r44_a_delegate_who_is_named_anew_beside_a_new_account_at_its_old_address_has_an_origin() {
+    let then = "
+        mailbox a@ id=anna name=N
+        account a@ ext=anna name=N
+        mailbox b@ name=N grants=a@
+        account b@ ext=b name=N delegates=a@
+    ";
+    let now = "
+        mailbox a2@ id=anna name=N
+        account a@ ext=anna name=N
+        mailbox a@ id=new name=N
+        mailbox b@ name=N grants=a@,a2@
+        account b@ ext=b name=N delegates=a@
+    ";
+    let lines = of(then, now);
+    let of_b: Vec<&String> = lines.iter().filter(|it| it.starts_with("b@")).collect();
+    assert_eq!(
+        of_b,
+        [
+            "b@ Delegates a2@: ExchangeChanged",
+            "b@ Delegates a@: ExchangeChanged"
+        ]
+    );
+}
+
+/// The run that renamed the delegate ended before it wrote the account.
+#[test]
+fn r22_r35_r44_a_delegate_who_is_named_by_a_former_address_is_not_changed_by_hand() {
+    let then = "
+        mailbox a@ id=anna name=N
+        account a@ as=anna ext=anna name=N
+        mailbox b@ name=N grants=?
+        account b@ ext=b name=N delegates=a@
+    ";
+    let now = then
+        .replace("mailbox a@", "mailbox a2@")
+        .replace("account a@", "account a2@");
+    let (then, mut now) = (Scene::parse(then), Scene::parse(&now));
+    let former = (address("a@"), ScimId::new("anna"));
+    now.memory.former_addresses.extend([former]);
+    let compared = compared(&then, &now, &now.memory, &[]);
+    assert_eq!(lines(&compared), ["b@ Delegates a2@: Unchanged"]);
 }
