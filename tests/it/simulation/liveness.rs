@@ -9,6 +9,7 @@ use cloud_sync::{
         held::HeldChange,
         mode::{Depth, Mode},
         note::Note,
+        plan::Attribute,
         report::{Report, RunOutcome, RunState},
     },
     sandbox::zivver::{Group, Organisation, User},
@@ -728,7 +729,13 @@ impl Oracle {
                     _ => false,
                 };
                 let is_outdated = || codes().any(|code| code == "approval_outdated");
-                if is_another || self.has_new_delegate(change, &named) && is_outdated() {
+                let mut given = told.report.actions.iter().filter(|it| {
+                    let mut changes = it.action.changes.iter();
+                    changes.any(|change| change.attribute == Attribute::ObjectId)
+                });
+                let is_given = given.any(|it| it.action.address == change.address);
+                let is_of_another = is_given || self.has_new_delegate(change, &named);
+                if is_another || is_of_another && is_outdated() {
                     continue;
                 }
                 let again = intents_of(change, &named)

@@ -977,10 +977,14 @@ impl Oracle {
             address_of(before, &id_of(&self.organisation, text).unwrap_or_default())
                 .unwrap_or_else(|| lower(text))
         };
-        let (were, are) = (
-            set(&old.delegates),
-            new.delegates.iter().map(follows).collect::<BTreeSet<_>>(),
-        );
+        // R22: an alias means the same delegate.
+        let by_address = |text: &String| {
+            let address = delegate_id(before, text).and_then(|id| address_of(before, &id));
+            address.unwrap_or_else(|| lower(text))
+        };
+        let were: BTreeSet<String> = old.delegates.iter().map(by_address).collect();
+        let are: BTreeSet<String> = new.delegates.iter().map(follows).collect();
+        let are: BTreeSet<String> = are.iter().map(by_address).collect();
         let by_id = |text: &String| id_of(before, text).or_else(|| id_of(&self.organisation, text));
         let added: Vec<_> = are
             .difference(&were)

@@ -574,17 +574,15 @@ impl Story {
             let plans = state.plans::<PlanRecord>(&entry.id);
             let journal = state.journal::<Batch>(&entry.id);
             let read = journal::read(&plans, &journal).await.unwrap();
-            // The simulation damages documents.
+            let line = entry.summary.ok().flatten();
+            let has_ended = line.is_some_and(|it| it.summary.state == RunState::Ended);
+            // The simulation damages documents. A run that is open may have the report of an earlier try.
             match state.report::<Report>(&entry.id).await {
-                Ok(Some(report)) if report.state == RunState::Ended => {
+                Ok(Some(report)) if has_ended && report.state == RunState::Ended => {
                     found.extend(records::untold(&report, &read));
                 }
-                Ok(None) if !read.is_empty() => {
-                    if let Ok(Some(line)) = &entry.summary
-                        && line.summary.state == RunState::Ended
-                    {
-                        found.push(format!("run {} ended without a report", entry.id));
-                    }
+                Ok(None) if has_ended && !read.is_empty() => {
+                    found.push(format!("run {} ended without a report", entry.id));
                 }
                 Ok(_) | Err(_) => {}
             }
