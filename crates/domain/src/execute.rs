@@ -283,7 +283,6 @@ impl<'a> Execution<'a> {
                 self.sending.insert(step, Sending::new(*draft));
                 self.to_send.push_back(step);
             }
-            Turn::Unowned => self.end(step, Ended::new(StepEnd::LeftOut)),
             Turn::NotNeeded => self.end(step, Ended::new(StepEnd::NotNeeded)),
             Turn::LeftOut(why) => self.end(step, Ended::failed(StepEnd::LeftOut, why)),
         }
@@ -293,7 +292,6 @@ impl<'a> Execution<'a> {
         let Ended {
             end,
             created,
-            is_partial,
             problems,
             asked,
             updated,
@@ -327,7 +325,7 @@ impl<'a> Execution<'a> {
             self.answers.insert(account.id().clone(), account);
         }
         let summary = &mut self.actions[action];
-        summary.add(end, is_partial || !problems.is_empty());
+        summary.add(end, !problems.is_empty());
         for problem in problems {
             if !summary.problems.contains(&problem) {
                 summary.problems.push(problem);

@@ -27,7 +27,6 @@ pub(super) struct Sending {
     /// Whether the request without them would change nothing.
     only_aliases: bool,
     at_stake: AtStake,
-    is_partial: bool,
     /// The only new alias, which was left out although Zivver did not name it.
     suspected: Option<SmtpAddress>,
     /// Refused aliases, each with the refusal.
@@ -74,8 +73,6 @@ pub(super) struct Created {
 pub(super) struct Ended {
     pub end: StepEnd,
     pub created: Option<Created>,
-    /// It was sent without aliases whose domain Zivver does not own (R23).
-    pub is_partial: bool,
     pub problems: Vec<String>,
     /// What was accepted, for comparison with the lists.
     pub asked: Asked,
@@ -96,7 +93,6 @@ impl Ended {
         Self {
             end,
             created: None,
-            is_partial: false,
             problems: Vec::new(),
             asked: Asked::default(),
             updated: None,
@@ -138,7 +134,6 @@ impl Sending {
             new_aliases,
             only_aliases,
             at_stake,
-            is_partial,
             left_out,
         } = draft;
         Self {
@@ -147,7 +142,6 @@ impl Sending {
             open: new_aliases,
             only_aliases,
             at_stake,
-            is_partial,
             suspected: None,
             refused: Vec::new(),
             unowned: Vec::new(),
@@ -375,7 +369,6 @@ impl Sending {
                 rest_accepted: self.progress == Progress::Accepted,
             };
         }
-        ended.is_partial = self.is_partial;
         ended.refused_aliases = std::mem::take(&mut self.refused);
         ended.problems.splice(0..0, self.problems.drain(..));
         ended.problems.append(&mut self.left_out);

@@ -23,8 +23,6 @@ pub(super) enum Turn {
     NotNeeded,
     /// A step that it depends on failed.
     LeftOut(String),
-    /// It changes only aliases in domains that Zivver does not own (R23).
-    Unowned,
 }
 
 /// A request, with what must be known if it is refused.
@@ -36,9 +34,7 @@ pub(super) struct Draft {
     /// Whether it changes nothing but aliases.
     pub only_aliases: bool,
     pub at_stake: AtStake,
-    /// Aliases are missing because Zivver does not own their domain (R23).
-    pub is_partial: bool,
-    /// Parts of the step that the request does not contain, in words (R32).
+    /// Parts of the step that the request does not contain, in words (R23, R32).
     pub left_out: Vec<String>,
 }
 
@@ -63,7 +59,6 @@ impl Draft {
             new_aliases: Vec::new(),
             only_aliases: false,
             at_stake: AtStake::Nothing,
-            is_partial: false,
             left_out,
         })
     }
@@ -73,7 +68,7 @@ impl Turn {
     pub(super) fn new_aliases(&self) -> &[SmtpAddress] {
         match self {
             Self::Send(draft) => &draft.new_aliases,
-            Self::NotNeeded | Self::LeftOut(_) | Self::Unowned => &[],
+            Self::NotNeeded | Self::LeftOut(_) => &[],
         }
     }
 
@@ -85,14 +80,14 @@ impl Turn {
                     draft.request.remove_alias(alias);
                 }
                 draft.new_aliases.retain(|alias| !unowned.contains(alias));
-                draft.is_partial = true;
+                draft.left_out.extend(unowned.iter().map(why_unowned));
                 if draft.only_aliases && draft.new_aliases.is_empty() {
-                    Self::Unowned
+                    Self::LeftOut(draft.left_out.join("; "))
                 } else {
                     Self::Send(draft)
                 }
             }
-            Self::Send(_) | Self::NotNeeded | Self::LeftOut(_) | Self::Unowned => self,
+            Self::Send(_) | Self::NotNeeded | Self::LeftOut(_) => self,
         }
     }
 
@@ -104,6 +99,13 @@ impl Turn {
             Self::LeftOut(left_out.join("; "))
         }
     }
+}
+
+fn why_unowned(alias: &SmtpAddress) -> String {
+    format!(
+        "the alias {alias} is not sent: Zivver refused the domain {} in this run (R23)",
+        alias.domain()
+    )
 }
 
 /// The extension of a user as it is to be written.

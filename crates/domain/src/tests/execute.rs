@@ -488,6 +488,12 @@ fn r23_a_domain_that_is_not_owned_is_asked_about_once() {
     );
     assert_eq!(outcome(&played, 0), Some(ActionOutcome::Refused));
     assert_eq!(outcome(&played, 1), Some(ActionOutcome::Partly));
+    assert_eq!(
+        played.applied.actions[1].problems,
+        [
+            "the alias b@old.example is not sent: Zivver refused the domain old.example in this run (R23)"
+        ]
+    );
     assert_eq!(played.applied.notes.len(), 1);
 }
 
