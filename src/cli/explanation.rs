@@ -96,6 +96,10 @@ fn write_decision(out: &mut String, explained: &Explanation) -> fmt::Result {
             )?;
             continue;
         }
+        if let Some(how) = &held.second_person {
+            writeln!(out, "    to approve: {}", inert(how))?;
+            continue;
+        }
         writeln!(
             out,
             "    cloud-sync apply --approve {CYAN}{}{CYAN:#}  {DIM}approves its whole set; with --account {} only this account{DIM:#}",

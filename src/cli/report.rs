@@ -342,7 +342,9 @@ fn write_held_set(
     if set.code.is_empty() || set.is_decided() {
         return Ok(());
     }
-    if set.can_be_made() {
+    if let Some(how) = set.second_person.as_ref().filter(|_| set.can_be_made()) {
+        writeln!(out, "      to approve: {CYAN}{}{CYAN:#}", inert(how))?;
+    } else if set.can_be_made() {
         writeln!(
             out,
             "      approve with: {} {CYAN}{}{CYAN:#}  {DIM}within 24 hours, exactly these changes (R27){DIM:#}",
@@ -350,9 +352,13 @@ fn write_held_set(
             set.code
         )?;
     }
+    let commands = match set.second_person {
+        Some(_) => "it takes",
+        None => "both commands take",
+    };
     writeln!(
         out,
-        "      or reject them: cloud-sync reject {}  {DIM}both commands take --account ADDRESS for single accounts (R47){DIM:#}",
+        "      or reject them: cloud-sync reject {}  {DIM}{commands} --account ADDRESS for single accounts (R47){DIM:#}",
         set.code
     )
 }

@@ -69,6 +69,7 @@ impl Records<'_> {
                 };
                 if approval.is_some_and(|it| is_open(&it)) {
                     fact.code.clone_from(&set.code);
+                    fact.second_person.clone_from(&set.second_person);
                     fact.reason = format!("{} in run {run}", set.reason);
                     break;
                 }

@@ -68,6 +68,7 @@ fn with_names(names: &[&str]) -> Report {
         report.filter_counts.insert((*name).to_owned(), 1);
         report.held.push(HeldSet {
             approved: Vec::new(),
+            second_person: None,
             class: Class::NameChange,
             code: "c0de".into(),
             reason: format!("too many like {name}"),

@@ -158,6 +158,21 @@ pub fn second_person(holder: Option<&Actor>, approver: Option<&Actor>) -> Result
     }
 }
 
+/// R41: how `FOUR_EYES` lets what a run of `holder` held be approved.
+pub fn approved_by_second_person(holder: Option<&Actor>) -> String {
+    const WHERE: &str = "on the dashboard, signed in with Microsoft Entra";
+    match holder {
+        Some(Actor::Timer) => format!("approve it {WHERE} (FOUR_EYES, R41)"),
+        Some(holder) if holder.is_certain() => {
+            format!("another person than {holder} approves it {WHERE} (FOUR_EYES, R41)")
+        }
+        Some(_) | None => format!(
+            "the schedule, or a preview {WHERE}, must hold it too; then another person than the one who started that \
+             preview approves it there (FOUR_EYES, R41)"
+        ),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -199,6 +214,27 @@ mod tests {
         ] {
             let refused = approves(holder, approver).unwrap_err();
             assert!(refused.contains(why), "{refused}");
+        }
+    }
+
+    #[test]
+    fn r41_how_a_set_is_approved_depends_on_who_held_it() {
+        let anna = Actor::signed_in("anna", Some("1"));
+        let user = Actor::os_user("root");
+        for (holder, how) in [
+            (
+                Some(&Actor::Timer),
+                "approve it on the dashboard, signed in",
+            ),
+            (
+                Some(&anna),
+                "another person than anna approves it on the dashboard",
+            ),
+            (Some(&user), "the schedule, or a preview on the dashboard"),
+            (None, "the schedule, or a preview on the dashboard"),
+        ] {
+            let told = approved_by_second_person(holder);
+            assert!(told.starts_with(how), "{told}");
         }
     }
 

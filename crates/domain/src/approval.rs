@@ -229,6 +229,7 @@ mod tests {
             companions: Vec::new(),
             rejected: Vec::new(),
             approved: Vec::new(),
+            second_person: None,
         }
     }
 

@@ -109,6 +109,9 @@ pub struct HeldFact {
     pub code: String,
     pub reason: String,
     pub change: HeldChange,
+    /// R41: as in [`HeldSet::second_person`].
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub second_person: Option<String>,
 }
 
 /// What the newest runs for all accounts held. A plan for one address does not know what is taken from others.

@@ -25,6 +25,9 @@ pub struct HeldSet {
     /// R47: the same of what was approved since the run, and is made or about to be made.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub approved: Vec<HeldChange>,
+    /// R41: with `FOUR_EYES`, who can approve it, and how. No command then approves it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub second_person: Option<String>,
 }
 
 impl HeldSet {

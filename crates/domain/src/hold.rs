@@ -566,6 +566,7 @@ impl Guarding<'_> {
                     companions: Vec::new(),
                     rejected: Vec::new(),
                     approved: Vec::new(),
+                    second_person: None,
                 });
             }
         }

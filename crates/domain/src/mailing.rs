@@ -104,6 +104,7 @@ mod tests {
     fn run(outcome: RunOutcome, held: &[Class]) -> Report {
         let held = held.iter().map(|class| HeldSet {
             approved: Vec::new(),
+            second_person: None,
             class: *class,
             code: "c0de".into(),
             reason: "over its limit".into(),

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     domain::{
-        actor::{Actor, second_person},
+        actor::{Actor, approved_by_second_person, second_person},
         address::SmtpAddress,
         approval::{Approval, Showing},
         guard::Class,
@@ -249,11 +249,23 @@ impl Running<'_> {
         };
         for held in &plan.held {
             let known = known_approval(self.state, &held.code).await?;
-            if let Some(approval) = Approval::offer(held, known.as_ref(), showing) {
-                self.state.save_approval(&held.code, &approval).await?;
+            let offered = Approval::offer(held, known.as_ref(), showing);
+            if let Some(approval) = &offered {
+                self.state.save_approval(&held.code, approval).await?;
+            }
+            if showing.four_eyes {
+                let approval = offered.or(known);
+                let holder = approval.as_ref().and_then(|it| it.held_by.as_ref());
+                self.state_second_person(&held.code, holder);
             }
         }
         Ok(())
+    }
+
+    fn state_second_person(&mut self, code: &str, holder: Option<&Actor>) {
+        for set in self.report.held.iter_mut().filter(|it| it.code == code) {
+            set.second_person = Some(approved_by_second_person(holder));
+        }
     }
 
     /// Adds a note for each approved change that this run does not make: because it waits for another change, is no

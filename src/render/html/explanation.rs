@@ -191,6 +191,8 @@ fn changes(explanation: &Explanation, links: Links<'_>) -> Markup {
                                 "Start a preview from the "
                                 @match links.home { Some(home) => a href=(home) { "dashboard" }, None => "dashboard" }
                                 " to get a code: no run has shown this set yet, or its code has expired (R27)"
+                            } @else if let Some(how) = &held.second_person {
+                                "To approve its whole set: " (how)
                             } @else {
                                 "To approve its whole set: "
                                 code { "cloud-sync apply --approve " (held.code) } " (R27). Only what is held of this account: "

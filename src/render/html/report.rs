@@ -269,7 +269,11 @@ fn held(report: &Report, links: Links<'_>, changes: impl Fn(&HeldSet) -> Markup)
                 @for set in &report.held {
                     section id=[(!set.code.is_empty()).then(|| held_anchor(&set.code))] {
                         (held_set(set, links, &changes(set)))
-                        @if !set.code.is_empty() && set.can_be_made() { p.why {
+                        @if let Some(how) = set.second_person.as_ref().filter(|_| set.can_be_made()) { p.why {
+                            "To approve exactly these changes: " (how) ". Never: "
+                            code { "cloud-sync reject " (set.code) } " (R47)."
+                        } }
+                        @else if !set.code.is_empty() && set.can_be_made() { p.why {
                             "To approve exactly these changes from elsewhere, within 24 hours: "
                             code { (words::approve_command(report)) " " (set.code) }
                             " or "

@@ -178,3 +178,26 @@ async fn r28_where_nothing_may_write_a_page_says_what_to_set_first() {
     assert_eq!(actions(&bench.run(&arguments).json()), planned);
     assert!(!bench.run(&["preview"]).out.contains("PERFORM_SYNC"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r41_with_four_eyes_no_page_shows_a_command_that_approves() {
+    let bench = Bench::start(bench::small()).await;
+    let bench = bench.with("FOUR_EYES", "true");
+    let how = "to approve: the schedule, or a preview on the dashboard, signed in with Microsoft Entra, must hold it \
+               too; then another person than the one who started that preview approves it there (FOUR_EYES, R41)";
+    for arguments in [
+        &["preview"][..],
+        &["runs", "last"],
+        &["explain", "supplier@corp.example"],
+        &["explain", "supplier@corp.example", "--live"],
+        &["apply", "--yes"],
+    ] {
+        let page = bench.run(arguments).out;
+        assert!(page.contains(how), "{arguments:?}: {page}");
+        assert!(!page.contains("--approve"), "{arguments:?}: {page}");
+    }
+    let preview = bench.run(&["preview"]).out;
+    let reject = "or reject them: cloud-sync reject ";
+    let (_, command) = preview.split_once(reject).unwrap();
+    assert!(command.contains("it takes --account ADDRESS"), "{preview}");
+}

@@ -271,6 +271,19 @@ async fn r41_roles_say_what_who_signs_in_may_do() {
     host.stop().await;
 }
 
+/// A set that a run of Anna holds names who approves it, and its page shows no command that would not.
+async fn shows_who_approves(host: &Host, report: &Value) {
+    let how = "another person than anna@corp.example approves it on the dashboard, signed in with Microsoft Entra (FOUR_EYES, R41)";
+    assert_eq!(report["held"][0]["second_person"], how);
+    let page = format!("{START}/runs/{}", report["id"].as_str().unwrap());
+    let page = Call::get(&page).query("format", "html");
+    let page = host.call_signed_in(BOB, page).await.body;
+    assert!(
+        page.contains(how) && !page.contains("apply --approve"),
+        "{page}"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn r41_with_four_eyes_a_second_person_approves() {
     let office = held_office().await;
@@ -279,7 +292,13 @@ async fn r41_with_four_eyes_a_second_person_approves() {
     let settings = signing_in(with(settings, "FOUR_EYES", "true"));
     let host = Host::start(settings.clone()).await;
     let preview = || Call::post(START, &wait(json!({})));
-    let code = host.call(preview()).await.json()["held"][0]["code"].clone();
+    let held = host.call(preview()).await.json()["held"][0].clone();
+    let how = held["second_person"].as_str().unwrap();
+    assert!(
+        how.starts_with("the schedule, or a preview on the dashboard"),
+        "{how}"
+    );
+    let code = held["code"].clone();
     let approve = || Call::post(START, &json!({"mode": "apply", "approve": [code]}));
     // What the run of a key holds cannot be approved until a run of a known person or of the schedule holds it too.
     let client = host.call_signed_in(BOB, approve()).await;
@@ -288,7 +307,7 @@ async fn r41_with_four_eyes_a_second_person_approves() {
         "four-eyes",
         "it was held in a run of function key \"default\"",
     );
-    host.call_signed_in(ANNA, preview()).await;
+    shows_who_approves(&host, &host.call_signed_in(ANNA, preview()).await.json()).await;
     let own = host.call_signed_in(ANNA, approve()).await;
     refused(
         &own,

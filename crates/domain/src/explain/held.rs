@@ -36,6 +36,7 @@ pub(super) fn held_now(
             code: String::new(),
             reason: reason(set),
             change: change.clone(),
+            second_person: set.second_person.clone(),
         })
         .collect()
 }
@@ -74,6 +75,7 @@ pub(super) fn held_then<'a>(
             code: set.code.clone(),
             reason: format!("{} in run {run}", set.reason),
             change: change.clone(),
+            second_person: set.second_person.clone(),
         })
 }
 

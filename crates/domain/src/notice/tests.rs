@@ -15,6 +15,7 @@ fn run(outcome: RunOutcome, held: &[Class]) -> Report {
         .iter()
         .map(|class| HeldSet {
             approved: Vec::new(),
+            second_person: None,
             class: *class,
             code: "c0de".into(),
             reason: "over its limit".into(),

@@ -218,11 +218,13 @@ pub(crate) fn not_by_approval(change: &HeldChange, why: &str) -> String {
 
 fn to_approve(held: &Decided<'_>) -> Option<String> {
     let codes: BTreeSet<&str> = held.iter().map(|(code, _)| *code).collect();
-    let codes: Vec<String> = codes.iter().map(|it| format!("--approve {it}")).collect();
+    let codes: Vec<&str> = codes.into_iter().collect();
+    let word = if codes.len() == 1 { "code" } else { "codes" };
     let named = named(held)?;
+    // R41: the set says how its code is used. It may take a second person.
     Some(format!(
-        "{WAITS}{named}; approve that with {} (R27)",
-        codes.join(" ")
+        "{WAITS}{named}; approve that with the {word} {} (R27)",
+        codes.join(" and ")
     ))
 }
 

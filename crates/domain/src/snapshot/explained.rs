@@ -207,6 +207,7 @@ fn held(report: &Report, names: &BTreeSet<String>) -> Vec<HeldFact> {
             code: set.code.clone(),
             reason: set.reason.clone(),
             change: change.clone(),
+            second_person: set.second_person.clone(),
         })
         .collect()
 }

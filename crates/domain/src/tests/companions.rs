@@ -128,8 +128,8 @@ fn r27_a_set_contains_what_its_changes_need_of_other_sets() {
       cara@ rename cara@ → dirk@
       dirk@ rename dirk@ → cloud-sync-ba19d6df9d2b@
       with dirk@ suspend active → suspended
-    unmade: it waits for what is held: dirk@ suspend active → suspended; approve that with --approve <Suspend> (R27)
-    unmade: it waits for what is held: dirk@ suspend active → suspended; approve that with --approve <Suspend> (R27)
+    unmade: it waits for what is held: dirk@ suspend active → suspended; approve that with the code <Suspend> (R27)
+    unmade: it waits for what is held: dirk@ suspend active → suspended; approve that with the code <Suspend> (R27)
     ");
 }
 
@@ -182,7 +182,7 @@ fn r27_r12_a_functional_account_stays_held_with_its_only_delegates() {
       bert@ create the account bert
       cara@ create the account cara
       info@ create the account info
-    unmade: it waits for what is held: anna@ create the account anna, bert@ create the account bert; approve that with --approve <Create> (R27)
+    unmade: it waits for what is held: anna@ create the account anna, bert@ create the account bert; approve that with the code <Create> (R27)
     ");
     reject(&mut scene, &creates, &["anna@", "bert@"]);
     assert_snapshot!(told(&scene.plan()).replace(&creates.code, "CODE"), @r"
@@ -218,7 +218,7 @@ fn r23_the_remedy_for_a_blocked_address_is_about_its_release() {
       anna@ remove alias x@
     NameChange
       anna@ change name Old → New
-    AliasTaken bert@: the alias x@ is left out: it is still the alias of the account of "Old" (anna@), whose mailbox is now anna@; it waits for what is held: anna@ remove alias x@; approve that with --approve <AliasRemoval> (R27)
+    AliasTaken bert@: the alias x@ is left out: it is still the alias of the account of "Old" (anna@), whose mailbox is now anna@; it waits for what is held: anna@ remove alias x@; approve that with the code <AliasRemoval> (R27)
     "#);
     let aliases = set(&scene.plan(), Class::AliasRemoval).clone();
     reject(&mut scene, &aliases, &[]);
@@ -378,7 +378,7 @@ fn r27_r23_a_key_says_which_changes_need_it() {
       b@ suspend active → suspended
     SignInKey
       b@ replace the sign-in key unknown → 00000000-0000-4000-8000-000000000071
-        waits: the key is written only with a change that needs it; it waits for what is held: b@ rename b@ → cloud-sync-bb26fa1ec931@, b@ suspend active → suspended; approve that with --approve <Rename> --approve <Suspend> (R27)
+        waits: the key is written only with a change that needs it; it waits for what is held: b@ rename b@ → cloud-sync-bb26fa1ec931@, b@ suspend active → suspended; approve that with the codes <Rename> and <Suspend> (R27)
     Rename
       b@ rename b@ → cloud-sync-bb26fa1ec931@
       with b@ replace the sign-in key unknown → 00000000-0000-4000-8000-000000000071
@@ -401,7 +401,7 @@ fn r27_r23_a_key_says_which_changes_need_it() {
       b@ replace the sign-in key unknown → 00000000-0000-4000-8000-000000000070
     SignInKey
       d@ replace the sign-in key unknown → 00000000-0000-4000-8000-000000000071
-        waits: the key is written only with a change that needs it; it waits for what is held: b@ rename on the evidence of an alias b@ → c@, b@ replace the sign-in key unknown → 00000000-0000-4000-8000-000000000070; approve that with --approve <Identity> (R27)
+        waits: the key is written only with a change that needs it; it waits for what is held: b@ rename on the evidence of an alias b@ → c@, b@ replace the sign-in key unknown → 00000000-0000-4000-8000-000000000070; approve that with the code <Identity> (R27)
     AliasEvidence c@: the account b@ may be its account under an older address; it can open d@, for which Exchange shows no grant of this mailbox
     ");
     // The delegate cannot be renamed.

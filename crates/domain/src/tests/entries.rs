@@ -130,8 +130,8 @@ fn r22_r23_her_address_waits_for_the_key_with_which_she_is_written() {
     );
     assert_snapshot!(told(&moved), @r#"
     held SignInKey: ann@ replace the sign-in key [unknown] -> [#ann]
-    RenameBlocked ann.new@: ann@ cannot become ann.new@ yet: its own delegates still contain that address, which another account needs; it waits for what is held: ann@ replace the sign-in key unknown → #ann; approve that with --approve 55b32ac2f7 (R27)
-    RenameBlocked ann@: ben@ cannot become ann@, which is still the address of the account of "N", whose mailbox is now ann.new@, and is still among the delegates of ann@; it waits for what is held: ann@ replace the sign-in key unknown → #ann; approve that with --approve 55b32ac2f7 (R27)
+    RenameBlocked ann.new@: ann@ cannot become ann.new@ yet: its own delegates still contain that address, which another account needs; it waits for what is held: ann@ replace the sign-in key unknown → #ann; approve that with the code 55b32ac2f7 (R27)
+    RenameBlocked ann@: ben@ cannot become ann@, which is still the address of the account of "N", whose mailbox is now ann.new@, and is still among the delegates of ann@; it waits for what is held: ann@ replace the sign-in key unknown → #ann; approve that with the code 55b32ac2f7 (R27)
     "#);
     assert_snapshot!(changes_of(&format!("approve keys\n{moved}")), @r"
     rename ann@; address -ann@ +ann.new@; signinkey -unknown +#ann; delegates -ann@
@@ -141,7 +141,7 @@ fn r22_r23_her_address_waits_for_the_key_with_which_she_is_written() {
     assert_snapshot!(told(&left), @r#"
     suspend ann@; active -yes +no
     held SignInKey: ann@ replace the sign-in key [unknown] -> [#ann]
-    RenameBlocked ann@: ben@ cannot become ann@, which is still the address of the account of "N", whose mailbox is gone, and is still among the delegates of ann@; it waits for what is held: ann@ replace the sign-in key unknown → #ann; approve that with --approve 55b32ac2f7 (R27)
+    RenameBlocked ann@: ben@ cannot become ann@, which is still the address of the account of "N", whose mailbox is gone, and is still among the delegates of ann@; it waits for what is held: ann@ replace the sign-in key unknown → #ann; approve that with the code 55b32ac2f7 (R27)
     "#);
     // Without a mailbox, her account cannot be written.
     assert_snapshot!(told(&format!("key upn\n{}", own("", "off"))), @r#"RenameBlocked ann@: ben@ cannot become ann@, which is still the address of the suspended account of "N", whose mailbox is gone, and is still among the delegates of ann@; take it out there in the Zivver WebApp"#);
@@ -215,7 +215,7 @@ fn r22_an_entry_that_names_nobody_is_removed_when_somebody_gets_the_address() {
     assert_snapshot!(cannot("new-keys\nlimits keys=0"), @r"
     held SignInKey: cat@ replace the sign-in key [unknown] -> [#cat]
     DelegationsUnknown cat@: its delegates stay as they are: throttled
-    AddressTaken ghost@: no account can be created for ghost@, which is still among the delegates of cat@, whose delegations are unknown; it waits for what is held: cat@ replace the sign-in key unknown → #cat; approve that with --approve 167b3de6d7 (R27)
+    AddressTaken ghost@: no account can be created for ghost@, which is still among the delegates of cat@, whose delegations are unknown; it waits for what is held: cat@ replace the sign-in key unknown → #cat; approve that with the code 167b3de6d7 (R27)
     ");
 }
 
@@ -315,7 +315,7 @@ fn r22_the_address_of_a_leaver_is_free_whatever_is_known_of_who_names_him() {
     assert_snapshot!(told(&held), @r#"
     suspend ann@; active -yes +no
     held SignInKey: cat@ replace the sign-in key [unknown] -> [#cat]
-    RenameBlocked ann@: ben@ cannot become ann@, which is still the address of the account of "Ann", whose mailbox is gone, and is still among the delegates of cat@, whose delegations are unknown; it waits for what is held: cat@ replace the sign-in key unknown → #cat; approve that with --approve 167b3de6d7 (R27)
+    RenameBlocked ann@: ben@ cannot become ann@, which is still the address of the account of "Ann", whose mailbox is gone, and is still among the delegates of cat@, whose delegations are unknown; it waits for what is held: cat@ replace the sign-in key unknown → #cat; approve that with the code 167b3de6d7 (R27)
     DelegationsUnknown cat@: its delegates stay as they are: throttled
     "#);
 }

@@ -93,7 +93,7 @@ fn r19_the_account_of_a_leaver_stays_at_its_address_unless_it_is_suspended() {
     held Suspend: ada@ suspend [active] -> [suspended]
     R17 RenameBlocked ada@
     ");
-    assert_snapshot!(notes(world), @r#"RenameBlocked ada@: bram@ cannot become ada@, which is still the address of the account of "Ada", whose mailbox is gone; it waits for what is held: ada@ suspend active → suspended; approve that with --approve e342fcc133 (R27)"#);
+    assert_snapshot!(notes(world), @r#"RenameBlocked ada@: bram@ cannot become ada@, which is still the address of the account of "Ada", whose mailbox is gone; it waits for what is held: ada@ suspend active → suspended; approve that with the code e342fcc133 (R27)"#);
     // The colleague's rename is held, so the account need not give up its address.
     let world = "
         limits renames=0
@@ -661,11 +661,11 @@ fn r17_r22_who_cannot_get_the_address_of_a_leaver_is_told_who_still_names_the_le
     };
     let held = |world: &str| format!("new-keys\nlimits keys=0\n{world}");
     assert_snapshot!(notes(&held(&world("", "grants=?"))), @r#"
-    RenameBlocked anna@: bram@ cannot become anna@, which is still the address of the account of "Anna", whose mailbox is gone, and is still among the delegates of pia@, whose delegations are unknown; it waits for what is held: pia@ replace the sign-in key unknown → 00000000-0000-4000-8000-000000706961; approve that with --approve 367ca3026d (R27)
+    RenameBlocked anna@: bram@ cannot become anna@, which is still the address of the account of "Anna", whose mailbox is gone, and is still among the delegates of pia@, whose delegations are unknown; it waits for what is held: pia@ replace the sign-in key unknown → 00000000-0000-4000-8000-000000706961; approve that with the code 367ca3026d (R27)
     DelegationsUnknown pia@: its delegates stay as they are: throttled
     "#);
     assert_snapshot!(notes(&held(&world("off", "grants=?"))), @r#"
-    RenameBlocked anna@: bram@ cannot become anna@, which is still the address of the suspended account of "Anna", whose mailbox is gone, and is still among the delegates of pia@, whose delegations are unknown; it waits for what is held: pia@ replace the sign-in key unknown → 00000000-0000-4000-8000-000000706961; approve that with --approve 367ca3026d (R27)
+    RenameBlocked anna@: bram@ cannot become anna@, which is still the address of the suspended account of "Anna", whose mailbox is gone, and is still among the delegates of pia@, whose delegations are unknown; it waits for what is held: pia@ replace the sign-in key unknown → 00000000-0000-4000-8000-000000706961; approve that with the code 367ca3026d (R27)
     DelegationsUnknown pia@: its delegates stay as they are: throttled
     "#);
     let target = world("off", "grants=anna@") + "\ntarget pia";

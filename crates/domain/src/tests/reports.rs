@@ -61,6 +61,7 @@ pub(super) fn held() -> HeldSet {
     };
     HeldSet {
         approved: Vec::new(),
+        second_person: None,
         class: Class::Suspend,
         code: "c0de".into(),
         reason: "over its limit".into(),

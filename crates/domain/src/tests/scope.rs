@@ -304,8 +304,8 @@ fn r26_an_address_whose_release_is_held_is_free_once_that_is_approved() {
         mailbox carl@ id=new
     ";
     assert_snapshot!(texts(world), @r#"
-    AliasTaken anna@: the alias x@ is left out: it is still the alias of the account of "bert" (bert@), whose mailbox is now bert@; it waits for what is held: bert@ remove alias x@; approve that with --approve d3986b64c4 (R27)
-    AddressTaken carl@: no account can be created for carl@, which is still the address of the account of "carl", whose mailbox is now carl.two@; it waits for what is held: carl@ rename carl@ → carl.two@; approve that with --approve 1d637fefe7 (R27)
+    AliasTaken anna@: the alias x@ is left out: it is still the alias of the account of "bert" (bert@), whose mailbox is now bert@; it waits for what is held: bert@ remove alias x@; approve that with the code d3986b64c4 (R27)
+    AddressTaken carl@: no account can be created for carl@, which is still the address of the account of "carl", whose mailbox is now carl.two@; it waits for what is held: carl@ rename carl@ → carl.two@; approve that with the code 1d637fefe7 (R27)
     "#);
 }
 
