@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     accounts::{AccountIx, AccountKind},
-    action::{Action, AttributeChange, action},
+    action::{Action, ActionKind, AttributeChange, action},
     address::SmtpAddress,
     change::{Attribute, Change},
     delta::{Delta, Target},
@@ -22,8 +22,8 @@ use super::{
 /// The changes of a reviewed plan, by account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reviewed {
-    /// Why other changes are left for a later run.
-    why: &'static str,
+    /// What of a plan was chosen.
+    choice: Choice,
     accounts: BTreeMap<String, Account>,
     /// The address by which the reviewed plan names an account that it changes.
     addresses: BTreeMap<ScimId, SmtpAddress>,
@@ -31,13 +31,53 @@ pub struct Reviewed {
     made: BTreeSet<(String, Part)>,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Choice {
+    /// What a person has seen.
+    Reviewed,
+    /// R47: a part that nobody has reviewed, so that what depends on the rest is left for later with it.
+    Wave,
+}
+
+impl Choice {
+    /// Why other changes are left for a later run.
+    fn why_not(self) -> &'static str {
+        match self {
+            Self::Reviewed => "it was not reviewed",
+            Self::Wave => "the run is restricted to other changes",
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Account {
     /// `None` for one that the plan creates.
     id: Option<ScimId>,
     kind: AccountKind,
+    action: ActionKind,
     address: SmtpAddress,
     parts: BTreeSet<Part>,
+}
+
+impl Account {
+    /// R47: a note about parts that need what is left for later. `is_begun`: the run makes the rest of the action.
+    fn left_with_others(&self, left: &[&Part], is_begun: bool) -> Note {
+        let kind = if is_begun {
+            ActionKind::Update
+        } else {
+            self.action
+        };
+        let left: Vec<String> = left.iter().map(ToString::to_string).collect();
+        let text = format!(
+            "{} left for later, since it needs a change that is left for later: {}",
+            name_in_json(kind),
+            left.join(", ")
+        );
+        Note {
+            kind: Some(kind),
+            ..Note::new(self.address.as_str(), Code::NotReviewed, text)
+        }
+    }
 }
 
 /// One value of an attribute that is removed, added or replaced.
@@ -118,17 +158,17 @@ pub(super) struct Restricted {
 
 impl Reviewed {
     pub fn of<'a>(actions: impl IntoIterator<Item = &'a Action>) -> Self {
-        Self::because("it was not reviewed", actions)
+        Self::because(Choice::Reviewed, actions)
     }
 
     /// R47
     pub fn of_wave<'a>(actions: impl IntoIterator<Item = &'a Action>) -> Self {
-        Self::because("the run is restricted to other changes", actions)
+        Self::because(Choice::Wave, actions)
     }
 
-    fn because<'a>(why: &'static str, actions: impl IntoIterator<Item = &'a Action>) -> Self {
+    fn because<'a>(choice: Choice, actions: impl IntoIterator<Item = &'a Action>) -> Self {
         let mut reviewed = Self {
-            why,
+            choice,
             accounts: BTreeMap::new(),
             addresses: BTreeMap::new(),
             made: BTreeSet::new(),
@@ -138,6 +178,7 @@ impl Reviewed {
             let account = Account {
                 id: action.id.clone(),
                 kind: action.account,
+                action: action.kind,
                 address: action.address.clone(),
                 parts: action.changes.iter().flat_map(Part::of).collect(),
             };
@@ -192,6 +233,7 @@ impl Reviewed {
         let deltas = settle(settled, sides).deltas;
         let planned = review.found(&deltas);
         for (key, account) in &self.accounts {
+            let mut left: Vec<&Part> = Vec::new();
             for part in &account.parts {
                 let entry = (key.as_str(), part);
                 if planned.contains(&entry) || self.made.contains(&(key.clone(), part.clone())) {
@@ -202,7 +244,12 @@ impl Reviewed {
                     let text = format!("not made: {part}: {why}");
                     Note::new(address, Code::ReviewOutdated, text)
                 };
-                notes.push(if possible.contains(&entry) {
+                let needs_other = possible.contains(&entry);
+                if needs_other && self.choice == Choice::Wave {
+                    left.push(part);
+                    continue;
+                }
+                notes.push(if needs_other {
                     not_made("it needs a change that is left for later")
                 } else if allowed.contains(&entry) {
                     not_made("it cannot be made now")
@@ -213,6 +260,10 @@ impl Reviewed {
                 } else {
                     not_made("it is no longer planned as reviewed")
                 });
+            }
+            if !left.is_empty() {
+                let is_begun = planned.iter().any(|(known, _)| known == key);
+                notes.push(account.left_with_others(&left, is_begun));
             }
         }
         Restricted {
@@ -277,7 +328,7 @@ impl<'a> Review<'a> {
         let text = format!(
             "{} left for later, since {}: {}",
             name_in_json(kind),
-            self.reviewed.why,
+            self.reviewed.choice.why_not(),
             left.join(", ")
         );
         Some(Note {

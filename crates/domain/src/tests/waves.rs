@@ -100,11 +100,35 @@ fn r47_a_claim_waits_for_a_release_of_another_wave() {
         account bert@ alias=x@
     ";
     assert_snapshot!(told(&restricted(text, &[], Some(1))), @r"
-    R28 ReviewOutdated anna@
+    R28 NotReviewed anna@
     R28 NotReviewed bert@
-    not made: alias + x@: it needs a change that is left for later
+    update left for later, since it needs a change that is left for later: alias + x@
     update left for later, since the run is restricted to other changes: alias − x@
     ");
+}
+
+#[test]
+fn r47_an_account_of_which_a_part_is_left_for_later_is_counted() {
+    let text = "
+        people anna@
+        mailbox cara@
+        shared info@ name=New grants=anna@,cara@
+        functional info@ name=Old members=anna
+    ";
+    let planned = restricted(text, &[Part::Update], None);
+    assert_snapshot!(told(&planned), @r"
+    update info@; name -Old +New
+    R28 NotReviewed cara@
+    R28 NotReviewed info@
+    create left for later, since the run is restricted to other changes: name + cara
+    update left for later, since it needs a change that is left for later: delegate + cara@
+    ");
+    let left = planned
+        .plan
+        .notes
+        .iter()
+        .filter(|note| note.code.is_left_for_later());
+    assert_eq!(left.filter(|note| note.kind.is_some()).count(), 2);
 }
 
 #[test]
