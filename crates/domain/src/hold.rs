@@ -165,6 +165,7 @@ pub fn guard(
             accounts,
             judge,
             held: BTreeMap::new(),
+            beside: BTreeMap::new(),
             marks: Marks::new(),
         },
         exceeded: BTreeMap::new(),
@@ -246,6 +247,9 @@ struct Ledger<'a> {
     judge: Judge<'a>,
     /// By class, with the reasons for holding.
     held: BTreeMap<Class, (BTreeSet<String>, Vec<HeldChange>)>,
+    /// The fingerprints of those of them that the limit of their class does not count: sign-in keys that others need, or
+    /// what needs a held key.
+    beside: BTreeMap<Class, BTreeSet<String>>,
     marks: Marks,
 }
 
@@ -263,6 +267,33 @@ impl Ledger<'_> {
         changes.push(held_change(class, delta, change, self.accounts));
         let reason = own.map_or(reason, |own| own).to_owned();
         self.marks.insert(key, Mark { class, reason });
+    }
+
+    /// Records a change that is held with the others of a class, and that its limit does not count.
+    fn record_beside(&mut self, delta: &Delta, change: &Change, class: Class, reason: &str) {
+        self.record(delta, change, class, reason);
+        let held = held_change(class, delta, change, self.accounts);
+        let beside = self.beside.entry(class).or_default();
+        beside.insert(held.fingerprint);
+    }
+
+    /// Why a set is held, with the number of changes that the limit in its reason does not count.
+    fn reason(&self, class: Class, reasons: BTreeSet<String>) -> String {
+        let beside = self.beside.get(&class).map_or(0, BTreeSet::len);
+        let number = match (class, beside) {
+            (_, 0) => None,
+            (Class::SignInKey, 1) => Some("1 other change, which needs a sign-in key".to_owned()),
+            (Class::SignInKey, _) => {
+                Some(format!("{beside} other changes, which need a sign-in key"))
+            }
+            (_, 1) => Some("the change of 1 sign-in key, which they need".to_owned()),
+            (_, _) => Some(format!(
+                "the changes of {beside} sign-in keys, which they need"
+            )),
+        };
+        let number = number.map(|it| format!("together with {it} (R27)"));
+        let parts: Vec<String> = reasons.into_iter().chain(number).collect();
+        parts.join("; ")
     }
 }
 
@@ -534,13 +565,13 @@ impl Guarding<'_> {
             self.units[other].state = UnitState::Out;
             if was_in && is_key {
                 let removal = &self.units[other].change;
-                self.ledger.record(delta, removal, class, reason);
+                self.ledger.record_beside(delta, removal, class, reason);
             }
         }
         // In the other direction: a change that is held now may be written without the key only if the key is approved
         // as well.
         if let Some(key) = open_key.filter(|_| self.limits_keys && delta.is_in_extension(&change)) {
-            self.ledger.record(delta, &key, class, reason);
+            self.ledger.record_beside(delta, &key, class, reason);
         }
         let happens_meanwhile = change.is_whole_delta() && delta.unless_approved.is_some();
         self.deltas[at].take_out(&change);
@@ -561,7 +592,7 @@ impl Guarding<'_> {
                 held.push(HeldSet {
                     class,
                     code: code(changes.iter()),
-                    reason: reasons.into_iter().collect::<Vec<_>>().join("; "),
+                    reason: self.ledger.reason(class, reasons),
                     changes,
                     companions: Vec::new(),
                     rejected: Vec::new(),

@@ -248,6 +248,15 @@ fn r23_a_key_that_may_replace_another_is_held_with_what_needs_it() {
     held SignInKey: anna@ remove delegate [carl@] -> []
     held SignInKey: anna@ replace the sign-in key [unknown] -> [#anna]
     ");
+    let reason = |text: &str| Scene::parse(text).plan().plan.held[0].reason.clone();
+    assert_snapshot!(reason(world), @"1 change; MAX_SIGN_IN_KEY_CHANGES=0 allows none (R26); together with 2 other changes, which need a sign-in key (R27)");
+    let renamed = "
+        new-keys
+        limits keys=0 identity=0
+        mailbox new@ id=anna alias=anna@ name=New
+        account anna@ alias=new@ name=Old
+    ";
+    assert_snapshot!(reason(renamed), @"1 change; MAX_IDENTITY_CHANGES=0 allows none (R26); together with the change of 1 sign-in key, which they need (R27)");
     assert_snapshot!(changes_of(&format!("{world}\nlimits aliases=0 delegates=0\napprove keys")), @r"update anna@; name -Old +New; signinkey -unknown +#anna; aliases -old@ +new@; delegates -carl@ +bert@");
 }
 
