@@ -66,14 +66,14 @@ async fn r27_one_more_that_vanished_meanwhile_stays_held() {
     assert_eq!(held(&approved, Class::Suspend), [at("p012")]);
     assert_eq!(
         approved.held[0].reason,
-        "1 change, beside 12 approved, where MAX_SUSPEND=5%,min 5 allows 5 of 40, as when they were first held (R26)"
+        "1 change, beside 12 approved, where MAX_SUSPEND=5%,min 5 allows 5 of 40, as when changes of this kind were first held (R26)"
     );
     // What was approved counts for a day like other changes.
     let night = world.apply().await;
     assert_eq!(held(&night, Class::Suspend), [at("p012")]);
     assert_eq!(
         night.held[0].reason,
-        "1 change, after 12 in the last 24 hours, where MAX_SUSPEND=5%,min 5 allows 5 of 40, as when they were first held (R26)"
+        "1 change, after 12 in the last 24 hours, where MAX_SUSPEND=5%,min 5 allows 5 of 40, as when changes of this kind were first held (R26)"
     );
     assert_converged(&world.approve(&[code(&night, Class::Suspend)]).await);
     assert_eq!(suspended(&world), (0..13).collect::<Vec<_>>());

@@ -76,8 +76,9 @@ pub(super) fn refusal(
             0 => String::new(),
             spent => format!(", after {spent} in the last 24 hours"),
         };
-        let grown = if has_grown {
-            ", as when they were first held"
+        // A limit that is no percentage does not depend on the base. The changes of today may be others than the first.
+        let grown = if has_grown && matches!(limit, Limit::Percent { .. }) {
+            ", as when changes of this kind were first held"
         } else {
             ""
         };

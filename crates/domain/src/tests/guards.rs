@@ -831,7 +831,7 @@ fn r36_what_was_held_does_not_come_within_its_limit_by_growth() {
     assert_eq!(scene.plan().plan.held, []);
     scene.memory.held_of = held.exceeded;
     let still = scene.plan().plan.held;
-    assert_snapshot!(still[0].reason, @"2 changes, where MAX_SUSPEND=20% allows 1 of 8, as when they were first held (R26)");
+    assert_snapshot!(still[0].reason, @"2 changes, where MAX_SUSPEND=20% allows 1 of 8, as when changes of this kind were first held (R26)");
 
     scene.policy.limits.suspend = Limit::Count(2);
     assert_eq!(scene.plan().plan.held, []);
