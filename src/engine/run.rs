@@ -219,7 +219,7 @@ impl Running<'_> {
         if self.report.is_hypothetical() {
             return self.compare_with_present(&reader, fetched, &plan).await;
         }
-        self.refuse_outdated_approvals(&plan);
+        self.refuse_outdated_approvals(&plan).await;
         self.offer_approvals(&plan).await?;
         let Some(lock) = lock else {
             self.keep_snapshot(fetched, plan).await;

@@ -26,7 +26,7 @@ use crate::{
         report::ActionOutcome,
         world::World,
     },
-    engine::journal::read_again,
+    engine::{history::RUNS_ENOUGH, journal::read_again},
     state::{RunId, State, StateError, Stored, lock::Acquired},
 };
 
@@ -270,7 +270,11 @@ impl Running<'_> {
 
     /// Adds a note for each approved change that this run does not make: because it waits for another change, is no
     /// longer planned as it was shown, or is held again. What the run leaves for later has its own note (R47).
-    pub(super) fn refuse_outdated_approvals(&mut self, plan: &Plan) {
+    pub(super) async fn refuse_outdated_approvals(&mut self, plan: &Plan) {
+        let made_with = self.made_with_others(plan).await.unwrap_or_else(|error| {
+            tracing::warn!("cannot read what was made with other codes: {error}");
+            BTreeMap::new()
+        });
         let held: BTreeSet<&str> = plan
             .held
             .iter()
@@ -284,20 +288,22 @@ impl Running<'_> {
             ));
         }
         if self.request.id.is_none() {
-            self.warn_of_useless_approvals(plan);
+            self.warn_of_useless_approvals(plan, &made_with);
         }
         // R45: a quick run does not see all changes. The approval stays valid, since a full run may plan them.
         let not_planned = match self.request.depth {
             Depth::Full => (
                 Code::ApprovalOutdated,
-                "it is not planned any more as it was approved",
+                "it is not planned any more as it was approved".to_owned(),
             ),
             Depth::Quick => (
                 Code::ApprovalLeft,
-                "a quick run does not plan it; the code still serves a full run, unless the change is not planned any more",
+                "a quick run does not plan it; the code still serves a full run, unless the change is not planned any \
+                 more"
+                    .to_owned(),
             ),
         };
-        let outdated = |why| (Code::ApprovalOutdated, why);
+        let outdated = |why: &str| (Code::ApprovalOutdated, why.to_owned());
         let mut notes = Vec::new();
         for approval in self.approvals.values() {
             for change in self.chosen(approval) {
@@ -315,7 +321,10 @@ impl Running<'_> {
                 }
                 let (code, why) = match (approval.is_open(change), is_held) {
                     (true, true) => outdated("it now needs another change, which is held with it"),
-                    (true, false) if !is_made => not_planned,
+                    (true, false) if !is_made => match made_with.get(&change.fingerprint) {
+                        Some(other) => outdated(&format!("it was made with the code {other}")),
+                        None => not_planned.clone(),
+                    },
                     (false, true) => {
                         outdated("it was made before, and a code makes each change once")
                     }
@@ -330,17 +339,41 @@ impl Running<'_> {
         self.report.skipped.dedup();
     }
 
+    /// The codes with which earlier runs made what this run approves and does not plan, by fingerprint.
+    async fn made_with_others(&self, plan: &Plan) -> Result<BTreeMap<String, String>, RunError> {
+        let approvals = self.approvals.values();
+        let chosen = approvals.flat_map(|it| self.chosen(it).filter(|change| it.is_open(change)));
+        let mut missing: BTreeSet<&str> = chosen.map(|it| it.fingerprint.as_str()).collect();
+        missing.retain(|it| !plan.used_approvals.contains(*it));
+        let mut made_with = BTreeMap::new();
+        if missing.is_empty() {
+            return Ok(made_with);
+        }
+        let past = self.engine.past(RUNS_ENOUGH).await?.runs;
+        let mut codes: BTreeSet<String> = past.into_iter().flat_map(|it| it.run.approve).collect();
+        codes.retain(|code| !self.approvals.contains_key(code));
+        for code in codes {
+            let Some(approval) = known_approval(self.state, &code).await? else {
+                continue;
+            };
+            let used = approval.used.into_iter();
+            let used = used.filter(|it| missing.contains(it.as_str()));
+            made_with.extend(used.map(|it| (it, code.clone())));
+        }
+        Ok(made_with)
+    }
+
     /// Adds a warning for each code that approves nothing in this run, with what became of the changes of its set.
-    fn warn_of_useless_approvals(&mut self, plan: &Plan) {
+    fn warn_of_useless_approvals(&mut self, plan: &Plan, made_with: &BTreeMap<String, String>) {
         for (code, approval) in &self.approvals {
             let is_used = |it: &HeldChange| plan.used_approvals.contains(&it.fingerprint);
             if self.chosen(approval).any(is_used) {
                 continue;
             }
             let rejected = self.rejected(approval);
-            let mut fates: BTreeMap<Fate, usize> = BTreeMap::new();
+            let mut fates: BTreeMap<Fate<'_>, usize> = BTreeMap::new();
             for change in approval.changes_of(&self.request.approve_accounts) {
-                let fate = self.fate(change, approval, &rejected, plan);
+                let fate = self.fate(change, approval, &rejected, plan, made_with);
                 *fates.entry(fate).or_default() += 1;
             }
             let parts = fates.iter();
@@ -363,13 +396,14 @@ impl Running<'_> {
     }
 
     /// What became of a change that this run does not make although it was started with the code of its set.
-    fn fate(
+    fn fate<'a>(
         &self,
         change: &HeldChange,
         approval: &Approval,
         rejected: &BTreeSet<&str>,
         plan: &Plan,
-    ) -> Fate {
+        made_with: &'a BTreeMap<String, String>,
+    ) -> Fate<'a> {
         let is_for_all = self.request.accounts.is_empty();
         if !approval.is_open(change) {
             Fate::Made
@@ -381,6 +415,8 @@ impl Running<'_> {
             Fate::LeftForLater
         } else if plan.unmade.contains_key(&change.fingerprint) {
             Fate::Waits
+        } else if let Some(other) = made_with.get(&change.fingerprint) {
+            Fate::MadeWith(other)
         } else {
             match self.request.depth {
                 Depth::Full => Fate::NotPlanned,
@@ -475,8 +511,10 @@ impl Running<'_> {
 
 /// Why an approved change is not made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Fate {
+enum Fate<'a> {
     Made,
+    /// With the code of another set.
+    MadeWith(&'a str),
     Rejected,
     OutsideRun,
     LeftForLater,
@@ -485,10 +523,11 @@ enum Fate {
     NotPlanned,
 }
 
-impl Fate {
+impl Fate<'_> {
     /// With a number of changes before it.
-    fn words(self) -> &'static str {
-        match self {
+    fn words(self) -> String {
+        let words = match self {
+            Self::MadeWith(code) => return format!("made with the code {code}"),
             Self::Made => "made before",
             Self::Rejected => "rejected (R47)",
             Self::OutsideRun => "of accounts that this run is not for",
@@ -498,7 +537,8 @@ impl Fate {
             Self::Waits => "waiting for others, as the findings state",
             Self::NotInQuickRun => "not planned by a quick run, which reads no permissions (R45)",
             Self::NotPlanned => "not planned as shown",
-        }
+        };
+        words.to_owned()
     }
 }
 

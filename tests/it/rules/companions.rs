@@ -5,7 +5,7 @@ use cloud_sync::{
         address::SmtpAddress,
         guard::Class,
         mode::{Mode, Trigger},
-        note::Code,
+        note::{Code, Note},
         report::{Report, RunOutcome},
         wave::Wave,
     },
@@ -80,11 +80,26 @@ async fn r27_the_code_of_a_rename_is_enough_for_the_address_of_a_leaver() {
     let world = address_of_a_leaver().await;
     let report = world.apply().await;
     assert_eq!(held(&report, Class::Rename), [at("cara"), at("dirk")]);
-    let made = world.approve(&[code(&report, Class::Rename)]).await;
+    let (renames, suspends) = (code(&report, Class::Rename), code(&report, Class::Suspend));
+    let made = world.approve(&[renames]).await;
     assert_converged(&made);
     assert_eq!(made.outcome, RunOutcome::InSync, "{}", shown(&made));
     assert_eq!(user(&world, "dirk").name, "cara");
     assert_stable(&world).await;
+    let too_late = world.approve(&[suspends]).await;
+    let warning = format!(
+        "the code {suspends} approves nothing in this run (R27); its changes: 1 made with the code {renames}"
+    );
+    assert!(
+        too_late.warnings.contains(&warning),
+        "{:?}",
+        too_late.warnings
+    );
+    let outdated = |it: &&Note| it.code == Code::ApprovalOutdated;
+    let note = too_late.skipped.iter().find(outdated).unwrap();
+    let text =
+        format!("the approval does nothing for \"suspend\": it was made with the code {renames}");
+    assert_eq!(note.text, text);
 }
 
 #[tokio::test(start_paused = true)]
