@@ -35,14 +35,14 @@ fn write(out: &mut String, explained: &Explanation) -> fmt::Result {
         writeln!(out, "  has no mailbox with this address")?;
     }
     for mailbox in &explained.mailboxes {
-        write_mailbox(out, mailbox)?;
+        write_mailbox(out, mailbox, explained)?;
     }
     writeln!(out, "\n{BOLD}Zivver{BOLD:#}")?;
     if explained.accounts.is_empty() {
         writeln!(out, "  has no account with this address")?;
     }
     for account in &explained.accounts {
-        write_account(out, account)?;
+        write_account(out, account, explained)?;
     }
     if !explained.notes.is_empty() {
         writeln!(out, "\n{BOLD}What the rules say{BOLD:#}")?;
@@ -122,7 +122,7 @@ impl fmt::Display for Arrow<'_> {
     }
 }
 
-fn write_mailbox(out: &mut String, mailbox: &MailboxFacts) -> fmt::Result {
+fn write_mailbox(out: &mut String, mailbox: &MailboxFacts, explained: &Explanation) -> fmt::Result {
     writeln!(
         out,
         "  {} \"{}\"  {DIM}{}{DIM:#}",
@@ -130,7 +130,8 @@ fn write_mailbox(out: &mut String, mailbox: &MailboxFacts) -> fmt::Result {
         inert(&mailbox.display_name),
         inert(&mailbox.kind)
     )?;
-    fact(out, "aliases", &mailbox.aliases)?;
+    let not_compared = |it: &str| explained.not_compared(it);
+    facts(out, "aliases", &mailbox.aliases, not_compared)?;
     if let Some(full_access) = &mailbox.full_access {
         fact(out, "full access", full_access)?;
     }
@@ -141,7 +142,7 @@ fn write_mailbox(out: &mut String, mailbox: &MailboxFacts) -> fmt::Result {
     writeln!(out, "    {}", inert(&mailbox.standing))
 }
 
-fn write_account(out: &mut String, account: &AccountFacts) -> fmt::Result {
+fn write_account(out: &mut String, account: &AccountFacts, explained: &Explanation) -> fmt::Result {
     let status = if account.active { "active" } else { "inactive" };
     writeln!(
         out,
@@ -150,8 +151,10 @@ fn write_account(out: &mut String, account: &AccountFacts) -> fmt::Result {
         inert(&account.name),
         words::account(account.kind)
     )?;
-    fact(out, "aliases", &account.aliases)?;
-    fact(out, "full access", &account.delegates)?;
+    let not_compared = |it: &str| explained.not_compared(it);
+    facts(out, "aliases", &account.aliases, not_compared)?;
+    let not_compared = |it: &str| explained.delegate_not_compared(it);
+    facts(out, "full access", &account.delegates, not_compared)?;
     fact(out, "object id", account.external_account_id.as_slice())?;
     if let Some(suspended) = &account.suspended {
         writeln!(out, "    {YELLOW}{}{YELLOW:#}", suspended.in_words())?;
@@ -161,9 +164,23 @@ fn write_account(out: &mut String, account: &AccountFacts) -> fmt::Result {
 
 /// One line for each value; nothing if there are no values.
 fn fact(out: &mut String, name: &str, values: &[String]) -> fmt::Result {
+    facts(out, name, values, |_| None)
+}
+
+/// The same, with the reason beside each value that no rule compares.
+fn facts(
+    out: &mut String,
+    name: &str,
+    values: &[String],
+    not_compared: impl Fn(&str) -> Option<&'static str>,
+) -> fmt::Result {
     for (at, value) in values.iter().enumerate() {
         let name = if at == 0 { name } else { "" };
-        writeln!(out, "    {DIM}{name:<12}{DIM:#}{}", inert(value))?;
+        write!(out, "    {DIM}{name:<12}{DIM:#}{}", inert(value))?;
+        match not_compared(value) {
+            Some(why) => writeln!(out, "  {DIM}{why}{DIM:#}")?,
+            None => writeln!(out)?,
+        }
     }
     Ok(())
 }

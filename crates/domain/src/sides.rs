@@ -44,8 +44,8 @@ pub enum Other {
     /// The other side has it too, or has no statement about it.
     Agrees,
     Differs,
-    /// R13: no rule compares it, because its domain is not claimed.
-    NotCompared,
+    /// No rule compares it, for this reason.
+    NotCompared(&'static str),
 }
 
 impl Side {
@@ -60,6 +60,24 @@ impl Side {
 impl Row {
     pub fn differs(&self) -> bool {
         self.exchange.differs() || self.zivver.differs()
+    }
+}
+
+impl Explanation {
+    /// Why no rule compares an address.
+    pub fn not_compared(&self, address: &str) -> Option<&'static str> {
+        let mut outside = self.outside.iter();
+        let is_outside = outside.any(|it| it.eq_ignore_ascii_case(address));
+        is_outside.then_some("domain not claimed (R13)")
+    }
+
+    /// The same for a delegate in Zivver, which can be the id of an account that is in neither list.
+    pub fn delegate_not_compared(&self, delegate: &str) -> Option<&'static str> {
+        if delegate.contains('@') {
+            self.not_compared(delegate)
+        } else {
+            Some("in neither list of Zivver, so not compared (R22)")
+        }
     }
 }
 
@@ -106,14 +124,13 @@ pub fn are_equal(explanation: &Explanation) -> bool {
 
 /// The attributes of both, each in the same place.
 pub fn rows(pair: Pair<'_>, explanation: &Explanation) -> Vec<Row> {
-    let outside = &explanation.outside;
     let row =
         |name, of_mailbox: fn(&MailboxFacts) -> Told, of_account: fn(&AccountFacts) -> Told| {
             compare(
                 name,
                 pair.mailbox.map(of_mailbox),
                 pair.account.map(of_account),
-                outside,
+                |it| explanation.not_compared(it),
             )
         };
     vec![
@@ -180,7 +197,7 @@ fn full_access(pair: Pair<'_>, explanation: &Explanation) -> Row {
         "Full Access",
         pair.mailbox.map(trustees),
         pair.account.map(delegates),
-        &explanation.outside,
+        |it| explanation.delegate_not_compared(it),
     )
 }
 
@@ -260,7 +277,7 @@ fn compare(
     name: &'static str,
     exchange: Option<Told>,
     zivver: Option<Told>,
-    outside: &[String],
+    not_compared: impl Fn(&str) -> Option<&'static str>,
 ) -> Row {
     let keys = |side: &Option<Told>| -> Option<BTreeSet<String>> {
         let said = side.as_ref()?.as_ref()?;
@@ -276,8 +293,7 @@ fn compare(
                     other: match &other {
                         Some(other) if other.contains(&it.key) => Other::Agrees,
                         None => Other::Agrees,
-                        Some(_) if outside.contains(&it.key) => Other::NotCompared,
-                        Some(_) => Other::Differs,
+                        Some(_) => not_compared(&it.key).map_or(Other::Differs, Other::NotCompared),
                     },
                     text: it.text,
                 })
@@ -375,6 +391,18 @@ mod tests {
             ["Name", "Status", "Aliases", "Full Access"]
         );
         assert!(!are_equal(&differs));
+    }
+
+    #[test]
+    fn r22_r40_a_member_in_neither_list_is_no_difference() {
+        let id = "45462d62-f0af-427c-8195-0888b3dbce86";
+        let own = AccountFacts {
+            delegates: vec!["bob@corp.example".into(), id.into()],
+            ..account()
+        };
+        let explanation = explanation(vec![mailbox()], vec![own]);
+        assert!(are_equal(&explanation));
+        assert!(explanation.delegate_not_compared(id).is_some());
     }
 
     #[test]

@@ -264,8 +264,8 @@ fn side(side: &Side, missing: &str, sign: &str, links: Links<'_>) -> Markup {
                         @match it.other {
                             Other::Agrees => (links.text(&it.text)),
                             Other::Differs => mark { (sign) "\u{a0}" (links.text(&it.text)) },
-                            Other::NotCompared => {
-                                (links.text(&it.text)) " " span.soft.small { "domain not claimed (R13)" }
+                            Other::NotCompared(why) => {
+                                (links.text(&it.text)) " " span.soft.small { (why) }
                             },
                         }
                     }
