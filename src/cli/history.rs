@@ -86,6 +86,15 @@ pub(super) async fn explain(
     let id = records.find(name, Last::Any).await?;
     let mut report = records.report_to_show(&id).await?;
     report.keep_only(address);
+    if report.is_silent()
+        && let Some(stranger) = records.stranger_in(&id, address).await?
+    {
+        output.show(&stranger, String::new)?;
+        return Err(CliError::UnknownAddress {
+            address: stranger.address,
+            why: stranger.verdict,
+        });
+    }
     let detail = DetailArgs {
         verbose: true,
         all: true,

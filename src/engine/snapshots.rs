@@ -133,6 +133,24 @@ impl Records<'_> {
         Ok((Some(explained), looked.unreadable))
     }
 
+    /// R39, R40: the answer about an address that neither side had in a run; `None` if one of them had it. If the run
+    /// stored no snapshot, the newest one decides.
+    pub async fn stranger_in(
+        &self,
+        run: &RunId,
+        address: &SmtpAddress,
+    ) -> Result<Option<Explanation>, RunError> {
+        let explained = match self.snapshot_of(run).await {
+            Ok(snapshot) => {
+                let report = self.report_to_show(run).await?;
+                Some(explained(address, &snapshot, &report))
+            }
+            Err(RunError::NoSnapshotOf(_)) => Box::pin(self.explained(address)).await?.0,
+            Err(error) => return Err(error),
+        };
+        Ok(explained.filter(|it| it.unknown.is_some()))
+    }
+
     async fn explained_from(
         &self,
         address: &SmtpAddress,

@@ -430,6 +430,14 @@ impl Report {
         self.count();
     }
 
+    /// Whether its lists are empty, so that it says nothing of the address to which it was limited.
+    pub fn is_silent(&self) -> bool {
+        self.actions.is_empty()
+            && self.held.is_empty()
+            && self.skipped.is_empty()
+            && self.differences.is_empty()
+    }
+
     /// Counts the entries of the lists. To be called when they are complete.
     pub fn count(&mut self) {
         let mut counts = Counts::default();

@@ -95,8 +95,7 @@ fn write_comparisons(out: &mut String, report: &Report) -> fmt::Result {
 
 /// R40: the run whose report is shown for one address only.
 pub(super) fn write_run(out: &mut String, report: &Report, address: &SmtpAddress) -> fmt::Result {
-    let is_empty = report.actions.is_empty() && report.held.is_empty() && report.skipped.is_empty();
-    let what = if is_empty && report.differences.is_empty() {
+    let what = if report.is_silent() {
         "nothing is reported of"
     } else {
         "shown is only what is reported of"

@@ -98,6 +98,19 @@ async fn r40_what_a_stored_run_said_of_an_address_needs_no_settings_but_the_plac
     assert!(report.actions.len() < applied.actions.len());
     let unknown = bench::program(&state, &["explain", address, "--run", "1999"]);
     assert_eq!(unknown.code, 1, "{unknown:?}");
+    // R39: an address that neither side had is probably mistyped; of what was in step there is nothing to tell.
+    let mistyped = bench::program(&state, &["explain", "bbo@corp.example", "--run", "last"]);
+    assert_eq!((mistyped.code, &*mistyped.out), (1, ""), "{mistyped:?}");
+    let near = format!(
+        "bbo@corp.example: neither Exchange nor Zivver had this address in run {} (did you mean bob@corp.example?) (R39)",
+        applied.id
+    );
+    assert!(mistyped.err.contains(&near), "{mistyped:?}");
+    bench.run(&["preview"]);
+    let in_step = bench::program(&state, &["explain", "bob@corp.example", "--run", "last"]);
+    assert_eq!(in_step.code, 0, "{in_step:?}");
+    let told = "nothing is reported of bob@corp.example";
+    assert!(in_step.out.contains(told), "{in_step:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
