@@ -14,7 +14,7 @@ pub use super::action::{ActionOutcome, ActionReport};
 use super::{
     accounts::AccountKind,
     actor::Actor,
-    address::SmtpAddress,
+    address::{SmtpAddress, ascii_domain},
     directory::to_u32,
     execute::Applied,
     hold::{HeldChange, HeldSet},
@@ -323,7 +323,10 @@ impl Report {
         self.held.clone_from(&plan.held);
         self.skipped.clone_from(&plan.notes);
         self.filter_counts.clone_from(&plan.filter_counts);
-        self.warnings.extend(no_claimed_mailbox(plan, world));
+        match no_claimed_mailbox(plan, world) {
+            Some(warning) => self.warnings.push(warning),
+            None => self.warnings.extend(unused_domains(plan, world)),
+        }
         self.planned_writes = to_u32(plan.approved.writes());
     }
 
@@ -575,6 +578,31 @@ impl Report {
             seconds,
         )
     }
+}
+
+/// R13: the claimed domains in which no mailbox has an address. They are probably mistyped.
+fn unused_domains(plan: &Plan, world: &World) -> Option<String> {
+    if plan.seen.mailboxes == 0 {
+        return None;
+    }
+    let mut unused: BTreeSet<&str> = plan
+        .seen
+        .claimed_domains
+        .iter()
+        .map(String::as_str)
+        .collect();
+    for (_, mailbox) in world.directory.iter() {
+        for address in mailbox.aliases.iter().chain([&mailbox.primary]) {
+            unused.remove(&*ascii_domain(address.domain()));
+        }
+    }
+    let unused: Vec<&str> = unused.into_iter().collect();
+    (!unused.is_empty()).then(|| {
+        format!(
+            "no mailbox has an address in {}: correct CLOUD_SYNC__CLAIMED_DOMAINS if that is mistyped (R13)",
+            unused.join(", ")
+        )
+    })
 }
 
 /// R13: if a claimed domain is mistyped, no mailbox is in scope, which looks like a run without work.

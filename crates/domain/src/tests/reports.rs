@@ -665,6 +665,14 @@ fn r13_a_report_says_that_no_mailbox_is_inside_the_claimed_domains() {
     let mistyped = "domains crop.example\npeople anna@ bert@\nmailbox carl@other.example";
     insta::assert_snapshot!(warned(mistyped), @"no mailbox is inside the claimed domains (crop.example), so nothing is synchronised; 2 of 3 mailboxes are in corp.example: correct CLOUD_SYNC__CLAIMED_DOMAINS (R13)");
     assert_eq!(warned(&mistyped.replace("crop", "corp")), "");
-    assert_eq!(warned(&format!("{mistyped}\nsource carl@")), "");
+    insta::assert_snapshot!(warned(&format!("{mistyped}\nsource carl@")), @"no mailbox has an address in crop.example: correct CLOUD_SYNC__CLAIMED_DOMAINS if that is mistyped (R13)");
     assert_eq!(warned("domains crop.example"), "");
+    // One of several is mistyped.
+    let several = |domains: &str| {
+        warned(&format!(
+            "domains {domains}\nmailbox anna@ alias=a@other.example\nother room@rooms.example"
+        ))
+    };
+    insta::assert_snapshot!(several("corp.example ohter.example"), @"no mailbox has an address in ohter.example: correct CLOUD_SYNC__CLAIMED_DOMAINS if that is mistyped (R13)");
+    assert_eq!(several("corp.example other.example rooms.example"), "");
 }
