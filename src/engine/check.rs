@@ -15,6 +15,7 @@ use super::{
 use crate::{
     domain::{
         address::{SmtpAddress, ascii_domain},
+        directory::Directory,
         health::Problem,
         mode::PerformSync,
         note::Code,
@@ -22,7 +23,7 @@ use crate::{
         remedies,
         scope::NO_SUCH_GROUP,
         source::PermissionAnswer,
-        world::{MailboxScope, SsoAccountKey},
+        world::{MailboxScope, Policy, SsoAccountKey},
     },
     exchange::{ExchangeError, Strategy},
     settings::SettingsError,
@@ -125,8 +126,10 @@ impl Engine {
         self.check_health(&mut checkup).await;
         let signed_in = self.check_identity(&mut checkup).await;
         let key_works = self.check_key(&mut checkup).await;
-        if signed_in && key_works {
-            self.check_both(&mut checkup).await;
+        match (signed_in, key_works) {
+            (true, true) => self.check_both(&mut checkup).await,
+            (true, false) => self.check_exchange(&mut checkup).await,
+            (false, _) => {}
         }
         checkup
     }
@@ -296,6 +299,28 @@ impl Engine {
         }
     }
 
+    /// Reads Exchange while Zivver cannot be read, so that one check names the problems of both.
+    async fn check_exchange(&self, checkup: &mut Checkup) {
+        let listed = async {
+            let exchange = self.exchange().await?;
+            let listed = exchange.normalised_mailboxes(|_| ()).await?;
+            Ok::<_, RunError>(Directory::of(listed))
+        };
+        match listed.await {
+            Ok(directory) => {
+                let listed = directory.mailboxes.len();
+                let text = format!("Exchange listed {}", mailboxes(listed));
+                checkup.add(Level::Good, "exchange", text, &[]);
+                let policy = self.policy();
+                // R14: the members of the filter are not known here.
+                if policy.source_filter.is_empty() {
+                    self.check_permissions(checkup, &directory, &policy).await;
+                }
+            }
+            Err(error) => unread(checkup, &error),
+        }
+    }
+
     /// Reads both sides like a run, except permissions.
     async fn check_both(&self, checkup: &mut Checkup) {
         match self.look(&SmtpAddress::verbatim("")).await {
@@ -303,36 +328,31 @@ impl Engine {
                 let directory = &fetched.world.directory;
                 let accounts = fetched.world.accounts.len();
                 let text = format!(
-                    "Exchange listed {} mailboxes, Zivver {accounts} accounts",
-                    directory.mailboxes.len()
+                    "Exchange listed {}, Zivver {}",
+                    mailboxes(directory.mailboxes.len()),
+                    number(accounts, "account", "accounts")
                 );
                 checkup.add(Level::Good, "exchange", text, &[]);
                 domains(checkup, &fetched);
                 filters(checkup, &plan, &fetched);
                 notes(checkup, &plan);
-                self.check_permissions(checkup, &fetched).await;
+                self.check_permissions(checkup, directory, &fetched.policy)
+                    .await;
             }
-            Err(error) => {
-                let forbidden = matches!(&error, RunError::Source(ExchangeError::Permission(_)));
-                let no_group = matches!(&error, RunError::SourceFilter(reason) if reason.contains(NO_SUCH_GROUP));
-                let remedy: &[&str] = if forbidden {
-                    &REFUSED
-                } else if no_group {
-                    &FILTER_NOT_FOUND
-                } else {
-                    &[]
-                };
-                checkup.add(Level::Error, "exchange", error.to_string(), remedy);
-            }
+            Err(error) => unread(checkup, &error),
         }
     }
 
     /// Reads the permissions of one mailbox, and estimates from that how long a run needs for all.
-    async fn check_permissions(&self, checkup: &mut Checkup, fetched: &Fetched) {
-        let directory = &fetched.world.directory;
+    async fn check_permissions(
+        &self,
+        checkup: &mut Checkup,
+        directory: &Directory,
+        policy: &Policy,
+    ) {
         let wanted: Vec<_> = directory
             .iter()
-            .filter(|(ix, _)| fetched.policy.wants_permissions(directory, *ix))
+            .filter(|(ix, _)| policy.wants_permissions(directory, *ix))
             .collect();
         let key = wanted.first().and_then(|(_, mailbox)| key(mailbox));
         let (Some(key), Ok(exchange)) = (key, self.exchange().await) else {
@@ -378,12 +398,37 @@ impl Engine {
         let requests = requests(settings.exo_permissions, wanted.len());
         let estimate = duration(requests, took, settings.exo_concurrency);
         let text = format!(
-            "a run reads the permissions of {} mailboxes with about {requests} requests, in about {} s at the current speed",
-            wanted.len(),
+            "a run reads the permissions of {} with about {}, in about {} s at the current speed",
+            mailboxes(wanted.len()),
+            number(requests, "request", "requests"),
             estimate.as_secs().max(1)
         );
         checkup.add(Level::Good, "size", text, &[]);
     }
+}
+
+/// Why the sides cannot be read.
+fn unread(checkup: &mut Checkup, error: &RunError) {
+    let forbidden = matches!(error, RunError::Source(ExchangeError::Permission(_)));
+    let no_group =
+        matches!(error, RunError::SourceFilter(reason) if reason.contains(NO_SUCH_GROUP));
+    let remedy: &[&str] = if forbidden {
+        &REFUSED
+    } else if no_group {
+        &FILTER_NOT_FOUND
+    } else {
+        &[]
+    };
+    checkup.add(Level::Error, "exchange", error.to_string(), remedy);
+}
+
+fn number(count: usize, one: &str, many: &str) -> String {
+    let what = if count == 1 { one } else { many };
+    format!("{count} {what}")
+}
+
+fn mailboxes(count: usize) -> String {
+    number(count, "mailbox", "mailboxes")
 }
 
 fn requests(strategy: Strategy, mailboxes: usize) -> usize {
@@ -436,10 +481,6 @@ fn domains(checkup: &mut Checkup, fetched: &Fetched) {
             .claimed_domains
             .iter()
             .any(|claimed| claimed == domain);
-        let number = |count: usize, one: &str, many: &str| {
-            let what = if count == 1 { one } else { many };
-            format!("{count} {what}")
-        };
         let counts = format!(
             "{domain}: {}, {}, {}",
             number(mailboxes, "mailbox", "mailboxes"),
@@ -483,7 +524,10 @@ fn domains(checkup: &mut Checkup, fetched: &Fetched) {
 /// R14, R15
 fn filters(checkup: &mut Checkup, plan: &Plan, fetched: &Fetched) {
     for (entry, count) in &plan.filter_counts {
-        let text = format!("TARGET_FILTER {entry:?} matches {count} addresses");
+        let text = format!(
+            "TARGET_FILTER {entry:?} matches {}",
+            number(*count, "address", "addresses")
+        );
         let level = if *count == 0 {
             Level::Warning
         } else {
@@ -497,9 +541,9 @@ fn filters(checkup: &mut Checkup, plan: &Plan, fetched: &Fetched) {
             .iter()
             .filter(|(ix, _)| fetched.policy.scope_of(directory, *ix) == MailboxScope::In);
         let text = format!(
-            "SOURCE_FILTER ({} groups) lets {} mailboxes in",
-            fetched.policy.source_filter.len(),
-            inside.count()
+            "SOURCE_FILTER ({}) lets {} in",
+            number(fetched.policy.source_filter.len(), "group", "groups"),
+            mailboxes(inside.count())
         );
         checkup.add(Level::Good, "filters", text, &[]);
     }

@@ -58,6 +58,22 @@ async fn a_wrong_key_names_the_usual_causes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn exchange_is_tried_although_zivver_refuses_the_key() {
+    let checkup = check(&[("ZIVVER_API_KEY", "canary-wrong-key")]).await;
+    let exchange = texts(&checkup, "exchange");
+    assert_eq!(exchange.len(), 2, "{checkup:#?}");
+    assert!(exchange[0].starts_with("Exchange listed "), "{exchange:?}");
+    assert_eq!(exchange[1], "the permissions of a mailbox can be read");
+    assert_eq!(texts(&checkup, "size").len(), 1, "{checkup:#?}");
+    // Who is in the filter is not known then, so only the list is tried.
+    let filtered = [
+        ("ZIVVER_API_KEY", "canary-wrong-key"),
+        ("SOURCE_FILTER", "Staff"),
+    ];
+    assert_eq!(texts(&check(&filtered).await, "exchange").len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_is_none_names_the_setting() {
     let checkup = check(&[("ACCESS_TOKEN", "not-a-token")]).await;
     let finding = checkup
