@@ -399,7 +399,10 @@ impl Exchange {
         } else if let Some(Handshake::Other) = handshake {
             format!("check that the service speaks TLS, and the scheme, host and port in {setting}")
         } else if loopback {
-            format!("start the sandbox (cloud-sync sandbox) or correct {setting}")
+            let start = start_of_sandbox(&host);
+            format!(
+                "start the sandbox ({start}) and use the settings that it prints, or correct {setting}"
+            )
         } else if dns {
             format!("no such host name: correct {setting}, or check the machine's DNS")
         } else {
@@ -514,6 +517,14 @@ pub fn is_loopback(url: &Url) -> bool {
         Some(url::Host::Ipv6(address)) => address.is_loopback(),
         None => false,
     }
+}
+
+/// The command that starts a sandbox at `host`. Without a port it takes any that is free, and it accepts only tokens that
+/// it has issued itself.
+pub(crate) fn start_of_sandbox(host: &str) -> String {
+    let port = host.rsplit_once(':').map(|(_, port)| port);
+    let port = port.map_or_else(String::new, |port| format!(" --port {port}"));
+    format!("cloud-sync sandbox{port}")
 }
 
 #[cfg(test)]

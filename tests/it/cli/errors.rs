@@ -113,9 +113,11 @@ async fn services_that_are_not_there() {
     let stopped = Bench::start(bench::small()).await;
     let url = stopped.sandbox.url();
     stopped.sandbox.stop().await;
-    let gone = |text: String| text.replace(url.trim_start_matches("http://"), "STOPPED");
-    assert_snapshot!(gone(preview_with("EXO_URL", &url).await), @"source incomplete: read the mailbox list: cannot reach STOPPED: Connection refused (os error 111); start the sandbox (cloud-sync sandbox) or correct CLOUD_SYNC__EXO_URL (R1)");
-    assert_snapshot!(gone(preview_with("ZIVVER_API_URL", &format!("{url}/api")).await), @"target incomplete: cannot read the accounts: cannot reach STOPPED: Connection refused (os error 111) (cloud-sync sandbox starts a sandbox); the next run tries again; check CLOUD_SYNC__ZIVVER_API_URL, the network and Zivver's status page if it stays so (R1)");
+    let host = url.trim_start_matches("http://");
+    let (_, port) = host.split_once(':').unwrap();
+    let gone = |text: String| text.replace(host, "STOPPED").replace(port, "PORT");
+    assert_snapshot!(gone(preview_with("EXO_URL", &url).await), @"source incomplete: read the mailbox list: cannot reach STOPPED: Connection refused (os error 111); start the sandbox (cloud-sync sandbox --port PORT) and use the settings that it prints, or correct CLOUD_SYNC__EXO_URL (R1)");
+    assert_snapshot!(gone(preview_with("ZIVVER_API_URL", &format!("{url}/api")).await), @"target incomplete: cannot read the accounts: cannot reach STOPPED: Connection refused (os error 111) (cloud-sync sandbox --port PORT starts a sandbox); the next run tries again; check CLOUD_SYNC__ZIVVER_API_URL, the network and Zivver's status page if it stays so (R1)");
 }
 
 #[tokio::test(flavor = "multi_thread")]

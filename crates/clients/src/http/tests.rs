@@ -78,8 +78,8 @@ async fn r31_a_refused_connection_was_certainly_not_sent() {
     let sender = network(&url.parse().unwrap());
     let error = sender.send(request(&url)).await.unwrap_err();
     assert_eq!(error.retry_reason(), Some(RetryReason::LoopbackNotSent));
-    insta::with_settings!({filters => vec![(r":\d+", ":PORT")]}, {
-        insta::assert_snapshot!(error, @"cannot reach 127.0.0.1:PORT: Connection refused (os error 111); start the sandbox (cloud-sync sandbox) or correct EXO_URL");
+    insta::with_settings!({filters => vec![(r"(:|--port )\d+", "${1}PORT")]}, {
+        insta::assert_snapshot!(error, @"cannot reach 127.0.0.1:PORT: Connection refused (os error 111); start the sandbox (cloud-sync sandbox --port PORT) and use the settings that it prints, or correct EXO_URL");
     });
 }
 

@@ -15,7 +15,9 @@ use super::{
     governor::{Permit, Signals},
     refusal::{Refusal, RefusalKind, TEXT_CHARS_MAX},
 };
-use crate::http::{MayWrite, Reply, Request, RetryReason, SendError, one_line, retry_after};
+use crate::http::{
+    MayWrite, Reply, Request, RetryReason, SendError, one_line, retry_after, start_of_sandbox,
+};
 
 /// A list of 100,000 accounts needs about a tenth of this.
 const LIST_BYTES_MAX: usize = 1 << 30;
@@ -259,8 +261,13 @@ impl Call {
 /// Nothing but a sandbox is at an address of this machine.
 fn no_answer(error: &SendError) -> String {
     let cause = error.cause();
-    if error.retry_reason() == Some(RetryReason::LoopbackNotSent) {
-        format!("{cause} (cloud-sync sandbox starts a sandbox)")
+    if let SendError::NotSent {
+        host,
+        is_loopback: true,
+        ..
+    } = error
+    {
+        format!("{cause} ({} starts a sandbox)", start_of_sandbox(host))
     } else {
         cause
     }
