@@ -137,16 +137,11 @@ impl State {
                 Ok(Self { objects })
             }
             StateLocation::Folder(path) => {
-                let failed = |cause: String| StateError::Unreachable {
-                    operation: "open",
-                    object: "the folder".into(),
-                    place: place.clone(),
-                    cause,
-                };
                 restrict_file_modes();
-                fs::create_dir_all(path).map_err(|error| failed(error.to_string()))?;
+                fs::create_dir_all(path)
+                    .map_err(|error| StateError::from_folder(&place, &error))?;
                 let store = LocalFileSystem::new_with_prefix(path)
-                    .map_err(|error| failed(error.to_string()))?;
+                    .map_err(|error| StateError::from_store("open", "the state", &place, &error))?;
                 // A journal must survive a power failure (R35).
                 let store = store.with_fsync(true).with_automatic_cleanup(true);
                 Ok(Self::over(Arc::new(store), &place))

@@ -1,5 +1,7 @@
 //! Errors of the state. Each is one line with operation, object, cause and remedy.
 
+use std::io;
+
 use http_body_util::LengthLimitError;
 use object_store::client::HttpError;
 use thiserror::Error;
@@ -46,6 +48,12 @@ pub enum StateError {
         place: String,
         cause: String,
     },
+    /// The local folder cannot be opened, until a person has changed something.
+    #[error(
+        "cannot use {place} for the state: {cause}; set CLOUD_SYNC__STATE to a folder that this user may create, read and \
+         write, such as file:///path"
+    )]
+    NoFolder { place: String, cause: String },
     /// The identity service issued no token for the store.
     #[error(
         "no token for {place}: {cause}; check that the identity is assigned to the app (AzureWebJobsStorage__clientId when it is \
@@ -101,6 +109,7 @@ impl StateError {
             Self::Setting { .. }
             | Self::Denied { .. }
             | Self::Folder { .. }
+            | Self::NoFolder { .. }
             | Self::Newer { .. } => true,
             Self::Unreachable { .. }
             | Self::NoToken { .. }
@@ -108,6 +117,33 @@ impl StateError {
             | Self::Unreadable { .. }
             | Self::Conflict { .. }
             | Self::LockLost { .. } => false,
+        }
+    }
+
+    /// Why the folder of the state was not opened.
+    pub(super) fn from_folder(place: &str, error: &io::Error) -> Self {
+        use io::ErrorKind::{AlreadyExists, NotADirectory, PermissionDenied, ReadOnlyFilesystem};
+        let place = place.to_owned();
+        let kind = error.kind();
+        let cause = if kind == AlreadyExists {
+            "it is a file".to_owned()
+        } else if kind == NotADirectory {
+            "a part of its path is a file".to_owned()
+        } else {
+            error.to_string()
+        };
+        if matches!(
+            kind,
+            AlreadyExists | NotADirectory | PermissionDenied | ReadOnlyFilesystem
+        ) {
+            Self::NoFolder { place, cause }
+        } else {
+            Self::Unreachable {
+                operation: "open",
+                object: "the state".into(),
+                place,
+                cause,
+            }
         }
     }
 
@@ -128,7 +164,7 @@ impl StateError {
         if is_permission_error(error) {
             Self::Folder {
                 operation,
-                object,
+                object: object.replace("the container", "the state"),
                 place,
                 cause,
             }
@@ -192,8 +228,8 @@ fn find<T: std::error::Error + 'static>(error: &object_store::Error) -> Option<&
 
 /// Whether this user lacks the permission for a local file.
 fn is_permission_error(error: &object_store::Error) -> bool {
-    use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
-    find::<std::io::Error>(error)
+    use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+    find::<io::Error>(error)
         .is_some_and(|io| matches!(io.kind(), PermissionDenied | ReadOnlyFilesystem))
 }
 

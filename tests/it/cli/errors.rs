@@ -125,7 +125,9 @@ async fn a_state_folder_that_cannot_be_written() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let path = file.path().display().to_string();
     let text = preview_with("STATE", &format!("file://{path}/state")).await;
-    assert_snapshot!(text.replace(&path, "FILE"), @"cannot open the folder in folder FILE/state: Not a directory (os error 20); check that the storage is up and reachable from here");
+    assert_snapshot!(text.replace(&path, "FILE"), @"cannot use folder FILE/state for the state: a part of its path is a file; set CLOUD_SYNC__STATE to a folder that this user may create, read and write, such as file:///path");
+    let text = preview_with("STATE", &format!("file://{path}")).await;
+    assert_snapshot!(text.replace(&path, "FILE"), @"cannot use folder FILE for the state: it is a file; set CLOUD_SYNC__STATE to a folder that this user may create, read and write, such as file:///path");
 }
 
 #[tokio::test(flavor = "multi_thread")]
