@@ -11,6 +11,7 @@ use std::{
     sync::Arc,
 };
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
@@ -381,4 +382,51 @@ async fn the_call_for_func_start_is_answered_with_a_report() {
         let command = typed.replace("http://127.0.0.1:7071", &front.url);
         ends_as_told((typed, status, piece), &terminal.type_in(&command));
     }
+}
+
+/// What a page says to change in the simulated Exchange Online, and what a preview shows of it.
+#[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::print_stderr, reason = "a skipped test has to be seen")]
+async fn what_a_newcomer_changes_in_the_sandbox_is_synchronised() {
+    let mut terminal = Terminal::open();
+    if !said(&terminal.type_in("curl --help all")).contains("--json") {
+        eprintln!("skipped: no curl that knows --json (7.82)");
+        return;
+    }
+    let page = page("docs/local.md");
+    let (_, section) = page.split_once("### Change something").unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap();
+    let commands = commands(section);
+    let [read, put] = commands.as_slice() else {
+        panic!("{commands:?}");
+    };
+    let start = "cloud-sync sandbox --mailboxes 40 --zivver-rate unlimited";
+    let running = tokio::task::block_in_place(|| terminal.start(start));
+    terminal.type_in("cloud-sync apply --yes");
+    ends_as_told((read, 0, ""), &terminal.type_in(read));
+    let file = terminal.folder.path().join("tenant.json");
+    let mut tenant: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    let mailboxes = tenant["mailboxes"].as_array_mut().unwrap();
+    let mut people = mailboxes.iter_mut().filter(|it| {
+        it["recipient_type_details"] == "UserMailbox" && it["account_disabled"] == false
+    });
+    let (named, disabled) = (people.next().unwrap(), people.next().unwrap());
+    named["display_name"] = "Another Name".into();
+    disabled["account_disabled"] = true.into();
+    let (_, entry) = section.split_once("add `").unwrap();
+    let (entry, _) = entry.split_once("` to `permissions`").unwrap();
+    let mut entry: Value = serde_json::from_str(entry).unwrap();
+    entry["user"] = named["primary_smtp_address"].clone();
+    let opened = people.find(|it| it["permissions"] == Value::Array(Vec::new()));
+    let opened = opened.unwrap();
+    opened["permissions"].as_array_mut().unwrap().push(entry);
+    let address = |it: &Value| it["primary_smtp_address"].as_str().unwrap().to_owned();
+    let (gone, opened) = (address(disabled), address(opened));
+    fs::write(&file, tenant.to_string()).unwrap();
+    ends_as_told((put, 0, ""), &terminal.type_in(put));
+    let preview = said(&terminal.type_in("cloud-sync preview --all"));
+    for text in ["\"Another Name\"", &gone, &opened] {
+        assert!(preview.contains(text), "{text}: {preview}");
+    }
+    drop(running);
 }
