@@ -1,8 +1,8 @@
 //! Definition of the command line. The doc comments of commands and options are the text of `--help`.
 
-use std::path::PathBuf;
 #[cfg(feature = "sandbox")]
 use std::time::Duration;
+use std::{ops::RangeInclusive, path::PathBuf, str::FromStr};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -186,12 +186,12 @@ pub(super) enum Command {
     /// Run a simulated Exchange Online and Zivver, and print the settings to use
     Sandbox {
         /// The port on 127.0.0.1; by default any that is free
-        #[arg(long, default_value_t = 0)]
+        #[arg(long, default_value_t = 0, value_parser = port)]
         port: u16,
         #[command(flatten)]
         tenant: TenantArgs,
         /// How long every answer takes at least
-        #[arg(long, value_name = "MS", default_value_t = 0)]
+        #[arg(long, value_name = "MS", default_value_t = 0, value_parser = whole)]
         latency_ms: u64,
         /// How many calls Zivver accepts, and what the settings say about it: 50/10s, or unlimited
         #[arg(long, value_name = "RATE", default_value = "50/10s", value_parser = rate)]
@@ -207,6 +207,7 @@ pub(super) enum Command {
     Serve {
         #[arg(
             long,
+            value_parser = port,
             help = "The port on 127.0.0.1; by default FUNCTIONS_CUSTOMHANDLER_PORT"
         )]
         port: Option<u16>,
@@ -282,7 +283,7 @@ pub(super) struct WaveArgs {
     #[arg(long, value_name = "KIND", value_delimiter = ',')]
     pub(super) only: Vec<Part>,
     /// Only the first N accounts, in order of address
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = accounts)]
     pub(super) first: Option<u32>,
 }
 
@@ -415,7 +416,7 @@ pub(super) struct TenantArgs {
     #[arg(long, default_value_t = 200, value_parser = mailboxes)]
     pub(super) mailboxes: usize,
     /// The same seed makes the same organisation
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = whole)]
     pub(super) seed: u64,
 }
 
@@ -445,10 +446,28 @@ fn setting(text: &str) -> Result<(String, String), String> {
 }
 
 fn runs(text: &str) -> Result<usize, String> {
-    text.parse()
-        .ok()
-        .filter(|number| *number > 0)
-        .ok_or_else(|| "write a number from 1".to_owned())
+    number(text, 1..=usize::MAX, "from 1")
+}
+
+fn accounts(text: &str) -> Result<u32, String> {
+    number(text, 1..=u32::MAX, "from 1")
+}
+
+fn port(text: &str) -> Result<u16, String> {
+    number(text, 0..=u16::MAX, "from 0 to 65535")
+}
+
+#[cfg(feature = "sandbox")]
+fn whole(text: &str) -> Result<u64, String> {
+    number(text, 0..=u64::MAX, "from 0")
+}
+
+fn number<N>(text: &str, range: RangeInclusive<N>, form: &str) -> Result<N, String>
+where
+    N: FromStr + PartialOrd,
+{
+    let number = text.parse().ok().filter(|number| range.contains(number));
+    number.ok_or_else(|| format!("write a whole number {form}"))
 }
 
 /// An argument without `@` that looks like a file is a plan, and so is an existing path with a directory.
@@ -471,11 +490,7 @@ fn subject(text: &str) -> Result<Subject, String> {
 
 #[cfg(feature = "sandbox")]
 fn mailboxes(text: &str) -> Result<usize, String> {
-    const RANGE: std::ops::RangeInclusive<usize> = 10..=1_000_000;
-    text.parse()
-        .ok()
-        .filter(|number| RANGE.contains(number))
-        .ok_or_else(|| "write a number from 10 to 1000000".to_owned())
+    number(text, 10..=1_000_000, "from 10 to 1000000")
 }
 
 #[cfg(feature = "sandbox")]

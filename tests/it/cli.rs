@@ -359,7 +359,7 @@ async fn r47_a_go_live_goes_in_waves() {
     assert_ne!(before, read);
     for (arguments, error) in [
         (&["--only", "delete"][..], "is not a kind of action"),
-        (&["--first", "0"], "0 is not in 1.."),
+        (&["--first", "0"], "write a whole number from 1"),
         (&["--only", "approved"], "no code is given"),
         (
             &["plan.json", "--first", "1"],

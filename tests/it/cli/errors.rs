@@ -149,6 +149,16 @@ async fn arguments_that_make_no_sense() {
 
     For more information, try '--help'.
     ");
+    for arguments in [
+        &["preview", "--first", "0"][..],
+        &["preview", "--first", "x"],
+        &["runs", "--limit", "1.5"],
+        &["sandbox", "--port", "99999"],
+        &["sandbox", "--seed", "x"],
+    ] {
+        let text = error(&bench, arguments);
+        assert!(text.contains(": write a whole number from "), "{text}");
+    }
     assert_snapshot!(error(&bench, &["reject", "--undo"]), @r"
     the following required arguments were not provided:
       <CODE>
