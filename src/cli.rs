@@ -189,6 +189,7 @@ pub fn terminal(report: &Report) -> String {
         verbose: true,
         all: true,
         skipped: true,
+        ..args::DetailArgs::default()
     };
     report::page(report, detail)
 }
@@ -450,7 +451,14 @@ fn shown(
     output: Output,
     show: &args::ShowArgs,
 ) -> Result<Status, CliError> {
-    output.show(report, || report::page(report, show.detail))?;
+    let detail = args::DetailArgs {
+        more: match report.mode {
+            Mode::Preview => args::More::Again,
+            Mode::Apply => args::More::LastRun,
+        },
+        ..show.detail
+    };
+    output.show(report, || report::page(report, detail))?;
     if let Some(file) = file {
         file.write(report, output)?;
     }

@@ -407,6 +407,28 @@ pub(super) struct DetailArgs {
     /// List who was left alone, and why, instead of counting
     #[arg(long)]
     pub(super) skipped: bool,
+    #[arg(skip)]
+    pub(super) more: More,
+}
+
+/// What shows more than a cut list.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum More {
+    /// The same command with an option.
+    #[default]
+    Again,
+    /// The report of the last run, since the command has changed something.
+    LastRun,
+}
+
+impl DetailArgs {
+    /// What shows more, with this option.
+    pub(super) fn with(self, option: &str) -> String {
+        match self.more {
+            More::Again => option.to_owned(),
+            More::LastRun => format!("cloud-sync runs last {option}"),
+        }
+    }
 }
 
 #[cfg(feature = "sandbox")]

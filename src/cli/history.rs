@@ -99,6 +99,7 @@ pub(super) async fn explain(
         verbose: true,
         all: true,
         skipped: true,
+        ..DetailArgs::default()
     };
     output.show(&report, || report::page_of(&report, address, detail))?;
     Ok(Status::InSync)

@@ -435,8 +435,9 @@ fn write_more(out: &mut String, all: usize, detail: DetailArgs) -> fmt::Result {
         0 => Ok(()),
         more => writeln!(
             out,
-            "      {DIM}… and {} more (--all){DIM:#}",
-            words::thousands(count(more))
+            "      {DIM}… and {} more ({}){DIM:#}",
+            words::thousands(count(more)),
+            detail.with("--all")
         ),
     }
 }

@@ -57,9 +57,9 @@ pub(super) fn write(out: &mut String, report: &Report, detail: DetailArgs) -> fm
     }
     if !quiet.is_empty() {
         let hint = if detail.skipped {
-            ""
+            String::new()
         } else {
-            "  --skipped lists them"
+            format!("  {} lists them", detail.with("--skipped"))
         };
         writeln!(
             out,

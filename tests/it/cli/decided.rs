@@ -121,7 +121,7 @@ async fn r47_what_a_wave_leaves_is_counted_by_kind_and_cut_like_other_lists() {
         "Left for a later run 24 findings  accounts: 23 to create, 1 to update\n",
         &left("anna", "update"),
         &left("person10", "create"),
-        "… and 4 more (--all)",
+        "… and 4 more (cloud-sync runs last --all)",
     ] {
         assert!(wave.out.contains(text), "{text}: {wave:?}");
     }
