@@ -30,7 +30,6 @@ use clap::{
     CommandFactory as _, Parser as _,
     error::{ContextKind, ContextValue},
 };
-use jiff::tz::TimeZone;
 
 use crate::{
     domain::{
@@ -201,9 +200,8 @@ pub fn terminal_runs(runs: &[RunSummary], place: &str) -> String {
 
 /// Why times are not in the zone that `TZ` names.
 fn unknown_time_zone() -> Option<String> {
-    let name = std::env::var_os("TZ")?;
-    TimeZone::try_system().is_err().then(|| {
-        let name = name.to_string_lossy();
+    let name = settings::environment("TZ")?;
+    words::known_time_zone().is_err().then(|| {
         let name = text::inert(&name);
         format!("warning: TZ={name} is unknown on this computer, so times are in UTC; set it to a name such as Europe/Amsterdam")
     })

@@ -164,6 +164,12 @@ pub fn environment(name: &str) -> Option<String> {
     variable.or_else(|| env_file::value(name).map(str::to_owned))
 }
 
+/// `TZ` in the file of settings, if the environment has none.
+pub fn time_zone_of_file() -> Option<&'static str> {
+    let is_set = std::env::var_os("TZ").is_some();
+    env_file::value("TZ").filter(|name| !is_set && !name.trim().is_empty())
+}
+
 /// The names of all variables that are set, for [`Settings::read`].
 pub fn environment_names() -> Vec<String> {
     std::env::vars_os()

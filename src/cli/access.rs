@@ -46,7 +46,11 @@ pub(super) async fn show(args: AccessArgs, output: Output) -> Result<Status, Cli
     let by = By::from(args.by);
     let filter = Filter::new(&args.texts, by, args.changed);
     let stored = Stored::open().await?;
-    let since = args.since.map(|since| since.0);
+    let zone = words::time_zone();
+    let since = args
+        .since
+        .as_ref()
+        .and_then(|day| words::beginning_of(&day.0, &zone));
     if since.is_some_and(|since| since > jiff::Timestamp::now().as_second()) {
         return Err(CliError::Failed(
             "--since names a day that has not begun yet".to_owned(),

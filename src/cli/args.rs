@@ -378,13 +378,14 @@ impl From<ByArg> for By {
 }
 
 /// The beginning of a day in the local time zone, in epoch seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Day(pub(super) i64);
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Day(pub(super) String);
 
 fn day(text: &str) -> Result<Day, String> {
-    crate::render::words::beginning_of(text, &crate::render::words::time_zone())
-        .map(Day)
-        .ok_or_else(|| "write a day like 2026-10-01".to_owned())
+    // When it begins depends on the time zone, which may be in a file that is not read yet.
+    let is_day = crate::render::words::beginning_of(text, &jiff::tz::TimeZone::UTC).is_some();
+    let day = is_day.then(|| Day(text.to_owned()));
+    day.ok_or_else(|| "write a day like 2026-10-01".to_owned())
 }
 
 /// The accounts, or the plan, to which an apply is restricted.

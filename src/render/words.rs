@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::{Timestamp, tz::TimeZone};
 
-use crate::engine::RunSummary;
+use crate::{engine::RunSummary, settings};
 pub(crate) use domain::name_in_json as key;
 use domain::{
     address::SmtpAddress,
@@ -235,7 +235,15 @@ pub(crate) fn moment(timestamp: &str) -> String {
 
 /// The time zone of a terminal: that of `TZ`, or of the system where it is not set.
 pub(crate) fn time_zone() -> TimeZone {
-    TimeZone::try_system().unwrap_or(TimeZone::UTC)
+    known_time_zone().unwrap_or(TimeZone::UTC)
+}
+
+/// The same; an error if this computer does not know the zone that `TZ` names.
+pub(crate) fn known_time_zone() -> Result<TimeZone, jiff::Error> {
+    match settings::time_zone_of_file() {
+        Some(name) => TimeZone::get(name).or_else(|_| TimeZone::posix(name)),
+        None => TimeZone::try_system(),
+    }
 }
 
 /// `2026-11-23 03:00 CET`: a time for a terminal, in its [time zone](time_zone).

@@ -31,6 +31,16 @@ pub(super) fn strays(names: &[String]) -> Vec<Stray<'_>> {
         .collect()
 }
 
+/// Names of a file of settings that lack only the prefix. In the environment such names belong to other programs.
+pub(super) fn unprefixed<'a>(names: impl Iterator<Item = &'a str>) -> Vec<Stray<'a>> {
+    let stray = |name: &'a str| {
+        let mut known = SETTINGS.iter().map(|known| known.name);
+        let nearest = known.find(|known| known.eq_ignore_ascii_case(name));
+        nearest.is_some().then_some(Stray { name, nearest })
+    };
+    names.filter_map(stray).collect()
+}
+
 fn nearest(rest: &str) -> Option<&'static str> {
     let known = SETTINGS.iter().map(|setting| setting.name);
     let distances = known.map(|known| (strsim::osa_distance(rest, &squashed(known)), known));

@@ -1,8 +1,8 @@
 //! Reads variables one by one, and collects all problems.
 
 use super::{
-    Problem, SettingsError,
-    names::{PREFIX, Stray, strays},
+    Problem, SettingsError, env_file,
+    names::{PREFIX, Stray, strays, unprefixed},
     table::{SettingDefault, Typed},
     value::{Fault, fault, is_unresolved_reference},
 };
@@ -72,8 +72,14 @@ impl<'a, L: Fn(&str) -> Option<String>> Reader<'a, L> {
         });
     }
 
+    fn strays(&self) -> Vec<Stray<'a>> {
+        let mut all = strays(self.names);
+        all.extend(unprefixed(env_file::names()));
+        all
+    }
+
     fn misspelt(&self, name: &str) -> Option<String> {
-        strays(self.names)
+        self.strays()
             .into_iter()
             .find(|stray| stray.nearest == Some(name))
             .map(|stray| stray.name.to_owned())
@@ -81,7 +87,7 @@ impl<'a, L: Fn(&str) -> Option<String>> Reader<'a, L> {
 
     /// One line for each variable with a name like ours that is not a setting.
     pub(super) fn typos(&self) -> Vec<String> {
-        strays(self.names)
+        self.strays()
             .into_iter()
             .map(|stray| format!("{} {NO_SETTING}: {}", stray.name, remedy(&stray)))
             .collect()
@@ -97,7 +103,7 @@ impl<'a, L: Fn(&str) -> Option<String>> Reader<'a, L> {
             let mut told = self.problems.iter();
             told.any(|problem| problem.remedy.starts_with(&format!("{name} ")))
         };
-        let strays = strays(self.names).into_iter();
+        let strays = self.strays().into_iter();
         let others: Vec<Problem> = strays
             .filter(|stray| !is_told(stray.name))
             .map(|stray| Problem {

@@ -55,6 +55,47 @@ async fn settings_come_from_a_file_that_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_time_zone_of_a_file_counts_unless_the_environment_has_one() {
+    let bench = Bench::start(bench::small()).await;
+    bench.run(&["preview"]);
+    let state = bench.setting("STATE");
+    let file = |zone: &str| {
+        let lines = format!("CLOUD_SYNC__STATE={state}\nTZ={zone}\n");
+        fs::write(bench.folder().join("f"), lines).unwrap();
+    };
+    let arguments = ["runs", "--env-file", "f"];
+    file("Asia/Kathmandu");
+    let told = run(&bench, &[], &arguments);
+    assert!(told.out.contains(" +0545"), "{told:?}");
+    let told = run(&bench, &[("TZ", "UTC")], &arguments);
+    assert!(told.out.contains(" UTC"), "{told:?}");
+    file("Europe/Nowhere");
+    let told = run(&bench, &[], &arguments);
+    assert!(told.out.contains(" UTC"), "{told:?}");
+    assert!(
+        told.err.contains("TZ=Europe/Nowhere is unknown"),
+        "{told:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_in_a_file_that_lacks_the_prefix_is_named_with_it() {
+    let bench = Bench::start(bench::small()).await;
+    fs::write(
+        bench.folder().join("f"),
+        "ZIVVER_API_KEY=secret\nPATH=/bin\n",
+    )
+    .unwrap();
+    let told = run(&bench, &[], &["check", "--env-file", "f"]);
+    let key = "CLOUD_SYNC__ZIVVER_API_KEY is not set\n               ZIVVER_API_KEY ";
+    assert!(told.out.contains(key), "{told:?}");
+    assert!(
+        !told.out.contains("PATH") && !told.out.contains("secret"),
+        "{told:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_cannot_be_read_is_named_with_its_line_and_without_values() {
     let bench = Bench::start(bench::small()).await;
     for (text, error) in [
