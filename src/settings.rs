@@ -435,6 +435,12 @@ fn read_state<L: Fn(&str) -> Option<String>>(r: &mut Reader<'_, L>, lookup: &L) 
         const REMEDY: &str = "correct or remove it";
         if let StateError::Setting { setting, problem } = error {
             let (wrong, remedy) = problem.split_once("; ").unwrap_or((&problem, REMEDY));
+            // A connection string has several parts, of which the problem names one.
+            let wrong = if setting.starts_with(PREFIX) {
+                wrong.to_owned()
+            } else {
+                format!("cannot be used: {wrong}")
+            };
             r.problem(setting, fault(wrong, remedy));
         } else {
             r.problem(format!("{PREFIX}STATE"), fault(error.to_string(), REMEDY));

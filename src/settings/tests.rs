@@ -237,7 +237,7 @@ fn state_follows_its_setting_then_the_apps_storage_account() {
     assert_eq!(
         told(&[("AzureWebJobsStorage", "AccountName=corpstate")]),
         [
-            "AzureWebJobsStorage AccountKey or SharedAccessSignature is missing: copy the whole connection string again"
+            "AzureWebJobsStorage cannot be used: AccountKey or SharedAccessSignature is missing: copy the whole connection string again"
         ]
     );
 }
