@@ -20,6 +20,11 @@ pub enum ImportError {
          (`Get-AzAutomationVariable`)"
     )]
     Nothing,
+    #[error(
+        "the file is a plan or a report of this program, not settings; give the original's .env file, or the Automation \
+         variables as JSON (`Get-AzAutomationVariable`)"
+    )]
+    Report,
 }
 
 /// One variable; `None` if the export left out an encrypted value.
@@ -53,6 +58,10 @@ pub(super) fn variables(text: &str) -> Result<Vec<Variable>, ImportError> {
             line: error.line(),
             column: error.column(),
         })?;
+        // Some of its members are called as settings are.
+        if json["schema"].is_u64() && json["actions"].is_array() {
+            return Err(ImportError::Report);
+        }
         let mut found = Vec::new();
         collect(&json, &mut found);
         Ok(found)

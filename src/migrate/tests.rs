@@ -208,6 +208,10 @@ fn an_unreadable_file_is_refused_without_repeating_it() {
         ("", "names none"),
         ("PATH=/usr/bin", "names none"),
         ("{}", "names none"),
+        (
+            r#"{"schema":1,"perform_sync":"true","actions":[]}"#,
+            "a plan or a report of this program",
+        ),
         ("CLOUD_SYNC__ZIVVER_API_KEY k3y", "line 1 is no"),
         ("A=1\nB='k3y", "line 2 opens a quote"),
         ("{\"k3y\"", "line 1, column"),

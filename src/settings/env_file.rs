@@ -119,7 +119,7 @@ fn in_file(file: &str, error: &ImportError) -> EnvFileError {
             line,
             problem: "the JSON is invalid",
         },
-        ImportError::Nothing => EnvFileError::Content {
+        ImportError::Nothing | ImportError::Report => EnvFileError::Content {
             file,
             problem: "it has no settings".to_owned(),
         },
