@@ -55,6 +55,21 @@ async fn two_nights() -> (Bench, Report, Report) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn r43_a_mailbox_is_found_by_an_alias() {
+    let bench = Bench::start(bench::small()).await;
+    bench.change(|tenant| {
+        let info = tenant.mailbox_mut("info@corp.example").unwrap();
+        info.email_addresses
+            .push("smtp:desk@corp.example".to_owned());
+    });
+    bench.apply();
+    let found = bench.offline(&["access", "desk@corp.example"]);
+    assert_eq!(found.code, 0, "{found:?}");
+    let rows = "\ninfo@corp.example \"info\"\n  anna@corp.example ";
+    assert!(found.out.contains(rows), "{found:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn r43_the_review_is_of_the_last_run_and_says_what_changed() {
     let bench = Bench::start(bench::small()).await;
     let none = bench.offline(&["access"]);

@@ -5,7 +5,10 @@ mod rows;
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
-use super::{Access, Side, Snapshot, explained::unknown_of};
+use super::{
+    Access, Side, Snapshot,
+    explained::{of_address, unknown_of},
+};
 use crate::{address::SmtpAddress, directory::to_u32, named::listed};
 
 /// R43
@@ -184,8 +187,8 @@ pub enum Changed {
     DelegateRemoved,
 }
 
-/// Selects and groups rows: those of mailboxes or people with one of these texts in address or name. Without texts all
-/// rows.
+/// Selects and groups rows: those of mailboxes or people with one of these texts in address or name, or as an alias.
+/// Without texts all rows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
     texts: Vec<String>,
@@ -228,6 +231,24 @@ impl Filter {
         is_named && (!self.only_changed || !row.changes.is_empty())
     }
 
+    /// With the addresses of the mailboxes and accounts that have one of the texts as another address.
+    fn with_aliases(&self, rows: &[Row], snapshot: &Snapshot) -> Self {
+        let mut filter = self.clone();
+        for text in &self.texts {
+            let Ok(address) = SmtpAddress::parse(text) else {
+                continue;
+            };
+            if rows.iter().any(|row| row.has(text)) {
+                continue;
+            }
+            let (mailboxes, accounts) = of_address(&address, snapshot);
+            let mailboxes = mailboxes.iter().map(|it| &it.primary);
+            let all = mailboxes.chain(accounts.iter().map(|it| &it.address));
+            filter.texts.extend(all.map(ToString::to_string));
+        }
+        filter
+    }
+
     /// R39: whole addresses among the texts that no row has and neither side had.
     fn unknown(&self, rows: &[Row], snapshot: &Snapshot) -> Option<String> {
         let texts = self.texts.iter();
@@ -251,7 +272,8 @@ pub fn review(now: &Snapshot, then: Option<&Snapshot>, filter: &Filter) -> Revie
     let head = &now.head;
     let mut rows = rows::rows(now, then, filter.names_somebody());
     let unknown = filter.unknown(&rows, now);
-    rows.retain(|row| filter.wants(row));
+    let named = filter.with_aliases(&rows, now);
+    rows.retain(|row| named.wants(row));
     rows.sort_by(|a, b| match filter.by {
         By::Mailbox => (&a.mailbox, &a.person).cmp(&(&b.mailbox, &b.person)),
         // A mailbox without a person comes last.
