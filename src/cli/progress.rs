@@ -142,8 +142,12 @@ impl fmt::Display for Words {
             }
             Progress::Resolving { answered } => write!(
                 f,
-                "asked about {} groups and recipients",
-                thousands(count(answered))
+                "asked about {}",
+                number(
+                    count(answered),
+                    "group or recipient",
+                    "groups and recipients"
+                )
             ),
             Progress::Planning => f.write_str("planning"),
             Progress::Applying { done, of } => {

@@ -112,15 +112,20 @@ impl ActionOutcome {
 /// `last complete run ended at 2026-11-23T02:00:07Z: 5 pending, 3 held, 0 failed, 7 findings need attention`.
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (pending, failed, findings) = (self.pending_changes(), self.failed, self.findings);
+        let changes = if pending == 1 { "change" } else { "changes" };
+        let accounts = if failed == 1 { "account" } else { "accounts" };
+        let need = if findings == 1 {
+            "finding needs"
+        } else {
+            "findings need"
+        };
         write!(
             f,
-            "last complete run ended at {}: {} changes pending, {} held, {} accounts refused or failed, {} findings \
-             need attention",
+            "last complete run ended at {}: {pending} {changes} pending, {} held, {failed} {accounts} refused or failed, \
+             {findings} {need} attention",
             self.ended,
-            self.pending_changes(),
             self.held_changes(),
-            self.failed,
-            self.findings
         )
     }
 }

@@ -128,7 +128,11 @@ impl Running<'_> {
                 format!("{how} before the result was compared; the next apply compares it ({rule})")
             }
             left if has_written || left > 0 && !self.report.actions.is_empty() => {
-                format!("{how}, {left} changes left; the next apply makes them ({rule})")
+                let (changes, them) = match left {
+                    1 => ("1 change".to_owned(), "it"),
+                    _ => (format!("{left} changes"), "them"),
+                };
+                format!("{how}, {changes} left; the next apply makes {them} ({rule})")
             }
             _ => format!("{how} before anything was written ({rule})"),
         }
