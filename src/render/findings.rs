@@ -185,7 +185,7 @@ explained! {
         "A change of the reviewed plan was made since the preview, by another run or by hand.",
         "Nothing.";
     NotReviewed: "change left for later, since the run was restricted to others",
-        "A change was not in the reviewed plan, or not among those to which the run was restricted (R28, R47), and is left for a later run.",
+        "A change was not in the reviewed plan, or not among those to which the run was restricted (R28, R47), or it needs one that was not. It is left for a later run.",
         "Nothing. The next run makes it.";
     DelegateLeftOut: "delegate without account, left out for now",
         "A delegate has no account yet: its creation was refused or is held, or it is outside the accounts of this run. The other delegates are written.",
