@@ -330,7 +330,8 @@ impl Running<'_> {
                     }
                     (true | false, false) => continue,
                 };
-                let text = format!("the approval does nothing for \"{}\": {why}", change.what);
+                let what = change.in_words();
+                let text = format!("the approval does nothing for \"{what}\": {why}");
                 notes.push(Note::new(change.address.as_str(), code, text));
             }
         }

@@ -122,8 +122,8 @@ async fn r27_a_change_that_is_no_longer_the_same_is_refused_alone() {
         .map(|note| short(&format!("{}: {}", note.address, note.text)))
         .collect();
     insta::assert_snapshot!(refused.join("\n"), @r#"
-    p000@: the approval does nothing for "suspend": it is not planned any more as it was approved
-    p001@: the approval does nothing for "suspend": it is not planned any more as it was approved
+    p000@: the approval does nothing for "suspend active → suspended": it is not planned any more as it was approved
+    p001@: the approval does nothing for "suspend active → suspended": it is not planned any more as it was approved
     "#);
 }
 

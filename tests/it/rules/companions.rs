@@ -97,8 +97,9 @@ async fn r27_the_code_of_a_rename_is_enough_for_the_address_of_a_leaver() {
     );
     let outdated = |it: &&Note| it.code == Code::ApprovalOutdated;
     let note = too_late.skipped.iter().find(outdated).unwrap();
+    let what = "suspend active → suspended";
     let text =
-        format!("the approval does nothing for \"suspend\": it was made with the code {renames}");
+        format!("the approval does nothing for \"{what}\": it was made with the code {renames}");
     assert_eq!(note.text, text);
 }
 
