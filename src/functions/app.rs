@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     domain::{
+        actor::Actor,
         address::SmtpAddress,
         health::Run,
         mode::Trigger as StartedBy,
@@ -464,6 +465,7 @@ fn ways<'a>(engine: &Engine, caller: &Caller, base: &'a str, token: &'a str) -> 
         token,
         perform_sync: engine.settings().perform_sync,
         role: caller.role,
+        is_signed_in: matches!(caller.actor, Actor::SignedIn { .. }),
     }
 }
 

@@ -376,6 +376,8 @@ pub enum Problem {
     /// The app has no success yet, and a run of another kind has ended.
     NoSuccessYet {
         run: String,
+        /// That of the timer.
+        mode: Mode,
         why: NoSuccess,
     },
     TickFailed(String),
@@ -538,6 +540,7 @@ fn no_success_yet(of: &Circumstances<'_>) -> Option<Problem> {
         .find(|run| run.started.is_none() || run.started >= of.first_seen)?;
     Some(Problem::NoSuccessYet {
         run: run.id.to_owned(),
+        mode: of.setting.timer_mode(),
         why: match run.depth {
             _ if !run.is_for_all => NoSuccess::NotForAll,
             Depth::Quick if run.ended_well() => NoSuccess::Quick,

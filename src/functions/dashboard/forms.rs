@@ -29,6 +29,8 @@ pub(in super::super) struct Ways<'a> {
     pub(in super::super) perform_sync: PerformSync,
     /// R41
     pub(in super::super) role: Role,
+    /// R41: only a signed-in person can be the second one that `FOUR_EYES` requires.
+    pub(in super::super) is_signed_in: bool,
 }
 
 impl Ways<'_> {
@@ -118,8 +120,13 @@ impl Ways<'_> {
             @if report.undoes.is_none() && !named.is_empty() {
                 input type="hidden" name="accounts" value=(named.join(" "));
             }
+            @if let Some(how) = set.second_person.as_ref().filter(|_| set.can_be_made()) {
+                p.soft.small { "To approve: " (how) "." }
+            }
             @if !set.can_be_made() {
                 p.soft.small { "None of it can be approved as long as it waits." }
+            } @else if set.second_person.is_some() && !self.is_signed_in {
+                p.soft.small { "You are not signed in, so you can only reject." }
             } @else if self.may_apply() {
                 div.sure {
                     (sure("I have looked at the changes that I approve"))

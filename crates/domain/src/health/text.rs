@@ -20,23 +20,24 @@ impl fmt::Display for Problem {
                     Depth::Full => "",
                     Depth::Quick => "quick ",
                 };
-                let mode = match mode {
-                    Mode::Preview => "preview",
-                    Mode::Apply => "apply",
-                };
+                let mode = name(*mode);
                 let of = started.map(|at| format!(", of {},", utc(at)));
                 let of = of.unwrap_or_default();
                 write!(f, "the last {quick}{mode}{of} failed: {error}")
             }
             Self::Killed { run, error } => write!(f, "run {run}: {error}"),
             Self::Overdue(overdue) => overdue.fmt(f),
-            Self::NoSuccessYet { run, why } => {
+            Self::NoSuccessYet { run, mode, why } => {
+                let mode = name(*mode);
                 let why = match why {
                     NoSuccess::Failed => "failed",
-                    NoSuccess::NotForAll => "was not for all accounts",
+                    NoSuccess::NotForAll => "did not cover all accounts",
                     NoSuccess::Quick => "was a quick one, which reads no permissions (R45)",
                 };
-                write!(f, "no run has succeeded yet: run {run} {why}")
+                write!(
+                    f,
+                    "no full {mode} of all accounts has succeeded yet: run {run} {why}; start one, or wait for the timer"
+                )
             }
             Self::TickFailed(error) => {
                 write!(f, "the timer's last run failed and is not in the history: {error}")
@@ -87,6 +88,13 @@ impl fmt::Display for Overdue {
                 "no run has succeeded yet, {hours} hours after the app was first seen"
             )
         }
+    }
+}
+
+fn name(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Preview => "preview",
+        Mode::Apply => "apply",
     }
 }
 

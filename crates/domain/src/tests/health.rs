@@ -220,7 +220,7 @@ fn r28_what_is_unhealthy() {
 fn r28_a_fresh_app_has_time_for_its_first_success() {
     use Mode::{Apply, Preview};
     let nightly = host("0 0 2 * * *");
-    let not_for_all = "no run has succeeded yet: run a was not for all accounts";
+    let not_for_all = "no full apply of all accounts has succeeded yet: run a did not cover all accounts; start one, or wait for the timer";
     for (runs, expected) in [
         (vec![], vec![]),
         (vec![run("a", Preview, 1)], vec![]),
@@ -231,7 +231,9 @@ fn r28_a_fresh_app_has_time_for_its_first_success() {
         ),
         (
             vec![failed("a", Preview, 1)],
-            vec!["no run has succeeded yet: run a failed"],
+            vec![
+                "no full apply of all accounts has succeeded yet: run a failed; start one, or wait for the timer",
+            ],
         ),
         (
             vec![failed("a", Apply, 1)],
@@ -596,7 +598,9 @@ fn r45_quick_runs_neither_replace_a_full_one_nor_hide_its_failure() {
     };
     assert_eq!(
         told(&fresh),
-        ["no run has succeeded yet: run b was a quick one, which reads no permissions (R45)"]
+        [
+            "no full apply of all accounts has succeeded yet: run b was a quick one, which reads no permissions (R45); start one, or wait for the timer"
+        ]
     );
     // With a nightly schedule no quick run is due.
     assert_eq!(told(&app(&[full(20)], &with_quick("0 0 2 * * *"))), [""; 0]);
