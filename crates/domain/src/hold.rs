@@ -509,13 +509,24 @@ impl Guarding<'_> {
         }
     }
 
+    /// Holds what counts in a class, each change in the set of its gravest class.
     fn hold_class(&mut self, class: Class, reason: &str) {
+        let open = self.units.iter();
+        let open = open.filter(|unit| unit.state == UnitState::Open && unit.weight(class) > 0);
+        let (own, others): (Vec<&Unit>, Vec<&Unit>) =
+            open.partition(|unit| unit.classes[0].0 == class);
+        let in_others: u32 = others.iter().map(|unit| unit.weight(class)).sum();
+        let own_reason = match (own.is_empty(), in_others) {
+            (false, 1) => format!("{reason}; 1 of them is in another set"),
+            (false, 2..) => format!("{reason}; {in_others} of them are in other sets"),
+            (true, _) | (false, 0) => reason.to_owned(),
+        };
         for unit in 0..self.units.len() {
             let is_open = self.units[unit].state == UnitState::Open;
             if is_open && self.units[unit].weight(class) > 0 {
                 let gravest = self.units[unit].classes[0].0;
                 if gravest == class {
-                    self.hold(unit, gravest, reason);
+                    self.hold(unit, gravest, &own_reason);
                 } else {
                     let reason = format!("they also count in {}: {reason}", class.setting());
                     self.hold(unit, gravest, &reason);

@@ -166,6 +166,29 @@ fn r26_an_empty_of_a_stray_is_held_once_and_approved_by_one_code() {
 }
 
 #[test]
+fn r26_the_reason_of_a_set_says_how_many_of_its_changes_are_in_other_sets() {
+    let held = Scene::parse(
+        "limits strays=9 suspend=9 delegates=0
+        people anna@ bert@
+        functional info@ members=anna,bert
+        mailbox carl@
+        account carl@ delegates=anna@",
+    )
+    .plan()
+    .plan
+    .held;
+    let reasons: Vec<&str> = held.iter().map(|set| &*set.reason).collect();
+    let counted = "3 changes; MAX_DELEGATE_REMOVALS=0 allows none (R26)";
+    assert_eq!(
+        reasons,
+        [
+            format!("they also count in MAX_DELEGATE_REMOVALS: {counted}"),
+            format!("{counted}; 2 of them are in other sets")
+        ]
+    );
+}
+
+#[test]
 fn r26_creates_have_a_limit() {
     let world = "
         limits creates=1
