@@ -49,7 +49,7 @@ pub(crate) fn diff(given: Given<'_>) -> Diff {
         matching,
         keeps_functional,
         kept: HashSet::default(),
-        compared: HashSet::default(),
+        unread: HashSet::default(),
         out: Diff::default(),
     };
     for rejection in &world.directory.rejections {
@@ -126,8 +126,8 @@ struct Differ<'a> {
     keeps_functional: Option<FunctionalKept>,
     /// R19: accounts without mailbox that Exchange still knows, or could not be asked about.
     kept: HashSet<AccountIx>,
-    /// Accounts whose delegates are compared with those of their mailboxes.
-    compared: HashSet<AccountIx>,
+    /// R11, R45: active accounts whose delegates stay as they are, since nobody knows who is to be one.
+    unread: HashSet<AccountIx>,
     out: Diff,
 }
 

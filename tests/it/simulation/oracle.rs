@@ -152,6 +152,8 @@ pub(super) struct Oracle {
     /// Some answers about permissions are not recorded by mailbox.
     pub(super) permissions_in_bulk: bool,
     pub(super) row_may_move: bool,
+    /// Addresses that the program took from users, by id. An account may still name a user by one (R22).
+    former: BTreeMap<String, String>,
     made: BTreeSet<String>,
     /// Users whose sign-in key the program wrote.
     keyed: BTreeSet<String>,
@@ -397,6 +399,11 @@ impl Oracle {
         request: &RunRequest,
     ) -> usize {
         let now_ms = time::elapsed_ms();
+        // A run whose clock is behind counts what is in its future as done now (R28).
+        let clock_ms = now_ms + time::wrong_by_ms(slot);
+        for deed in &mut self.deeds {
+            deed.clock_ms = deed.clock_ms.min(clock_ms);
+        }
         let earlier = continues.map(|before| &self.invocations[before]);
         let shrunken = self
             .baseline
@@ -891,6 +898,7 @@ impl Oracle {
         }
         if lower(&old.user_name) != lower(who) {
             let (from, to) = (lower(&old.user_name), lower(who));
+            self.former.insert(from.clone(), id.to_owned());
             let aside = to.starts_with("cloud-sync-");
             let back = self.invocations[at]
                 .before
@@ -986,8 +994,14 @@ impl Oracle {
         let are: BTreeSet<String> = new.delegates.iter().map(follows).collect();
         let are: BTreeSet<String> = are.iter().map(by_address).collect();
         let by_id = |text: &String| id_of(before, text).or_else(|| id_of(&self.organisation, text));
+        // An account that named a delegate by a former address when the run began did not lose it.
+        let began = &self.invocations[at].before.users;
+        let began = began.iter().find(|user| user.id == id);
+        let named = began.into_iter().chain([old]).flat_map(|it| &it.delegates);
+        let former = named.filter_map(|text| address_of(before, self.former.get(&lower(text))?));
+        let were_open: BTreeSet<String> = former.chain(were.iter().cloned()).collect();
         let added: Vec<_> = are
-            .difference(&were)
+            .difference(&were_open)
             .map(|text| (text.clone(), by_id(text)))
             .collect();
         let gone: Vec<_> = were

@@ -61,10 +61,12 @@ impl Differ<'_> {
             delta.name = Some((name.into(), mailbox.display_name.clone()));
         }
         self.aliases(&mut delta, mailbox, view);
+        if matches!(derived.delegates, Delegates::Unknown) {
+            self.unread.insert(account);
+        }
         if let Delegates::Known { wanted, kept, .. } = &derived.delegates
             && !self.would_be_emptied(&derived, account)
         {
-            self.compared.insert(account);
             let current = self.world.accounts.delegates_of(account).users;
             delta.add_delegates = wanted
                 .iter()

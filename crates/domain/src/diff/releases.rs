@@ -95,7 +95,7 @@ impl Differ<'_> {
     }
 
     /// R22, R35: the same for an address that an earlier run took from a delegate, if that run ended before it wrote the
-    /// account. Where delegates are compared, who is to be one is known without it.
+    /// account. Only where it is not known who is to be a delegate: otherwise the grants decide.
     fn name_former(&mut self, at: &mut BTreeMap<Target, usize>) {
         let accounts = &self.world.accounts;
         let former = &self.memory.former_addresses;
@@ -106,7 +106,7 @@ impl Differ<'_> {
         });
         let addresses: BTreeSet<SmtpAddress> = addresses.cloned().collect();
         let named: Vec<(AccountIx, SmtpAddress)> = named_by(accounts, &addresses)
-            .filter(|(by, _)| !self.compared.contains(by))
+            .filter(|(by, _)| self.unread.contains(by))
             .map(|(by, address)| (by, address.clone()))
             .collect();
         for (by, address) in named {
