@@ -1,13 +1,16 @@
 //! The access review (R43), from the last snapshot.
 
-use std::fmt::{self, Write as _};
+use std::{
+    fmt::{self, Write as _},
+    path::Path,
+};
 
 use super::{
     CliError, Status,
     args::{AccessArgs, AccessFormat},
     history::Stored,
     output::{self, BOLD, DIM, Output, YELLOW},
-    report_file::check_folder,
+    report_file::{by_extension, check_folder},
     text::inert,
     words,
 };
@@ -18,30 +21,28 @@ use crate::render::{
 use domain::snapshot::access::{By, Filter, Named, Review, Row};
 
 pub(super) async fn show(args: AccessArgs, output: Output) -> Result<Status, CliError> {
-    let format = match (args.format, output.is_json(), args.separator) {
-        (Some(AccessFormat::Html | AccessFormat::Json) | None, _, Some(_)) => {
-            return Err(CliError::Failed(
-                "--separator is for CSV: remove it, or add --format csv".to_owned(),
-            ));
+    if output.is_json() && args.format.is_some_and(|it| it != AccessFormat::Json) {
+        return Err(CliError::Failed(
+            "--json and --format name two formats: remove one of them".to_owned(),
+        ));
+    }
+    let named = args
+        .format
+        .or_else(|| output.is_json().then_some(AccessFormat::Json));
+    let format = match &args.out {
+        Some(file) => {
+            check_folder(file)?;
+            Some(match named {
+                Some(format) => format,
+                None => by_extension(file).ok_or_else(|| unknown_extension(file))?,
+            })
         }
-        (Some(AccessFormat::Html | AccessFormat::Csv), true, _) => {
-            return Err(CliError::Failed(
-                "--json and --format name two formats: remove one of them".to_owned(),
-            ));
-        }
-        (None, true, None) => Some(AccessFormat::Json),
-        (format, _, _) => format,
+        None => named,
     };
-    if let Some(file) = &args.out {
-        check_folder(file)?;
-        if file
-            .extension()
-            .is_some_and(|it| it.eq_ignore_ascii_case("pdf"))
-        {
-            return Err(CliError::Failed(
-                "--out writes no PDF: write a page with --format html, and print it".to_owned(),
-            ));
-        }
+    if args.separator.is_some() && format != Some(AccessFormat::Csv) {
+        return Err(CliError::Failed(
+            "--separator is for CSV: remove it, or add --format csv".to_owned(),
+        ));
     }
     let by = By::from(args.by);
     let filter = Filter::new(&args.texts, by, args.changed);
@@ -85,6 +86,19 @@ pub(super) async fn show(args: AccessArgs, output: Output) -> Result<Status, Cli
         }
     }
     Ok(Status::InSync)
+}
+
+fn unknown_extension(file: &Path) -> CliError {
+    let remedy = match file.extension() {
+        Some(extension) if extension.eq_ignore_ascii_case("pdf") => {
+            "--out writes no PDF: write a page with --format html, and print it".to_owned()
+        }
+        _ => format!(
+            "the extension of {} is not html, csv or json: add --format",
+            inert(&file.display().to_string())
+        ),
+    };
+    CliError::Failed(remedy)
 }
 
 fn page(review: &Review, by: By, nothing: &str) -> String {

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::ValueEnum;
+
 use super::{
     CliError,
     args::{FileFormat, ReportArgs},
@@ -87,7 +89,7 @@ pub(super) fn check_folder(file: &Path) -> Result<(), CliError> {
     }
 }
 
-fn by_extension(path: &Path) -> Option<FileFormat> {
+pub(super) fn by_extension<F: ValueEnum>(path: &Path) -> Option<F> {
     let extension = path.extension()?.to_str()?;
-    <FileFormat as clap::ValueEnum>::from_str(extension, true).ok()
+    F::from_str(extension, true).ok()
 }

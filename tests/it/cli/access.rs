@@ -222,6 +222,52 @@ async fn r43_the_review_is_a_table_for_a_spreadsheet_and_a_page_to_print() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn r43_the_extension_of_the_file_tells_the_format() {
+    let bench = Bench::start(bench::small()).await;
+    bench.apply();
+    for (file, more, begins) in [
+        ("a.html", &[][..], "<!doctype html>"),
+        ("a.CSV", &[], "\u{feff}\"mailbox\",\"mailbox_name\","),
+        (
+            "a.csv",
+            &["--separator", ";"],
+            "\u{feff}\"mailbox\";\"mailbox_name\";",
+        ),
+        ("a.json", &["--color", "always"], "{\n"),
+        ("a.txt", &["--format", "csv"], "\u{feff}\"mailbox\","),
+        ("a.csv", &["--json"], "{\n"),
+    ] {
+        let path = bench.folder().join(file);
+        let path = path.to_str().unwrap();
+        let written = bench.offline(&[&["access", "--out", path], more].concat());
+        assert_eq!((written.code, &*written.out), (0, ""), "{written:?}");
+        let text = fs::read_to_string(path).unwrap();
+        assert!(text.starts_with(begins), "{file}: {text}");
+        assert!(!text.contains('\u{1b}'), "{file}: {text}");
+    }
+    for (file, error) in [
+        (
+            "a.txt",
+            "the extension of a.txt is not html, csv or json: add --format",
+        ),
+        (
+            "a",
+            "the extension of a is not html, csv or json: add --format",
+        ),
+        (
+            "a.pdf",
+            "--out writes no PDF: write a page with --format html, and print it",
+        ),
+    ] {
+        let refused = bench.offline(&["access", "--out", file]);
+        assert_eq!(
+            (refused.code, refused.err),
+            (1, format!("error: {error}\n"))
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn r42_a_snapshot_that_cannot_be_read_costs_an_answer_and_no_run() {
     let (bench, first, second) = two_nights().await;
     fs::write(bench.snapshot(&second), b"{\"v\":1}").unwrap();
