@@ -74,19 +74,29 @@ impl ReportFile {
     }
 }
 
-/// Called before a run starts, so that a missing folder is an error before anything is done.
+/// Called before a run starts, so that a place where no file can be written is an error before anything is done.
 pub(super) fn check_folder(file: &Path) -> Result<(), CliError> {
-    let folder = file
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    match folder.filter(|folder| !folder.is_dir()) {
-        Some(folder) => Err(CliError::Failed(format!(
-            "cannot write {}: the folder {} does not exist; create it",
-            text::inert(&file.display().to_string()),
-            text::inert(&folder.display().to_string())
-        ))),
-        None => Ok(()),
-    }
+    let above = || {
+        let folders = file.ancestors().skip(1);
+        folders.filter(|folder| !folder.as_os_str().is_empty())
+    };
+    let shown = |path: &Path| text::inert(&path.display().to_string()).to_string();
+    let wrong = if file.is_dir() {
+        "it is a folder; name a file in it".to_owned()
+    } else if let Some(part) = above().find(|part| part.is_file()) {
+        format!(
+            "{} is a file, not a folder; choose another path",
+            shown(part)
+        )
+    } else if let Some(folder) = above().next().filter(|folder| !folder.is_dir()) {
+        format!("the folder {} does not exist; create it", shown(folder))
+    } else {
+        return Ok(());
+    };
+    Err(CliError::Failed(format!(
+        "cannot write {}: {wrong}",
+        shown(file)
+    )))
 }
 
 pub(super) fn by_extension<F: ValueEnum>(path: &Path) -> Option<F> {

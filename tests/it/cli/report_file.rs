@@ -117,7 +117,28 @@ async fn a_form_that_is_not_known_starts_no_run() {
     assert!(bench.run(&["runs"]).out.starts_with("No runs yet"));
 
     fs::create_dir(bench.folder().join("taken.csv")).unwrap();
-    let ended = bench.run(&["preview", "--report", "taken.csv"]);
+    fs::write(bench.folder().join("notdir"), "").unwrap();
+    for command in [&["preview", "--report"][..], &["preview", "--out"]] {
+        for (file, wrong) in [
+            ("taken.csv", "it is a folder; name a file in it"),
+            (
+                "notdir/r.csv",
+                "notdir is a file, not a folder; choose another path",
+            ),
+        ] {
+            let ended = bench.run(&[command, &[file]].concat());
+            let error = format!("error: cannot write {file}: {wrong}\n");
+            assert_eq!((ended.code, ended.err), (1, error));
+        }
+    }
+    assert!(bench.run(&["runs"]).out.starts_with("No runs yet"));
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_that_was_not_written_can_be_written_again() {
+    let bench = bench().await;
+    let ended = bench.run(&["preview", "--report", "/proc/r.csv"]);
     assert_eq!(ended.code, 1, "{ended:?}");
     let (_, remedy) = ended.err.split_once("; `cloud-sync ").unwrap();
     let (command, _) = remedy.split_once('`').unwrap();
