@@ -27,7 +27,7 @@ pub const ZIVVER_MEMBER: &str =
 pub const ZIVVER_DIVISION: &str =
     "create the organizational unit in Zivver, or move the account to one that exists";
 pub const ZIVVER_CONFLICT: &str = "the address exists in Zivver but is not listed: look for it in the WebApp, also among guests and deleted accounts";
-pub const ZIVVER_URL: &str = "set CLOUD_SYNC__ZIVVER_API_URL to the address that Zivver's API has, up to /scim/v2, and check the proxy";
+pub const ZIVVER_URL: &str = "set CLOUD_SYNC__ZIVVER_API_URL to the address of Zivver's API without /scim/v2, such as https://app.zivver.com/api, and check the proxy";
 pub const ZIVVER_OTHER: &str =
     "compare the request with Zivver's SCIM documentation and ask Zivver's support about this text";
 pub const ZIVVER_KEY: &str = "make a new key in the Zivver WebApp (Organization settings, Integrations, API keys) and, in Azure, \

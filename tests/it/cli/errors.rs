@@ -107,7 +107,7 @@ async fn keys_and_roles_that_do_not_open() {
 async fn services_that_are_not_there() {
     let bench = Bench::start(bench::small()).await;
     let wrong = format!("{}/wrong", bench.sandbox.url());
-    assert_snapshot!(error(&bench.with("ZIVVER_API_URL", &wrong), &["preview"]), @r#"target incomplete: cannot read the accounts: Zivver answered 404 ({"error":{"code":"NotFound","innererror":{"message":"An server side error occured.","type":"Microsoft.Exchange.Admin.OData.Core.ODataServiceException"},"message":"An server side error occured."}}); set CLOUD_SYNC__ZIVVER_API_URL to the address that Zivver's API has, up to /scim/v2, and check the proxy (R1)"#);
+    assert_snapshot!(error(&bench.with("ZIVVER_API_URL", &wrong), &["preview"]), @r#"target incomplete: cannot read the accounts: Zivver answered 404 ({"error":{"code":"NotFound","innererror":{"message":"An server side error occured.","type":"Microsoft.Exchange.Admin.OData.Core.ODataServiceException"},"message":"An server side error occured."}}); set CLOUD_SYNC__ZIVVER_API_URL to the address of Zivver's API without /scim/v2, such as https://app.zivver.com/api, and check the proxy (R1)"#);
 
     // Nothing listens on the port of a sandbox that has stopped.
     let stopped = Bench::start(bench::small()).await;
