@@ -535,6 +535,14 @@ fn filters(checkup: &mut Checkup, plan: &Plan, fetched: &Fetched) {
         };
         checkup.add(level, "filters", text, &[]);
     }
+    let accounts = &fetched.world.accounts;
+    let filter = &fetched.policy.target_filter;
+    let mut all = accounts.iter().peekable();
+    if all.peek().is_some() && all.all(|(_, it)| filter.matched(it.address()).is_some()) {
+        let text = "TARGET_FILTER matches every account, so none is left to synchronise";
+        let remedy = ["leave out the entry of CLOUD_SYNC__TARGET_FILTER that matches too much"];
+        checkup.add(Level::Warning, "filters", text, &remedy);
+    }
     if !fetched.policy.source_filter.is_empty() {
         let directory = &fetched.world.directory;
         let inside = directory

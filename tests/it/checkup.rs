@@ -44,6 +44,18 @@ async fn a_world_that_works_has_no_error_and_says_how_large_it_is() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_key_names_the_usual_causes() {
     let checkup = check(&[("ZIVVER_API_KEY", "canary-wrong-key")]).await;
+#[tokio::test(flavor = "multi_thread")]
+async fn r15_a_filter_that_leaves_no_account_is_named() {
+    let checkup = check(&[("TARGET_FILTER", "*")]).await;
+    let every = "TARGET_FILTER matches every account, so none is left to synchronise";
+    let finding = checkup.findings.iter().find(|it| it.text == every);
+    assert_eq!(
+        finding.map(|it| it.level),
+        Some(Level::Warning),
+        "{checkup:#?}"
+    );
+}
+
     let finding = checkup
         .findings
         .iter()
