@@ -249,7 +249,7 @@ impl Engine {
     }
 
     async fn check_identity(&self, checkup: &mut Checkup) -> bool {
-        let facts = async { Ok::<_, RunError>(self.exchange().await?.token().await?) };
+        let facts = async { Ok::<_, RunError>(self.exchange().await?.usable_token().await?) };
         match facts.await {
             Ok(facts) => {
                 let text = format!(

@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use cloud_sync::{
     engine::check::{Checkup, Level},
     sandbox::{
@@ -9,6 +10,8 @@ use cloud_sync::{
         tenant,
     },
 };
+
+use serde_json::json;
 
 use crate::{process::office::Office, tools::said, world::World};
 
@@ -42,9 +45,6 @@ async fn a_world_that_works_has_no_error_and_says_how_large_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_key_names_the_usual_causes() {
-    let checkup = check(&[("ZIVVER_API_KEY", "canary-wrong-key")]).await;
-#[tokio::test(flavor = "multi_thread")]
 async fn r15_a_filter_that_leaves_no_account_is_named() {
     let checkup = check(&[("TARGET_FILTER", "*")]).await;
     let every = "TARGET_FILTER matches every account, so none is left to synchronise";
@@ -56,6 +56,9 @@ async fn r15_a_filter_that_leaves_no_account_is_named() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_key_names_the_usual_causes() {
+    let checkup = check(&[("ZIVVER_API_KEY", "canary-wrong-key")]).await;
     let finding = checkup
         .findings
         .iter()
@@ -102,6 +105,29 @@ async fn a_token_that_is_none_names_the_setting() {
         texts(&checkup, "exchange").is_empty(),
         "what rests on it is not asked"
     );
+}
+
+/// The identity fails, and not Exchange, of which nothing is asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_exchange_will_refuse_fails_as_the_identity() {
+    for (claims, wrong) in [
+        (json!({"exp": 1_600_000_000}), "the token expired at 2020-"),
+        (
+            json!({"aud": "https://graph.microsoft.com"}),
+            "the token is for https://graph.microsoft.com, not for https://outlook.office365.com",
+        ),
+    ] {
+        let mut claims = claims;
+        claims["tid"] = json!("11111111-1111-4111-8111-111111111111");
+        claims["scp"] = json!("Exchange.Manage");
+        let payload = BASE64_URL_SAFE_NO_PAD.encode(claims.to_string());
+        let checkup = check(&[("ACCESS_TOKEN", &format!("e30.{payload}.c2ln"))]).await;
+        let identity = texts(&checkup, "identity");
+        assert_eq!(identity.len(), 1, "{checkup:#?}");
+        assert!(identity[0].contains(wrong), "{identity:?}");
+        assert!(texts(&checkup, "exchange").is_empty(), "{checkup:#?}");
+        assert_eq!(checkup.level(), Level::Error);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

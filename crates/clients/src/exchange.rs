@@ -156,6 +156,11 @@ impl ExchangeClient {
         self.service.facts().await
     }
 
+    /// Like [`Self::token`], but fails if a fixed token has expired or is for another service.
+    pub async fn usable_token(&self) -> Result<TokenFacts, ExchangeError> {
+        self.service.tokens.usable().await
+    }
+
     /// All mailboxes of the tenant, of every kind, or an error: never a partial list (R1). `progress` is called for
     /// each page, and starts again at page one if the list must be read again.
     pub async fn mailboxes(

@@ -231,6 +231,7 @@ pub(super) struct Bearer {
 pub(super) struct TokenKeeper {
     identity: Identity,
     scope: String,
+    is_loopback: bool,
     clock: Clock,
     state: Mutex<State>,
 }
@@ -254,6 +255,7 @@ impl TokenKeeper {
         Self {
             identity,
             scope: scope(base),
+            is_loopback: is_loopback(base),
             clock,
             state: Mutex::default(),
         }
@@ -310,9 +312,31 @@ impl TokenKeeper {
     pub(super) fn refused_again(&self, refused: &Bearer, failure: Failure) -> ExchangeError {
         if matches!(self.identity, Identity::Token(_)) && !lacks_role(&failure) {
             let fault = refused.facts.fault(self.clock.now(), &self.scope);
-            self.error(&fault.unwrap_or_else(|| failure.to_string()))
+            self.fixed_refused(&fault.unwrap_or_else(|| failure.to_string()))
         } else {
             ExchangeError::Permission(failure)
+        }
+    }
+
+    /// The service refuses the token of `ACCESS_TOKEN`.
+    fn fixed_refused(&self, text: &str) -> ExchangeError {
+        if !self.is_loopback {
+            return self.error(text);
+        }
+        ExchangeError::Token {
+            text: one_line(text, 300),
+            remedy: SANDBOX_TOKEN.to_owned(),
+        }
+    }
+
+    /// Fails if a fixed token itself shows that it will be refused. The clock of this machine may be wrong, so only a
+    /// check asks.
+    pub(super) async fn usable(&self) -> Result<TokenFacts, ExchangeError> {
+        let facts = self.current().await?.facts;
+        let is_fixed = matches!(self.identity, Identity::Token(_));
+        match facts.fault(self.clock.now(), &self.scope) {
+            Some(fault) if is_fixed => Err(self.fixed_refused(&fault)),
+            _ => Ok((*facts).clone()),
         }
     }
 
@@ -384,6 +408,8 @@ impl TokenKeeper {
         }
     }
 }
+
+const SANDBOX_TOKEN: &str = "set CLOUD_SYNC__ACCESS_TOKEN to the token that this sandbox printed: each sandbox accepts only its own";
 
 /// The token is valid, but its identity lacks the role; another token would not help.
 fn lacks_role(failure: &Failure) -> bool {
