@@ -117,7 +117,19 @@ async fn services_that_are_not_there() {
     let (_, port) = host.split_once(':').unwrap();
     let gone = |text: String| text.replace(host, "STOPPED").replace(port, "PORT");
     assert_snapshot!(gone(preview_with("EXO_URL", &url).await), @"source incomplete: read the mailbox list: cannot reach STOPPED: Connection refused (os error 111); start the sandbox (cloud-sync sandbox --port PORT) and use the settings that it prints, or correct CLOUD_SYNC__EXO_URL (R1)");
-    assert_snapshot!(gone(preview_with("ZIVVER_API_URL", &format!("{url}/api")).await), @"target incomplete: cannot read the accounts: cannot reach STOPPED: Connection refused (os error 111) (cloud-sync sandbox --port PORT starts a sandbox); the next run tries again; check CLOUD_SYNC__ZIVVER_API_URL, the network and Zivver's status page if it stays so (R1)");
+    assert_snapshot!(gone(preview_with("ZIVVER_API_URL", &format!("{url}/api")).await), @"target incomplete: cannot read the accounts: cannot reach STOPPED: Connection refused (os error 111); start the sandbox (cloud-sync sandbox --port PORT) and use the settings that it prints, or correct CLOUD_SYNC__ZIVVER_API_URL (R1)");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_of_another_sandbox() {
+    let bench = Bench::start(bench::small()).await;
+    let other = Bench::start(bench::small()).await;
+    let token = other.sandbox.exchange.identity().mint();
+    let text = error(&bench.with("ACCESS_TOKEN", &token), &["preview"]);
+    assert!(
+        text.contains("; set CLOUD_SYNC__ACCESS_TOKEN to the token that this sandbox printed: each sandbox accepts only its own"),
+        "{text}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -376,7 +388,7 @@ async fn a_service_with_a_certificate_that_nobody_trusts_hears_nothing() {
     said.sort();
     assert_snapshot!(said.join("\n"), @r"
     source incomplete: read the mailbox list: cannot reach SERVER: TLS handshake failed: invalid peer certificate: CAUSE; let this machine trust the issuer of the certificate, or correct CLOUD_SYNC__EXO_URL (R1)
-    target incomplete: cannot read the accounts: cannot reach SERVER: TLS handshake failed: invalid peer certificate: CAUSE; the next run tries again; check CLOUD_SYNC__ZIVVER_API_URL, the network and Zivver's status page if it stays so (R1)
+    target incomplete: cannot read the accounts: cannot reach SERVER: TLS handshake failed: invalid peer certificate: CAUSE; let this machine trust the issuer of the certificate, or correct CLOUD_SYNC__ZIVVER_API_URL (R1)
     ");
 
     // Proof that the server can read: a client that trusts the certificate connects to it.

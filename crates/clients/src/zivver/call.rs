@@ -15,9 +15,8 @@ use super::{
     governor::{Permit, Signals},
     refusal::{Refusal, RefusalKind, TEXT_CHARS_MAX},
 };
-use crate::http::{
-    MayWrite, Reply, Request, RetryReason, SendError, one_line, retry_after, start_of_sandbox,
-};
+use crate::http::{MayWrite, Reply, Request, RetryReason, SendError, one_line, retry_after};
+use domain::remedies;
 
 /// A list of 100,000 accounts needs about a tenth of this.
 const LIST_BYTES_MAX: usize = 1 << 30;
@@ -92,7 +91,7 @@ impl ZivverClient {
                 return match sent {
                     Ok(reply) if reply.status.is_success() => Ok(reply),
                     Ok(reply) => Err(self.failure(call, &reply)),
-                    Err(error) => Err(call.unavailable(&no_answer(&error))),
+                    Err(error) => Err(call.unanswered(&error)),
                 };
             };
             self.pause(call, attempt, reason, delay).await;
@@ -246,6 +245,24 @@ impl Call {
         WriteError::Unavailable {
             operation: self.operation.clone(),
             cause: cause.to_owned(),
+            remedy: remedies::ZIVVER_UNAVAILABLE.to_owned(),
+        }
+    }
+
+    /// Nothing but a sandbox is at an address of this machine, and a stopped one has to be started.
+    fn unanswered(&self, error: &SendError) -> WriteError {
+        let remedy = match error {
+            SendError::NotSent {
+                remedy,
+                is_loopback: true,
+                ..
+            } => remedy,
+            _ => remedies::ZIVVER_UNAVAILABLE,
+        };
+        WriteError::Unavailable {
+            operation: self.operation.clone(),
+            cause: error.cause(),
+            remedy: remedy.to_owned(),
         }
     }
 
@@ -255,21 +272,6 @@ impl Call {
             cause: stopped.0.to_string(),
             was_sent,
         }
-    }
-}
-
-/// Nothing but a sandbox is at an address of this machine.
-fn no_answer(error: &SendError) -> String {
-    let cause = error.cause();
-    if let SendError::NotSent {
-        host,
-        is_loopback: true,
-        ..
-    } = error
-    {
-        format!("{cause} ({} starts a sandbox)", start_of_sandbox(host))
-    } else {
-        cause
     }
 }
 

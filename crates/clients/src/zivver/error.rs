@@ -18,8 +18,12 @@ pub enum ReadError {
         remedies::ZIVVER_FORBIDDEN
     )]
     Forbidden { operation: String },
-    #[error("cannot {operation}: {cause}; {}", remedies::ZIVVER_UNAVAILABLE)]
-    Unavailable { operation: String, cause: String },
+    #[error("cannot {operation}: {cause}; {remedy}")]
+    Unavailable {
+        operation: String,
+        cause: String,
+        remedy: String,
+    },
 }
 
 /// What is wrong with a list.
@@ -71,8 +75,12 @@ pub enum WriteError {
     Forbidden { operation: String },
     /// No answer, 5xx or 429 until the last attempt. The write may have been carried out. Counts for
     /// `MAX_CONSECUTIVE_FAILURES`.
-    #[error("cannot {operation}: {cause}; {}", remedies::ZIVVER_UNAVAILABLE)]
-    Unavailable { operation: String, cause: String },
+    #[error("cannot {operation}: {cause}; {remedy}")]
+    Unavailable {
+        operation: String,
+        cause: String,
+        remedy: String,
+    },
     /// The run may no longer write (R29, R32, R34, R35), so nothing more was sent. `was_sent` tells whether an earlier
     /// attempt may have been carried out.
     #[error("cannot {operation}: {cause}")]
@@ -99,14 +107,24 @@ impl ReadError {
             Self::Incomplete { list, gap } => WriteError::Unavailable {
                 operation: format!("look up one of the {list}"),
                 cause: gap.to_string(),
+                remedy: remedies::ZIVVER_UNAVAILABLE.to_owned(),
             },
             Self::Refused(refusal) => WriteError::Unavailable {
                 operation: refusal.operation.clone(),
                 cause: format!("Zivver answered {} ({})", refusal.status, refusal.text),
+                remedy: remedies::ZIVVER_UNAVAILABLE.to_owned(),
             },
             Self::Unauthorized { operation } => WriteError::Unauthorized { operation },
             Self::Forbidden { operation } => WriteError::Forbidden { operation },
-            Self::Unavailable { operation, cause } => WriteError::Unavailable { operation, cause },
+            Self::Unavailable {
+                operation,
+                cause,
+                remedy,
+            } => WriteError::Unavailable {
+                operation,
+                cause,
+                remedy,
+            },
         }
     }
 }
@@ -117,10 +135,22 @@ impl From<WriteError> for ReadError {
             WriteError::Refused(refusal) => Self::Refused(refusal),
             WriteError::Unauthorized { operation } => Self::Unauthorized { operation },
             WriteError::Forbidden { operation } => Self::Forbidden { operation },
-            WriteError::Unavailable { operation, cause }
-            | WriteError::Stopped {
+            WriteError::Unavailable {
+                operation,
+                cause,
+                remedy,
+            } => Self::Unavailable {
+                operation,
+                cause,
+                remedy,
+            },
+            WriteError::Stopped {
                 operation, cause, ..
-            } => Self::Unavailable { operation, cause },
+            } => Self::Unavailable {
+                operation,
+                cause,
+                remedy: remedies::ZIVVER_UNAVAILABLE.to_owned(),
+            },
         }
     }
 }
