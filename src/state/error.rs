@@ -122,7 +122,9 @@ impl StateError {
 
     /// Why the folder of the state was not opened.
     pub(super) fn from_folder(place: &str, error: &io::Error) -> Self {
-        use io::ErrorKind::{AlreadyExists, NotADirectory, PermissionDenied, ReadOnlyFilesystem};
+        use io::ErrorKind::{
+            AlreadyExists, NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem,
+        };
         let place = place.to_owned();
         let kind = error.kind();
         let cause = if kind == AlreadyExists {
@@ -134,7 +136,7 @@ impl StateError {
         };
         if matches!(
             kind,
-            AlreadyExists | NotADirectory | PermissionDenied | ReadOnlyFilesystem
+            AlreadyExists | NotADirectory | NotFound | PermissionDenied | ReadOnlyFilesystem
         ) {
             Self::NoFolder { place, cause }
         } else {

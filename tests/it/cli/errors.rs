@@ -134,6 +134,10 @@ async fn a_token_of_another_sandbox() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_state_folder_that_cannot_be_written() {
+    if cfg!(target_os = "linux") {
+        let text = preview_with("STATE", "file:///proc/nothing").await;
+        assert_snapshot!(text, @"cannot use folder /proc/nothing for the state: No such file or directory (os error 2); set CLOUD_SYNC__STATE to a folder that this user may create, read and write, such as file:///path");
+    }
     let file = tempfile::NamedTempFile::new().unwrap();
     let path = file.path().display().to_string();
     let text = preview_with("STATE", &format!("file://{path}/state")).await;
