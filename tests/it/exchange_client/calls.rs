@@ -135,7 +135,7 @@ async fn r31_faults_are_repeated_six_times_and_then_given_up() {
     transient 400: read the mailbox list: HTTP 400, ADTransientException: try again; a fault of the service: try again later
     plain 400: read the mailbox list: HTTP 400, ParameterBindingException: no such parameter; please report this as a defect
     error in 200: read the mailbox list: HTTP 200, x: oops (Request-Id 44444444-0000-4000-8000-000000000001); a fault of the service: try again later
-    not understood: read the mailbox list: HTTP 200, no JSON (line 1, column 1); check that EXO_URL is Exchange Online, and run again
+    not understood: read the mailbox list: HTTP 200, no JSON (line 1, column 1); check that CLOUD_SYNC__EXO_URL is Exchange Online, and run again
     "#);
 }
 
@@ -303,11 +303,11 @@ async fn r1_json_with_more_behind_it_is_no_answer_to_anything() {
         format!("{:?}", client.answer(&Question::GroupDirectory).await),
     ];
     insta::assert_snapshot!(said.join("\n"), @r#"
-    read the mailbox list: HTTP 200, no JSON (line 2, column 1); check that EXO_URL is Exchange Online, and run again
-    ([(0, Unread("read the permissions of mailbox 22222222-0000-4000-8000-000000000000: HTTP 200, no JSON (line 2, column 1); check that EXO_URL is Exchange Online, and run again"))], None)
-    Ok(Recipient(Failed("run Get-Recipient for gone@corp.example: HTTP 200, no JSON (line 2, column 1); check that EXO_URL is Exchange Online, and run again")))
-    Ok(Members(Failed("run Get-DistributionGroupMember for 22222222-0000-4000-8000-000000000001: HTTP 200, no JSON (line 2, column 1); check that EXO_URL is Exchange Online, and run again")))
-    Ok(Directory(Failed("run Get-DistributionGroup: HTTP 200, no JSON (line 2, column 1); check that EXO_URL is Exchange Online, and run again")))
+    read the mailbox list: HTTP 200, no JSON (line 2, column 1); check that CLOUD_SYNC__EXO_URL is Exchange Online, and run again
+    ([(0, Unread("read the permissions of mailbox 22222222-0000-4000-8000-000000000000: HTTP 200, no JSON (line 2, column 1); check that CLOUD_SYNC__EXO_URL is Exchange Online, and run again"))], None)
+    Ok(Recipient(Failed("run Get-Recipient for gone@corp.example: HTTP 200, no JSON (line 2, column 1); check that CLOUD_SYNC__EXO_URL is Exchange Online, and run again")))
+    Ok(Members(Failed("run Get-DistributionGroupMember for 22222222-0000-4000-8000-000000000001: HTTP 200, no JSON (line 2, column 1); check that CLOUD_SYNC__EXO_URL is Exchange Online, and run again")))
+    Ok(Directory(Failed("run Get-DistributionGroup: HTTP 200, no JSON (line 2, column 1); check that CLOUD_SYNC__EXO_URL is Exchange Online, and run again")))
     "#);
     assert_eq!(count.load(Ordering::SeqCst), 15);
 }
@@ -382,8 +382,8 @@ async fn r1_an_answer_beyond_64_mebibytes_is_refused_before_it_is_read() {
         assert_eq!(client.counters().read().total, 1);
     }
     insta::assert_snapshot!(said.join("\n"), @r"
-    read the mailbox list: the answer of outlook.office365.com is larger than 67108864 bytes; check that EXO_URL is Exchange Online, and run again
-    read the mailbox list: HTTP 200, the unpacked answer is too large; check that EXO_URL is Exchange Online, and run again
-    read the mailbox list: the answer of outlook.office365.com is larger than 67108864 bytes; check that EXO_URL is Exchange Online, and run again
+    read the mailbox list: the answer of outlook.office365.com is larger than 67108864 bytes; check that CLOUD_SYNC__EXO_URL is Exchange Online, and run again
+    read the mailbox list: HTTP 200, the unpacked answer is too large; check that CLOUD_SYNC__EXO_URL is Exchange Online, and run again
+    read the mailbox list: the answer of outlook.office365.com is larger than 67108864 bytes; check that CLOUD_SYNC__EXO_URL is Exchange Online, and run again
     ");
 }

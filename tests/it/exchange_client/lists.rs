@@ -97,14 +97,14 @@ async fn r1_a_doubtful_list_is_an_error() {
     repeated page: read the mailbox list, page 2: a page came twice, so the list does not advance; the list is incomplete and was not used: run again
     reordered page: read the mailbox list, page 2: a page came twice, so the list does not advance; the list is incomplete and was not used: run again
     endless: read the mailbox list, page 1000: no end after 1000 pages; the list is incomplete and was not used: run again
-    foreign link: read the mailbox list: a link to another place, https://evil.example; check that EXO_URL is Exchange Online, and run again
+    foreign link: read the mailbox list: a link to another place, https://evil.example; check that CLOUD_SYNC__EXO_URL is Exchange Online, and run again
     gone on page 2: read the mailbox list, page 2: HTTP 404, Not Found; the list is incomplete and was not used: run again
-    empty on page 2: read the mailbox list, page 2: HTTP 200, an empty body; check that EXO_URL is Exchange Online, and run again
-    no value: read the mailbox list: HTTP 200, the answer has no `value` (Request-Id 44444444-0000-4000-8000-000000000001); check that EXO_URL is Exchange Online, and run again
-    truncated: read the mailbox list: HTTP 200, truncated JSON (line 1, column 28); check that EXO_URL is Exchange Online, and run again
-    html: read the mailbox list: HTTP 200, no JSON (line 1, column 1); check that EXO_URL is Exchange Online, and run again
+    empty on page 2: read the mailbox list, page 2: HTTP 200, an empty body; check that CLOUD_SYNC__EXO_URL is Exchange Online, and run again
+    no value: read the mailbox list: HTTP 200, the answer has no `value` (Request-Id 44444444-0000-4000-8000-000000000001); check that CLOUD_SYNC__EXO_URL is Exchange Online, and run again
+    truncated: read the mailbox list: HTTP 200, truncated JSON (line 1, column 28); check that CLOUD_SYNC__EXO_URL is Exchange Online, and run again
+    html: read the mailbox list: HTTP 200, no JSON (line 1, column 1); check that CLOUD_SYNC__EXO_URL is Exchange Online, and run again
     more without link: read the mailbox list: more rows exist, but no link to them came; the list is incomplete and was not used: run again
-    foreign redirect: read the mailbox list: HTTP 302, a link to another place, https://evil.example; check that EXO_URL is Exchange Online, and run again
+    foreign redirect: read the mailbox list: HTTP 302, a link to another place, https://evil.example; check that CLOUD_SYNC__EXO_URL is Exchange Online, and run again
     "#);
 }
 

@@ -63,7 +63,7 @@ pub enum ExchangeError {
     #[error("{0}; {remedy}", remedy = remedies::EXCHANGE_PAGING)]
     Paging(Failure),
     /// The answer does not have the form that the API promises.
-    #[error("{0}; check that EXO_URL is Exchange Online, and run again")]
+    #[error("{0}; check that CLOUD_SYNC__EXO_URL is Exchange Online, and run again")]
     Protocol(Failure),
     /// Refused; a retry cannot help.
     #[error("{0}; {remedy}", remedy = remedies::EXCHANGE_REFUSED)]
