@@ -5,6 +5,9 @@ use super::table::SETTINGS;
 /// The prefix of every name that only this program reads.
 pub const PREFIX: &str = "CLOUD_SYNC__";
 
+/// The setting that the host reads too, under a name without the prefix.
+pub(super) const SCHEDULE: &str = "SYNC_SCHEDULE";
+
 /// A variable with a name like ours that is not a setting, with the nearest setting if there is a similar one.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Stray<'a> {
@@ -42,7 +45,10 @@ pub(super) fn unprefixed<'a>(names: impl Iterator<Item = &'a str>) -> Vec<Stray<
 }
 
 fn nearest(rest: &str) -> Option<&'static str> {
-    let known = SETTINGS.iter().map(|setting| setting.name);
+    let known = SETTINGS
+        .iter()
+        .map(|setting| setting.name)
+        .chain([SCHEDULE]);
     let distances = known.map(|known| (strsim::osa_distance(rest, &squashed(known)), known));
     distances
         .filter(|(distance, known)| *distance <= known.len() / 3)
@@ -70,6 +76,8 @@ mod tests {
             ("CLOUD_SYNC:CLAIMED_DOMAIN", Some("CLAIMED_DOMAINS")),
             ("CLOUD_SYNC__MAX_SUSPENDS", Some("MAX_SUSPEND")),
             ("CLOUD_SYNC__LOGLEVEL", Some("LOG_LEVEL")),
+            ("CLOUD_SYNC__SYNC_SCHEDULE", Some("SYNC_SCHEDULE")),
+            ("CLOUD_SYNC__SYNC_SHEDULE", Some("SYNC_SCHEDULE")),
             ("CLOUD_SYNC__COLOUR_OF_THE_SKY", None),
         ] {
             let names = [name.to_owned()];

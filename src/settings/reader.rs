@@ -2,7 +2,7 @@
 
 use super::{
     Problem, SettingsError, env_file,
-    names::{PREFIX, Stray, strays, unprefixed},
+    names::{PREFIX, SCHEDULE, Stray, strays, unprefixed},
     table::{SettingDefault, Typed},
     value::{Fault, fault, is_unresolved_reference},
 };
@@ -123,6 +123,7 @@ const NO_SETTING: &str = "is not a setting and has no effect";
 
 fn remedy(stray: &Stray<'_>) -> String {
     match stray.nearest {
+        Some(SCHEDULE) => format!("did you mean {SCHEDULE}?"),
         Some(nearest) => format!("did you mean {PREFIX}{nearest}?"),
         None => "remove it".to_owned(),
     }
