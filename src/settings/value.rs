@@ -163,6 +163,12 @@ pub(super) fn list(text: &str) -> Parsed<Vec<String>> {
                 "write `[\"a\", \"b\"]`, or simply `a, b`",
             )
         })?
+    } else if text.contains(';') {
+        let entries: Vec<&str> = inner.split(';').map(str::trim).collect();
+        return Err(fault(
+            format!("has `;` after {}", shown(entries[0])),
+            "separate the entries with commas (`a, b`), or write an entry that has a `;` in JSON (`[\"a;b\"]`)",
+        ));
     } else {
         text.split([',', '\n', '\r']).map(str::to_owned).collect()
     };

@@ -67,6 +67,14 @@ fn lists_are_comma_separated_or_json() {
     }
     assert!(list("[a, b]").is_err());
     assert!(list(r#"["a", 1]"#).is_err());
+    let separated = list("corp.example; brand.example").unwrap_err();
+    assert_eq!(separated.wrong, r#"has `;` after "corp.example""#);
+    assert!(
+        separated
+            .remedy
+            .starts_with("separate the entries with commas")
+    );
+    assert_eq!(list(r#"["a;b"]"#).unwrap(), ["a;b"]);
 }
 
 #[test]
