@@ -178,7 +178,7 @@ fn choose_depth(request: &mut RunRequest, depth: Depth) -> Result<(), CliError> 
 fn read_plan(file: &Path) -> Result<Report, CliError> {
     let name = file.display();
     let json = fs::read_to_string(file)
-        .map_err(|error| CliError::Failed(format!("cannot read the plan {name}: {error}")))?;
+        .map_err(|error| CliError::Failed(format!("cannot read the plan {name}: {error}; make one with `cloud-sync preview --out plan.json`")))?;
     serde_json::from_str(&json).map_err(|error| {
         tracing::debug!(%error, "a plan cannot be read");
         CliError::Failed(format!(

@@ -32,7 +32,7 @@ pub(super) fn import(file: &Path, show_secrets: bool, output: Output) -> Result<
             text::inert(&file.display().to_string())
         ))
     };
-    let bytes = read(file).map_err(|error| refused(error.to_string()))?;
+    let bytes = read(file).map_err(|error| refused(format!("{error}; check the path")))?;
     let import = decode(&bytes)
         .and_then(|text| Import::read(&text))
         .map_err(|error| refused(error.to_string()))?;

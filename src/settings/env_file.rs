@@ -12,7 +12,7 @@ static VARIABLES: OnceLock<BTreeMap<String, String>> = OnceLock::new();
 
 #[derive(Debug, thiserror::Error)]
 pub enum EnvFileError {
-    #[error("cannot read {file}: {cause}")]
+    #[error("cannot read {file}: {cause}; check the path of --env-file")]
     File { file: String, cause: std::io::Error },
     #[error("cannot read {file}: it is not text in UTF-8 or UTF-16; save it as UTF-8")]
     Encoding { file: String },

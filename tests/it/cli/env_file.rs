@@ -135,4 +135,8 @@ async fn a_file_that_cannot_be_read_is_named_with_its_line_and_without_values() 
     let missing = run(&bench, &[], &["preview", "--env-file", "missing"]);
     assert_eq!(missing.code, 1);
     assert!(missing.err.starts_with("error: cannot read missing: "));
+    assert!(
+        missing.err.ends_with("; check the path of --env-file\n"),
+        "{missing:?}"
+    );
 }

@@ -105,7 +105,10 @@ async fn what_is_no_plan_is_refused_before_anything_is_read() {
     fs::write(bench.folder().join("text.json"), "a plan").unwrap();
     let before = bench.sandbox.zivver.control().journal().len();
     for (arguments, error) in [
-        (&["missing.json"][..], "cannot read the plan missing.json"),
+        (
+            &["missing.json"][..],
+            "cannot read the plan missing.json: No such file or directory (os error 2); make one with `cloud-sync preview --out plan.json`",
+        ),
         (&["text.json"], "text.json is not a plan"),
         (&["./missing"], "cannot read the plan ./missing"),
         (
