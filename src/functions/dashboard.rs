@@ -351,17 +351,31 @@ fn attention(report: &Report, base: &str) -> Markup {
         *by_code.entry(note.code).or_default() += 1;
     }
     let lists = [
-        (report.counts.held as usize, "held", "changes held back"),
-        (report.failed.len(), "failed", "accounts refused or failed"),
+        (
+            report.counts.held as usize,
+            "held",
+            ["change held back", "changes held back"],
+        ),
+        (
+            report.failed.len(),
+            "failed",
+            ["account refused or failed", "accounts refused or failed"],
+        ),
         (
             report.differences.len(),
             "verification",
-            "accounts still differ",
+            ["account still differs", "accounts still differ"],
         ),
     ];
     let mut lines: Vec<(usize, String, &str)> = lists
         .into_iter()
-        .map(|(count, anchor, what)| (count, anchor.to_owned(), what))
+        .map(|(count, anchor, [one, many])| {
+            (
+                count,
+                anchor.to_owned(),
+                if count == 1 { one } else { many },
+            )
+        })
         .collect();
     lines.extend(
         by_code

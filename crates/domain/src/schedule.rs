@@ -115,7 +115,7 @@ const FIELDS: [Field; 6] = [
 /// Why the host does not start a timer with this text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ScheduleError {
-    #[error("it has {0} fields, not six or five")]
+    #[error("it has {0} {fields}, not six or five", fields = if *.0 == 1 { "field" } else { "fields" })]
     Fields(usize),
     #[error(
         "the {field} cannot be {text:?}; it is a number from {min} to {max}, a range, a list or a step"

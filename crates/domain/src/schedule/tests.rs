@@ -129,7 +129,7 @@ fn r28_a_schedule_that_the_host_does_not_read_says_why() {
     for (text, why) in [
         ("every night", "it has 2 fields, not six or five"),
         ("0 0 2 * * * 2026", "it has 7 fields, not six or five"),
-        ("@daily", "it has 1 fields, not six or five"),
+        ("@daily", "it has 1 field, not six or five"),
         (
             "0 0 25 * * *",
             "the hour cannot be \"25\"; it is a number from 0 to 23, a range, a list or a step",
@@ -169,7 +169,7 @@ fn r28_a_schedule_that_the_host_does_not_read_says_why() {
         ("0 0 2 30 2 *", "no day is ever due"),
         ("00:00:00", "an interval must be longer than zero"),
         ("-00:30:00", "an interval must be longer than zero"),
-        ("25:00", "it has 1 fields, not six or five"),
+        ("25:00", "it has 1 field, not six or five"),
     ] {
         assert_eq!(
             Schedule::parse(text).unwrap_err().to_string(),
