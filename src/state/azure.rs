@@ -12,9 +12,9 @@ use object_store::{
     azure::{MicrosoftAzureBuilder, split_sas},
     client::HttpClient,
 };
-use url::Url;
+use url::{Position, Url};
 
-use super::error::StateError;
+use super::error::{EMULATOR, StateError};
 use crate::http::is_loopback;
 
 const SETTING: &str = "AzureWebJobsStorage";
@@ -73,8 +73,13 @@ fn wrong(setting: &str, problem: impl Into<String>) -> StateError {
 }
 
 impl Account {
-    pub(super) fn name(&self) -> &str {
-        &self.name
+    /// The account in messages.
+    pub(super) fn shown(&self) -> String {
+        if self.name == DEVELOPMENT_ACCOUNT && is_loopback(&self.blobs) {
+            let authority = &self.blobs[Position::BeforeHost..Position::AfterPort];
+            return format!("{EMULATOR}{authority} ({SETTING})");
+        }
+        format!("storage account {}", self.name)
     }
 
     /// The account in `AzureWebJobsStorage`, or in the settings that start with this name; `None` if there are none.

@@ -9,6 +9,9 @@ use thiserror::Error;
 use super::lock::Loss;
 use crate::managed_identity::NoTokenInAnswer;
 
+/// In the place of a state in Azurite, which has this account only unless told otherwise.
+pub(super) const EMULATOR: &str = "storage account devstoreaccount1 of Azurite at ";
+
 /// One variant for each remedy.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -18,7 +21,8 @@ pub enum StateError {
     Setting { setting: String, problem: String },
     /// The store did not answer, or gave an unexpected answer.
     #[error(
-        "cannot {operation} {object} in {place}: {cause}; check that the storage is up and reachable from here"
+        "cannot {operation} {object} in {place}: {cause}; {remedy}",
+        remedy = reachable(place)
     )]
     Unreachable {
         operation: &'static str,
@@ -91,6 +95,14 @@ pub enum StateError {
     /// R29: this run may never write again.
     #[error("the lock on {place} is lost: {loss}; this run stops writing, start another")]
     LockLost { place: String, loss: Loss },
+}
+
+fn reachable(place: &str) -> &'static str {
+    if place.contains(EMULATOR) {
+        "start Azurite, or leave AzureWebJobsStorage empty"
+    } else {
+        "check that the storage is up and reachable from here"
+    }
 }
 
 /// What the program cannot do without the object.
@@ -166,7 +178,7 @@ impl StateError {
         if is_permission_error(error) {
             Self::Folder {
                 operation,
-                object: object.replace("the container", "the state"),
+                object,
                 place,
                 cause,
             }

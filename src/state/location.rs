@@ -97,10 +97,7 @@ impl StateLocation {
                 container,
                 folder,
             } if folder.as_ref().is_empty() => {
-                format!(
-                    "container {container} of storage account {}",
-                    account.name()
-                )
+                format!("container {container} of {}", account.shown())
             }
             Self::Azure {
                 account,
@@ -108,8 +105,8 @@ impl StateLocation {
                 folder,
             } => {
                 format!(
-                    "folder {folder} of container {container} of storage account {}",
-                    account.name()
+                    "folder {folder} of container {container} of {}",
+                    account.shown()
                 )
             }
             Self::Folder(path) => {
@@ -167,7 +164,7 @@ mod tests {
         let location = located(None, Some("UseDevelopmentStorage=true")).unwrap();
         assert_eq!(
             location.place(),
-            "container cloud-sync of storage account devstoreaccount1"
+            "container cloud-sync of storage account devstoreaccount1 of Azurite at 127.0.0.1:10000 (AzureWebJobsStorage)"
         );
         assert!(!location.is_local());
     }
@@ -189,7 +186,7 @@ mod tests {
         .unwrap();
         assert_eq!(
             location.place(),
-            "folder below/here of container other of storage account devstoreaccount1"
+            "folder below/here of container other of storage account devstoreaccount1 of Azurite at 127.0.0.1:10000 (AzureWebJobsStorage)"
         );
     }
 

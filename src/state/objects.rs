@@ -95,7 +95,7 @@ impl Objects {
         let opened = self.outage.outlast(first).await;
         opened
             .map(drop)
-            .map_err(|error| self.error("open", "the container", &error))
+            .map_err(|error| self.error("open", "the state", &error))
     }
 
     pub(super) fn with_wall_clock(self, wall: fn() -> Timestamp) -> Self {

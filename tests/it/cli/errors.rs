@@ -241,7 +241,27 @@ async fn a_storage_account_whose_name_does_not_exist() {
     let storage = format!("AccountName=nobody;AccountKey=bm9ib2R5;BlobEndpoint={NOBODY}");
     let ended = bench.run_with(&[("AzureWebJobsStorage", &storage)], &["preview"]);
     assert_eq!((ended.code, bench.writes()), (1, 0));
-    assert_snapshot!(without_cause(&ended.err, "account nobody: "), @"error: cannot open the container in container cloud-sync of storage account nobody: CAUSE; check that the storage is up and reachable from here");
+    assert_snapshot!(without_cause(&ended.err, "account nobody: "), @"error: cannot open the state in container cloud-sync of storage account nobody: CAUSE; check that the storage is up and reachable from here");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_azurite_that_does_not_run() {
+    let bench = Bench::start(bench::small())
+        .await
+        .with("STATE", "az://cloud-sync");
+    let host = unused();
+    let storage = format!(
+        "AccountName=devstoreaccount1;AccountKey=bm9ib2R5;BlobEndpoint=http://{host}/devstoreaccount1"
+    );
+    let ended = bench.run_with(&[("AzureWebJobsStorage", &storage)], &["preview"]);
+    let error = ended.err.replace(&host, "HOST");
+    assert_snapshot!(error, @"error: cannot open the state in container cloud-sync of storage account devstoreaccount1 of Azurite at HOST (AzureWebJobsStorage): Connection refused (os error 111); start Azurite, or leave AzureWebJobsStorage empty");
+}
+
+/// An address of this machine at which nothing listens.
+fn unused() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().to_string()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -300,7 +300,7 @@ async fn a_storage_that_nobody_serves_is_told_before_any_write() {
     settings.insert("AzureWebJobsStorage".to_owned(), connection);
     let host = Host::start(settings).await;
     assert!(host.timer().await.failure.is_some());
-    let told = "check that the storage is up and reachable";
+    let told = "start Azurite, or leave AzureWebJobsStorage empty";
     until(told, || host.log().has(told)).await;
     assert_eq!(office.writes(), 0);
     host.stop().await;

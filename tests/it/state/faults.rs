@@ -282,7 +282,7 @@ async fn a_storage_account_that_nobody_answers_for_is_reported_in_time() {
     let error = opened(&with_key(&origin)).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "cannot open the container in container cloud-sync of storage account stexample: Connection refused (os error 111); check \
+        "cannot open the state in container cloud-sync of storage account stexample: Connection refused (os error 111); check \
          that the storage is up and reachable from here"
     );
 }
@@ -298,7 +298,7 @@ async fn a_storage_account_that_refuses_us_names_the_role() {
     let error = opened(&with_key(&service.origin)).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "not allowed to open the container in container cloud-sync of storage account stexample: 403 Forbidden: \
+        "not allowed to open the state in container cloud-sync of storage account stexample: 403 Forbidden: \
          AuthorizationPermissionMismatch: This request is not authorized to perform this operation using this permission.; give the \
          identity the role Storage Blob Data Owner, or correct the key or SAS in AzureWebJobsStorage"
     );

@@ -251,13 +251,15 @@ impl Call {
 
     /// Nothing but a sandbox is at an address of this machine, and a stopped one has to be started.
     fn unanswered(&self, error: &SendError) -> WriteError {
-        let remedy = match error {
-            SendError::NotSent {
-                remedy,
-                is_loopback: true,
-                ..
-            } => remedy,
-            _ => remedies::ZIVVER_UNAVAILABLE,
+        let remedy = if let SendError::NotSent {
+            remedy,
+            is_loopback: true,
+            ..
+        } = error
+        {
+            remedy
+        } else {
+            remedies::ZIVVER_UNAVAILABLE
         };
         WriteError::Unavailable {
             operation: self.operation.clone(),
