@@ -62,12 +62,9 @@ impl Running<'_> {
         record.started_by.clone_from(&self.request.started_by);
         self.stage = Stage::Planned;
         let number = self.write_ahead(&record).await?;
-        let mut journal = Journal::start(
-            self.state.journal(&self.id),
-            number,
-            zivver.gate().clone(),
-            self.engine.shared.clock,
-        );
+        let clock = self.engine.shared.clock;
+        let parts = self.state.journal(&self.id);
+        let mut journal = Journal::start(parts, number, zivver.gate().clone(), clock);
         self.stage = Stage::Writing(journal.entries());
         let began = Instant::now();
         let mut applied = apply(

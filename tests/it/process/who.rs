@@ -284,6 +284,26 @@ async fn shows_who_approves(host: &Host, report: &Value) {
     );
 }
 
+async fn offers_approval_to_signed_in_only(host: &Host) {
+    let page = || Call::get(START).query("format", "html");
+    let page_of_bob = host.call_signed_in(BOB, page()).await.body;
+    let page_of_key = host.call(page()).await.body;
+    for (page, has_buttons) in [(page_of_bob, true), (page_of_key, false)] {
+        assert!(page.contains("another person than anna@"), "{page}");
+        assert_eq!(
+            page.contains("value=\"approve-all\""),
+            has_buttons,
+            "{page}"
+        );
+        assert_eq!(
+            page.contains("You are not signed in"),
+            !has_buttons,
+            "{page}"
+        );
+        assert!(page.contains("value=\"reject-selected\""), "{page}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn r41_with_four_eyes_a_second_person_approves() {
     let office = held_office().await;
@@ -323,23 +343,7 @@ async fn r41_with_four_eyes_a_second_person_approves() {
         "four-eyes",
         "another person",
     );
-    let page = || Call::get(START).query("format", "html");
-    let page_of_bob = host.call_signed_in(BOB, page()).await.body;
-    let page_of_key = host.call(page()).await.body;
-    for (page, has_buttons) in [(page_of_bob, true), (page_of_key, false)] {
-        assert!(page.contains("another person than anna@"), "{page}");
-        assert_eq!(
-            page.contains("value=\"approve-all\""),
-            has_buttons,
-            "{page}"
-        );
-        assert_eq!(
-            page.contains("You are not signed in"),
-            !has_buttons,
-            "{page}"
-        );
-        assert!(page.contains("value=\"reject-selected\""), "{page}");
-    }
+    offers_approval_to_signed_in_only(&host).await;
     // A later run does not change the holder.
     host.timer().await.succeeded();
     refused(
