@@ -22,7 +22,7 @@ pub enum StateError {
     /// The store did not answer, or gave an unexpected answer.
     #[error(
         "cannot {operation} {object} in {place}: {cause}; {remedy}",
-        remedy = reachable(place)
+        remedy = reachable(place, cause)
     )]
     Unreachable {
         operation: &'static str,
@@ -97,8 +97,8 @@ pub enum StateError {
     LockLost { place: String, loss: Loss },
 }
 
-fn reachable(place: &str) -> &'static str {
-    if place.contains(EMULATOR) {
+fn reachable(place: &str, cause: &str) -> &'static str {
+    if place.contains(EMULATOR) && cause.contains("refused") {
         "start Azurite, or leave AzureWebJobsStorage empty"
     } else {
         "check that the storage is up and reachable from here"
