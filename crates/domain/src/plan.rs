@@ -543,8 +543,7 @@ fn scoped(
     (named, others.collect())
 }
 
-/// R22, R39: the delegates whom an account that the run does not cover goes on naming by an address that they give up, or
-/// have given up.
+/// R22, R39: the delegates whom an account outside the run still names by an address that they give up, or have given up.
 fn named_outside(
     others: &BTreeMap<Target, Delta>,
     deltas: &[Delta],

@@ -224,17 +224,21 @@ async fn r37_without_its_record_a_run_is_not_undone() {
     }
 }
 
-/// Ann is at another address, and Cas, whose permissions cannot be read, has her as a delegate. Zivver keeps the delegates of
-/// a user as addresses, and the rename of a delegate does not change them.
-pub(super) async fn unread_names_a_delegate(mut tenant: Tenant) -> World {
-    readdress(&mut tenant, "ann", "anna", false);
-    let cas = tenant.mailbox_mut(&at("cas")).unwrap();
-    cas.permissions.push(Permission::default());
+/// Zivver keeps the delegates of a user as addresses, and the rename of a delegate does not change them.
+pub(super) async fn ann_may_open_cas(tenant: Tenant) -> World {
     let mut organisation = organisation()
         .with_user(account("ann"))
         .with_user(account("cas").delegate(&at("ann")));
     organisation.switches.delegates_follow_rename = false;
     World::still(tenant, organisation).await
+}
+
+/// Ann is at another address, and Cas, whose permissions cannot be read, has her as a delegate.
+pub(super) async fn unread_names_a_delegate(mut tenant: Tenant) -> World {
+    readdress(&mut tenant, "ann", "anna", false);
+    let cas = tenant.mailbox_mut(&at("cas")).unwrap();
+    cas.permissions.push(Permission::default());
+    ann_may_open_cas(tenant).await
 }
 
 #[tokio::test(start_paused = true)]

@@ -13,7 +13,7 @@ use cloud_sync::{
     state::RunId,
 };
 
-use super::bench::*;
+use super::{bench::*, half_done::ann_may_open_cas};
 use crate::world::World;
 
 async fn world() -> World {
@@ -363,16 +363,10 @@ async fn r39_what_is_held_of_an_account_that_the_run_renamed_is_in_its_report() 
     assert!(user(&world, "former").active);
 }
 
-/// Zivver keeps the delegates of a user as addresses, and the rename of a delegate does not change them.
 async fn married() -> World {
     let mut tenant = people(&["ann", "cas"]);
     readdress(&mut tenant, "ann", "anna", false);
-    let tenant = tenant.full_access(&at("cas"), &at("anna"));
-    let mut organisation = organisation()
-        .with_user(account("ann"))
-        .with_user(account("cas").delegate(&at("ann")));
-    organisation.switches.delegates_follow_rename = false;
-    World::still(tenant, organisation).await
+    ann_may_open_cas(tenant.full_access(&at("cas"), &at("anna"))).await
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,7 +5,7 @@ use std::fmt;
 use jiff::Timestamp;
 
 use super::{NoSuccess, Overdue, Problem};
-use crate::mode::{Depth, Mode};
+use crate::{mode::Depth, name_in_json};
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -20,7 +20,7 @@ impl fmt::Display for Problem {
                     Depth::Full => "",
                     Depth::Quick => "quick ",
                 };
-                let mode = name(*mode);
+                let mode = name_in_json(mode);
                 let of = started.map(|at| format!(", of {},", utc(at)));
                 let of = of.unwrap_or_default();
                 write!(f, "the last {quick}{mode}{of} failed: {error}")
@@ -28,7 +28,7 @@ impl fmt::Display for Problem {
             Self::Killed { run, error } => write!(f, "run {run}: {error}"),
             Self::Overdue(overdue) => overdue.fmt(f),
             Self::NoSuccessYet { run, mode, why } => {
-                let mode = name(*mode);
+                let mode = name_in_json(mode);
                 let why = match why {
                     NoSuccess::Failed => "failed",
                     NoSuccess::NotForAll => "did not cover all accounts",
@@ -88,13 +88,6 @@ impl fmt::Display for Overdue {
                 "no run has succeeded yet, {hours} hours after the app was first seen"
             )
         }
-    }
-}
-
-fn name(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Preview => "preview",
-        Mode::Apply => "apply",
     }
 }
 
