@@ -45,7 +45,7 @@ param zivverRate string = ''
 @description('Accounts that are never touched: parts of addresses, or whole ones with *, separated by commas.')
 param targetFilter string = ''
 
-@description('Groups whose members are synchronised, separated by commas; empty for all mailboxes.')
+@description('Object ids or addresses of groups whose members are synchronised, separated by commas; empty for all mailboxes.')
 param sourceFilter string = ''
 
 @description('Address of Exchange Online; another one in national clouds.')

@@ -47,7 +47,7 @@ const KEY_REFUSED: [&str; 4] = [
 /// Causes for which Exchange does not find a group of `SOURCE_FILTER`, the most common first.
 const FILTER_NOT_FOUND: [&str; 3] = [
     "the entry in CLOUD_SYNC__SOURCE_FILTER is mistyped: copy the group's primary address or object id from the Exchange admin center",
-    "the group was renamed or deleted: write its object id, which a new name does not change",
+    "the group has another address now, or was deleted: write its object id, which an address does not change",
     "the group belongs to another tenant than the one that this identity is signed in to",
 ];
 /// How to keep a setting that was changed by hand.

@@ -86,9 +86,9 @@ settings! {
         "list of texts", "R15",
         "Accounts that are never touched. A text with `*` fits the whole address, any other a part of it. Reports say how \
          many addresses each entry matches.";
-    SOURCE_FILTER: BTreeSet<String> = Nothing, |text| value::list(text).map(BTreeSet::from_iter),
-        "list of groups", "R14",
-        "Object ids or addresses of groups: only mailboxes in them, at any depth, are synchronised. One that leaves is \
+    SOURCE_FILTER: BTreeSet<String> = Nothing, value::groups,
+        "list of object ids and addresses", "R14",
+        "Groups by object id or address, not by name: only mailboxes in them, at any depth, are synchronised. One that leaves is \
          treated as gone.";
     PERFORM_SYNC: PerformSync = Value("false"), value::perform_sync,
         "`false`, `on-demand`, `true`", "R28",

@@ -7,6 +7,7 @@ use url::{Host, Url};
 use domain::{
     actor::Role,
     address::{SmtpAddress, ascii_domain},
+    ids::ObjectId,
     mailing::MailWhen,
 };
 
@@ -187,20 +188,44 @@ pub(super) fn domains(text: &str) -> Parsed<ClaimedDomains> {
     if domains.is_empty() {
         return Err(fault("names no domain", REMEDY));
     }
-    let bad: Vec<&str> = domains
-        .iter()
-        .filter(|domain| !is_domain(domain))
-        .map(String::as_str)
-        .collect();
-    if bad.is_empty() {
-        return Ok(ClaimedDomains::new(domains));
+    let bad = domains.iter().filter(|domain| !is_domain(domain));
+    match refused(bad, "is not a domain", "are not domains") {
+        Some(wrong) => Err(fault(wrong, REMEDY)),
+        None => Ok(ClaimedDomains::new(domains)),
     }
-    let bad: Vec<String> = bad.iter().map(|text| shown(text)).collect();
-    let are_not = match bad.len() {
-        1 => "is not a domain",
-        _ => "are not domains",
+}
+
+/// R14: a name is refused, since Exchange would look it up, but it is not unique, and another group can get it.
+pub(super) fn groups(text: &str) -> Parsed<BTreeSet<String>> {
+    const REMEDY: &str = "write the address or the object id of the group, as the Exchange admin center shows it; another group can get \
+                          its name";
+    let groups = BTreeSet::from_iter(list(text)?);
+    let is_name =
+        |group: &&String| ObjectId::parse(group).is_none() && SmtpAddress::parse(group).is_err();
+    let names = groups.iter().filter(is_name);
+    match refused(
+        names,
+        "is neither an object id nor an address",
+        "are neither object ids nor addresses",
+    ) {
+        Some(wrong) => Err(fault(wrong, REMEDY)),
+        None => Ok(groups),
+    }
+}
+
+/// `"a", "b" are not domains`; `None` if there are no entries.
+fn refused<'a>(
+    entries: impl Iterator<Item = &'a String>,
+    one: &str,
+    several: &str,
+) -> Option<String> {
+    let entries: Vec<String> = entries.map(|text| shown(text)).collect();
+    let what = match entries.len() {
+        0 => return None,
+        1 => one,
+        _ => several,
     };
-    Err(fault(format!("{} {are_not}", bad.join(", ")), REMEDY))
+    Some(format!("{} {what}", entries.join(", ")))
 }
 
 /// Letters of any script, digits and inner hyphens in at least two labels (RFC 1123 section 2.1, RFC 5890).

@@ -83,7 +83,7 @@ async fn exchange_is_tried_although_zivver_refuses_the_key() {
     // Who is in the filter is not known then, so only the list is tried.
     let filtered = [
         ("ZIVVER_API_KEY", "canary-wrong-key"),
-        ("SOURCE_FILTER", "Staff"),
+        ("SOURCE_FILTER", "staff@corp.example"),
     ];
     assert_eq!(texts(&check(&filtered).await, "exchange").len(), 1);
 }
@@ -132,7 +132,10 @@ async fn a_token_that_exchange_will_refuse_fails_as_the_identity() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r14_a_mistyped_group_names_the_commonest_cause_first() {
-    for entry in ["stafff@corp.example", "Stafff"] {
+    for entry in [
+        "stafff@corp.example",
+        "55555555-0000-4000-8000-00000000abcd",
+    ] {
         let checkup = check(&[("SOURCE_FILTER", entry)]).await;
         let finding = checkup
             .findings

@@ -16,7 +16,7 @@ use super::{
 const GROUP_DEPTH_MAX: usize = 100;
 
 /// R14: the start of the reason if an entry of `SOURCE_FILTER` names no recipient.
-pub const NO_SUCH_GROUP: &str = "Exchange has no group of this address, object id or name";
+pub const NO_SUCH_GROUP: &str = "Exchange has no group of this address or object id";
 
 /// R13: the domains of the organisation, lower-cased and in ASCII form (R4). They are compared for equality;
 /// sub-domains do not count.
@@ -206,8 +206,7 @@ impl<'a> Membership<'a> {
             }
             Some(RecipientAnswer::Ambiguous) => {
                 return Err(
-                    "more than one recipient has this name; write the object id of the group"
-                        .into(),
+                    "more than one recipient has it; write the object id of the group".into(),
                 );
             }
             Some(RecipientAnswer::Failed(reason)) => return Err(reason.clone()),
@@ -264,16 +263,16 @@ impl<'a> Membership<'a> {
         Ok(self.members(identity, kind)?.unwrap_or_default())
     }
 
-    /// A security group without mail has no identity other than its name.
+    /// A security group without mail: an entry by its object id, a member by its name, since nothing else is known of it.
     fn plain_group(
         &mut self,
-        name: &str,
+        identity: &str,
         seen: &mut BTreeSet<String>,
     ) -> Result<&'a [RecipientRecord], String> {
-        if !seen.insert(name.to_owned()) {
+        if !seen.insert(identity.to_owned()) {
             return Ok(&[]);
         }
-        let members = self.members(name.to_owned(), GroupKind::PlainSecurity)?;
+        let members = self.members(identity.to_owned(), GroupKind::PlainSecurity)?;
         Ok(members.unwrap_or_default())
     }
 

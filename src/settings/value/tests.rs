@@ -231,3 +231,25 @@ fn days_are_whole_and_at_most_ten_years() {
         assert!(days(text).is_err(), "{text}");
     }
 }
+
+#[test]
+fn r14_a_group_is_named_by_its_address_or_object_id() {
+    let id = "55555555-0000-4000-8000-000000000001";
+    let groups_of = |text| groups(text).map(Vec::from_iter);
+    let both = format!("{id}, Staff@corp.example");
+    assert_eq!(groups_of(&both).unwrap(), [id, "Staff@corp.example"]);
+    assert_eq!(groups_of(" , ").unwrap(), [""; 0]);
+    for (text, wrong) in [
+        ("Staff", r#""Staff" is neither an object id nor an address"#),
+        (
+            "a@corp.example, All Staff, corp\\care, @corp.example",
+            r#""@corp.example", "All Staff", "corp\\care" are neither object ids nor addresses"#,
+        ),
+        (
+            "00000000-0000-0000-0000-000000000000",
+            "the value is neither an object id nor an address",
+        ),
+    ] {
+        assert_eq!(groups_of(text).unwrap_err().wrong, wrong);
+    }
+}

@@ -74,6 +74,11 @@ async fn settings_that_cannot_be_used() {
     cannot use the settings
       CLOUD_SYNC__CLAIMED_DOMAINS "corp" is not a domain: list whole domains without `@`, `*` or a path: `corp.example, corp.test`
     "#);
+    let by_name = preview_with("SOURCE_FILTER", "Staff, care@corp.example").await;
+    assert_snapshot!(by_name, @r#"
+    cannot use the settings
+      CLOUD_SYNC__SOURCE_FILTER "Staff" is neither an object id nor an address: write the address or the object id of the group, as the Exchange admin center shows it; another group can get its name
+    "#);
     assert_snapshot!(preview_with("ZIVVER_API_URL", "http://zivver.example/api").await, @r"
     cannot use the settings
       CLOUD_SYNC__ZIVVER_API_URL uses http: use https; http is only for addresses on this machine (localhost, 127.0.0.1, [::1])

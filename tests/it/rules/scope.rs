@@ -222,10 +222,11 @@ async fn r14_a_security_group_without_mail_has_its_members_in_scope() {
             "Plain",
             &[&at("ann"), "Crew", "Inner"],
         );
+    let plain = tenant.groups.last().unwrap().edoid.clone();
     let world = World::still_with(
         tenant,
         accounts(&["ann", "ben", "cas", "dan"]),
-        &[("SOURCE_FILTER", "Plain"), ("MAX_SUSPEND", "100%")],
+        &[("SOURCE_FILTER", &plain), ("MAX_SUSPEND", "100%")],
     )
     .await;
     let report = world.apply().await;
