@@ -60,6 +60,7 @@ pub use location::StateLocation;
 use lock::{Lease, Lock};
 pub use objects::Revision;
 use objects::{Created, Objects};
+use outage::{Outage, PATIENCE};
 pub use parts::Parts;
 pub use retention::{Keep, Pruned};
 pub use run_id::RunId;
@@ -133,7 +134,7 @@ impl State {
             } => {
                 let store = account.open(container)?;
                 let objects = Objects::new(store, folder.clone(), &place);
-                let objects = objects.with_outages_of(outage::PATIENCE);
+                let objects = objects.with_outages(Outage::of(PATIENCE, account.is_here()));
                 Ok(Self { objects })
             }
             StateLocation::Folder(path) => {

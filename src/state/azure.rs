@@ -75,11 +75,16 @@ fn wrong(setting: &str, problem: impl Into<String>) -> StateError {
 impl Account {
     /// The account in messages.
     pub(super) fn shown(&self) -> String {
-        if self.name == DEVELOPMENT_ACCOUNT && is_loopback(&self.blobs) {
+        if self.name == DEVELOPMENT_ACCOUNT && self.is_here() {
             let authority = &self.blobs[Position::BeforeHost..Position::AfterPort];
             return format!("{EMULATOR}{authority} ({SETTING})");
         }
         format!("storage account {}", self.name)
+    }
+
+    /// Whether it is on this machine, as Azurite is.
+    pub(super) fn is_here(&self) -> bool {
+        is_loopback(&self.blobs)
     }
 
     /// The account in `AzureWebJobsStorage`, or in the settings that start with this name; `None` if there are none.

@@ -233,6 +233,11 @@ pub(super) fn is_outage(error: &object_store::Error) -> bool {
     }
 }
 
+/// Whether nothing listens at the address of the store.
+pub(super) fn is_refused(error: &object_store::Error) -> bool {
+    find::<io::Error>(error).is_some_and(|io| io.kind() == io::ErrorKind::ConnectionRefused)
+}
+
 /// The first error of this type among `error` and its sources.
 fn find<T: std::error::Error + 'static>(error: &object_store::Error) -> Option<&T> {
     let first: &(dyn std::error::Error + 'static) = error;

@@ -2,7 +2,7 @@
 //! while the store is unavailable, for as long as [`Outage`] allows. If an answer is lost, the object is read back to see
 //! whether the operation succeeded.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -81,9 +81,9 @@ impl Objects {
     }
 
     /// Repeats what fails because the store is unavailable.
-    pub(super) fn with_outages_of(self, patience: Duration) -> Self {
+    pub(super) fn with_outages(self, outage: Outage) -> Self {
         Self {
-            outage: Arc::new(Outage::of(patience)),
+            outage: Arc::new(outage),
             ..self
         }
     }

@@ -1,13 +1,16 @@
 //! Repeats operations that fail while the store is unavailable.
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use tokio::time::Instant;
 
-use super::error::is_outage;
+use super::error::{is_outage, is_refused};
 
 /// How long a store in Azure may be unavailable before operations fail. The last attempt starts after more than 20 s,
 /// since a partition may take that long to move to another server. Two attempts that hang end before a lease of 60 s
@@ -25,15 +28,19 @@ const APART: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 pub(super) struct Outage {
     patience: Duration,
+    /// Whether the store is on this machine. If it refuses the first connection, it was not started, and waiting does not help.
+    is_here: bool,
+    has_answered: AtomicBool,
     /// The beginning of the first and the end of the last failed attempt.
     seen: Mutex<Option<(Instant, Instant)>>,
 }
 
 impl Outage {
-    pub(super) fn of(patience: Duration) -> Self {
+    pub(super) fn of(patience: Duration, is_here: bool) -> Self {
         Self {
             patience,
-            seen: Mutex::default(),
+            is_here,
+            ..Self::default()
         }
     }
 
@@ -46,6 +53,7 @@ impl Outage {
         loop {
             let began = Instant::now();
             match attempt().await {
+                Err(error) if self.is_not_started(&error) => return Err(error),
                 Err(error) if is_outage(&error) => {
                     let lasts = self.extend(began).max(started.elapsed());
                     if lasts >= self.patience {
@@ -55,11 +63,16 @@ impl Outage {
                     tokio::time::sleep((lasts / 2).clamp(PAUSE_MIN, PAUSE_MAX)).await;
                 }
                 result => {
+                    self.has_answered.store(true, Ordering::Relaxed);
                     *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = None;
                     return result;
                 }
             }
         }
+    }
+
+    fn is_not_started(&self, error: &object_store::Error) -> bool {
+        self.is_here && !self.has_answered.load(Ordering::Relaxed) && is_refused(error)
     }
 
     /// Records a failed attempt. Returns how long the outage has lasted.
