@@ -15,7 +15,7 @@ use std::{
 use tracing::{Level, Metadata, Subscriber};
 use tracing_appender::{
     non_blocking::{NonBlocking, WorkerGuard},
-    rolling::{InitError, RollingFileAppender, Rotation},
+    rolling::{RollingFileAppender, Rotation},
 };
 use tracing_subscriber::{
     Layer, Registry,
@@ -127,9 +127,10 @@ fn start(
 }
 
 /// One file a day, `cloud-sync.2026-11-23.log`.
-fn open(dir: &Path) -> Result<(NonBlocking, WorkerGuard), InitError> {
-    // The appender prints an error of its own for a folder that does not exist yet.
-    let _ = std::fs::create_dir_all(dir);
+fn open(dir: &Path) -> io::Result<(NonBlocking, WorkerGuard)> {
+    // The appender itself prints a line to stderr for a folder that it cannot list.
+    std::fs::create_dir_all(dir)?;
+    std::fs::read_dir(dir)?;
     RollingFileAppender::builder()
         .rotation(Rotation::DAILY)
         .filename_prefix("cloud-sync")
@@ -137,6 +138,7 @@ fn open(dir: &Path) -> Result<(NonBlocking, WorkerGuard), InitError> {
         .max_log_files(FILES_MAX)
         .build(dir)
         .map(tracing_appender::non_blocking)
+        .map_err(io::Error::other)
 }
 
 /// Logs one line with the fields of the invocation that panicked; the default hook would print several lines.

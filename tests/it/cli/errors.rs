@@ -266,6 +266,15 @@ async fn an_azurite_that_does_not_run() {
     assert_snapshot!(error, @"error: cannot open the state in container cloud-sync of storage account devstoreaccount1 of Azurite at HOST (AzureWebJobsStorage): Connection refused (os error 111); start Azurite, or leave AzureWebJobsStorage empty");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_for_the_log_that_cannot_be_written() {
+    let bench = Bench::start(bench::small()).await.with("LOG_DIR", "file");
+    std::fs::write(bench.folder().join("file"), "").unwrap();
+    let ended = bench.run(&["runs"]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert_snapshot!(ended.err, @r#"error: cannot write log files: set CLOUD_SYNC__LOG_DIR to a folder that this process may write (dir=file error="File exists (os error 17)")"#);
+}
+
 /// An address of this machine at which nothing listens.
 fn unused() -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
