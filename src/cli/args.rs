@@ -196,6 +196,9 @@ pub(super) enum Command {
         /// How many calls Zivver accepts, and what the settings say about it: 50/10s, or unlimited
         #[arg(long, value_name = "RATE", default_value = "50/10s", value_parser = rate)]
         zivver_rate: RateArg,
+        /// Write the settings to this new file too, for --env-file; it is removed when the sandbox ends
+        #[arg(long, value_name = "FILE")]
+        write_env: Option<PathBuf>,
     },
     /// Print the script with which a shell completes commands and options
     Completions { shell: clap_complete::Shell },

@@ -1,11 +1,18 @@
 //! `sandbox`: simulators that keep running, and the settings for using them.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use super::{
     CliError, Status,
     args::{RateArg, TenantArgs},
     output::{BOLD, DIM, Output},
+    text::inert,
 };
 use crate::{
     functions::shutdown_signal,
@@ -72,6 +79,7 @@ pub(super) async fn keep_running(
     tenant: TenantArgs,
     latency_ms: u64,
     rate: &RateArg,
+    write_env: Option<PathBuf>,
     output: Output,
 ) -> Result<Status, CliError> {
     let sandbox = start(port, tenant, rate.budget).await?;
@@ -84,16 +92,59 @@ pub(super) async fn keep_running(
         |()| "memory:".to_owned(),
         |url| url.as_str().trim_end_matches('/').to_owned(),
     );
+    let mut traces = Traces {
+        folder,
+        env_file: None,
+    };
     let settings = settings(&sandbox, &rate.text, &state);
+    let mut how = "Use the settings for your shell in another terminal".to_owned();
+    if let Some(file) = write_env {
+        let shown = inert(&file.display().to_string()).to_string();
+        write_new(&file, &settings).map_err(|error| not_written(&shown, &error))?;
+        how = format!("Use --env-file {shown} in another terminal, or the settings for your shell");
+        traces.env_file = Some(file);
+    }
     output.show(&settings, || page(&settings))?;
     output.say(&format!(
-        "{BOLD}Sandbox at {}{BOLD:#}: {} mailboxes. {DIM}Use the settings for your shell in another terminal; Ctrl+C ends it.{DIM:#}",
+        "{BOLD}Sandbox at {}{BOLD:#}: {} mailboxes. {DIM}{how}; Ctrl+C ends it.{DIM:#}",
         sandbox.url(),
         tenant.mailboxes
     ));
     shutdown_signal().await;
     sandbox.stop().await;
     Ok(Status::InSync)
+}
+
+/// What is of no use without the sandbox. It is removed when this is dropped.
+struct Traces {
+    folder: PathBuf,
+    env_file: Option<PathBuf>,
+}
+
+impl Drop for Traces {
+    fn drop(&mut self) {
+        // Without a run there is no folder.
+        drop(fs::remove_dir_all(&self.folder));
+        drop(self.env_file.as_ref().map(fs::remove_file));
+    }
+}
+
+/// A new file, since an existing one may have the settings of a real tenant.
+fn write_new(file: &Path, settings: &BTreeMap<String, String>) -> io::Result<()> {
+    let mut file = fs::File::create_new(file)?;
+    for (name, value) in settings {
+        writeln!(file, "{name}='{value}'")?;
+    }
+    Ok(())
+}
+
+fn not_written(file: &str, error: &io::Error) -> CliError {
+    let remedy = if error.kind() == io::ErrorKind::AlreadyExists {
+        "delete it, or name another file"
+    } else {
+        "name a file in a folder that you can write"
+    };
+    CliError::Failed(format!("cannot write {file}: {error}; {remedy}"))
 }
 
 /// The settings for a POSIX shell, followed by those for PowerShell.

@@ -3,6 +3,7 @@
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{Ipv4Addr, TcpListener, TcpStream},
+    path::Path,
     process::{Child, Stdio},
 };
 
@@ -160,33 +161,77 @@ async fn help_and_usage() {
     assert!(!approve.err.contains("similar"), "{approve:?}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_sandbox_prints_settings_that_work() {
-    let folder = tempfile::tempdir().unwrap();
-    let child = bench::command(folder.path())
+/// A sandbox whose temporary files are in this folder, and the settings that it prints for a POSIX shell.
+fn sandbox_in(folder: &Path, others: &[&str]) -> (Running, Vec<(String, String)>) {
+    let child = bench::command(folder)
         .args(["sandbox", "--mailboxes", "20", "--zivver-rate", "unlimited"])
-        .env("TMPDIR", folder.path())
+        .args(others)
+        .env("TMPDIR", folder)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
     let mut running = Running(child);
     let exports = tokio::task::block_in_place(|| lines(&mut running, 11));
-    let settings: Vec<(&str, &str)> = exports
-        .iter()
-        .map(|line| line.strip_prefix("export ").unwrap())
-        .map(|line| line.split_once('=').unwrap())
-        .map(|(name, value)| (name, value.trim_matches('\'')))
-        .collect();
-    let preview = bench::program(&settings, &["preview"]);
-    assert!([2, 3].contains(&preview.code), "{preview:?}");
-    assert!(preview.out.contains("read 20 mailboxes"), "{preview:?}");
-    // Ctrl+C.
+    let setting = |line: &String| {
+        let (name, value) = line
+            .strip_prefix("export ")
+            .unwrap()
+            .split_once('=')
+            .unwrap();
+        (name.to_owned(), value.trim_matches('\'').to_owned())
+    };
+    (running, exports.iter().map(setting).collect())
+}
+
+/// Ends it as Ctrl+C (`INT`) or a service manager (`TERM`) does.
+fn end(running: &mut Running, signal: &str) {
     let pid = running.0.id().to_string();
     let sent = std::process::Command::new("kill")
-        .args(["-INT", &pid])
+        .args(["-s", signal, &pid])
         .status();
     assert!(sent.unwrap().success());
     let ended = tokio::task::block_in_place(|| running.0.wait()).unwrap();
-    assert_eq!(ended.code(), Some(0));
+    assert_eq!(ended.code(), Some(0), "{signal}");
+}
+
+fn files_in(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name());
+    names.map(|name| name.into_string().unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sandbox_prints_settings_that_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut running, settings) = sandbox_in(folder.path(), &[]);
+    let preview = bench::program_in(folder.path(), &settings, &["preview"]);
+    assert!([2, 3].contains(&preview.code), "{preview:?}");
+    assert!(preview.out.contains("read 20 mailboxes"), "{preview:?}");
+    end(&mut running, "INT");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sandbox_writes_its_settings_to_a_file_and_leaves_nothing_behind() {
+    for signal in ["INT", "TERM"] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = ["--write-env", "sandbox.env"];
+        let (mut running, _) = sandbox_in(folder.path(), &file);
+        let env_file = ["--env-file", "sandbox.env", "preview"];
+        let preview = bench::program_in(folder.path(), &[], &env_file);
+        assert!([2, 3].contains(&preview.code), "{preview:?}");
+        assert!(preview.out.contains("read 20 mailboxes"), "{preview:?}");
+        assert_eq!(
+            files_in(folder.path()).len(),
+            2,
+            "its settings and its state"
+        );
+        // A file of a person is never replaced.
+        let second = bench::program_in(folder.path(), &[], &[&["sandbox"], &file[..]].concat());
+        assert_eq!((second.code, &*second.out), (1, ""), "{second:?}");
+        let told = "error: cannot write sandbox.env: File exists (os error 17); delete it, or name another file\n";
+        assert_eq!(second.err, told);
+        end(&mut running, signal);
+        assert_eq!(files_in(folder.path()), [""; 0], "{signal}");
+    }
 }
