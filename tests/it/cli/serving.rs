@@ -7,6 +7,9 @@ use std::{
     process::{Child, Stdio},
 };
 
+use cloud_sync::http::Route;
+use serde_json::{Value, json};
+
 use super::bench;
 
 /// Ended when it is dropped, so that a failing test leaves no process behind.
@@ -233,5 +236,47 @@ async fn the_sandbox_writes_its_settings_to_a_file_and_leaves_nothing_behind() {
         assert_eq!(second.err, told);
         end(&mut running, signal);
         assert_eq!(files_in(folder.path()), [""; 0], "{signal}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_document_for_the_sandbox_is_refused_with_the_path_of_its_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_running, settings) = sandbox_in(folder.path(), &[]);
+    let url = settings.iter().find(|it| it.0 == "CLOUD_SYNC__EXO_URL");
+    let url = &url.unwrap().1;
+    let client = Route::Direct.client().build().unwrap();
+    for (service, place, field, value, told) in [
+        (
+            "exchange",
+            "/mailboxes/3",
+            "account_disabled",
+            json!("yes"),
+            "mailboxes[3].account_disabled: invalid type: string \"yes\"",
+        ),
+        (
+            "exchange",
+            "/mailboxes/3",
+            "name_of_it",
+            json!("x"),
+            "mailboxes[3].name_of_it: unknown field `name_of_it`",
+        ),
+        (
+            "zivver",
+            "/users/0",
+            "active",
+            json!(1),
+            "users[0].active: invalid type: integer `1`",
+        ),
+    ] {
+        let url = format!("{url}/sandbox/{service}/state");
+        let document = client.get(&url).send().await.unwrap().bytes().await;
+        let mut document: Value = serde_json::from_slice(&document.unwrap()).unwrap();
+        document.pointer_mut(place).unwrap()[field] = value;
+        let answer = client.put(&url).body(document.to_string()).send().await;
+        let answer = answer.unwrap();
+        assert_eq!(answer.status(), 400);
+        let text = answer.text().await.unwrap();
+        assert!(text.contains(told), "{text}");
     }
 }

@@ -39,9 +39,10 @@ pub(super) fn routes(control: Control, service: &str) -> Router {
         .with_state(control)
 }
 
-/// Parses the body of a control request; the error is the answer to an invalid one.
+/// Parses the body of a control request; the error is the answer to an invalid one, with the path of the wrong value.
 pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, (StatusCode, String)> {
-    serde_json::from_slice(body).map_err(|error| (StatusCode::BAD_REQUEST, format!("{error}\n")))
+    let parsed = Json::from_bytes(body).map(|Json(value)| value);
+    parsed.map_err(|error| (StatusCode::BAD_REQUEST, format!("{}\n", error.body_text())))
 }
 
 async fn inject(State(control): State<Control>, body: Bytes) -> Response {
