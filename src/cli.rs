@@ -221,7 +221,8 @@ fn usage(mut error: clap::Error) -> ExitCode {
     let is_approve = |it: &ContextValue| matches!(it, ContextValue::String(it) if it == "approve");
     let unknown = error.get(ContextKind::InvalidSubcommand);
     if unknown.is_some_and(is_approve) {
-        let tip = "to approve a held set, run 'cloud-sync apply --approve CODE'";
+        let tip = "to approve a held set, run 'cloud-sync apply --approve CODE'; with FOUR_EYES=true another person approves it on the \
+                   dashboard";
         error.remove(ContextKind::SuggestedSubcommand);
         error.insert(
             ContextKind::Suggested,

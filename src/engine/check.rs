@@ -157,6 +157,10 @@ impl Engine {
         };
         checkup.add(Level::Good, "settings", writing, &[]);
         if settings.sso_account_key == SsoAccountKey::Omit {
+        if settings.four_eyes {
+            let text = "FOUR_EYES is true: another signed-in person approves what a run held, on the dashboard, and no command does (R41)";
+            checkup.add(Level::Good, "settings", text, &[]);
+        }
             let text = "SSO_ACCOUNT_KEY is omit: an update of aliases or delegates may erase SSO account keys (R23)";
             checkup.add(
                 Level::Warning,

@@ -59,9 +59,15 @@ pub enum RunError {
         "the code {0:?} has expired: codes serve for 24 hours, and as long as the last complete run holds the same set; start a preview, or for the set of an undo `cloud-sync undo RUN`: it shows the codes of what is held now, and they serve again (R27)"
     )]
     ExpiredApproval(String),
-    /// R27, R37: the code, and the run whose undo has shown it.
-    #[error("{}", not_of_this_run(.0, .1.as_deref()))]
-    OtherApproval(String, Option<String>),
+    /// R27, R37
+    #[error("{}", not_of_this_run(code, undone.as_deref(), second_person.as_deref()))]
+    OtherApproval {
+        code: String,
+        /// The run whose undo has shown it.
+        undone: Option<String>,
+        /// R41: with `FOUR_EYES`, who can approve it, and how.
+        second_person: Option<String>,
+    },
     /// R27
     #[error(
         "a preview applies nothing, so it takes no approval codes; start the run as apply (R27)"
@@ -159,7 +165,7 @@ impl RunError {
             // The next run starts without the codes, accounts or run ids of this one.
             Self::UnknownApproval(_)
             | Self::ExpiredApproval(_)
-            | Self::OtherApproval(..)
+            | Self::OtherApproval { .. }
             | Self::ApprovalInPreview
             | Self::FourEyes(..)
             | Self::NotHeld(_)
@@ -207,12 +213,17 @@ fn no_snapshot(unreadable: &[String]) -> String {
     }
 }
 
-fn not_of_this_run(code: &str, undone: Option<&str>) -> String {
-    let whose = match undone {
-        Some(run) => format!(
+fn not_of_this_run(code: &str, undone: Option<&str>, second_person: Option<&str>) -> String {
+    let whose = match (undone, second_person) {
+        (Some(run), Some(how)) => {
+            format!("the undo of run {run} has shown it; to approve it: {how}")
+        }
+        (Some(run), None) => format!(
             "the undo of run {run} has shown it, which is approved with cloud-sync undo {run} --apply --approve {code}"
         ),
-        None => "no undo has shown it; cloud-sync undo RUN shows the codes of an undo".to_owned(),
+        (None, _) => {
+            "no undo has shown it; cloud-sync undo RUN shows the codes of an undo".to_owned()
+        }
     };
     format!("the code {code:?} is not of this run: {whose}; nothing was written (R27)")
 }

@@ -127,7 +127,7 @@ impl From<RunError> for Problem {
             RunError::FourEyes(..) => ProblemKind::FourEyes,
             RunError::UnknownApproval(_)
             | RunError::ExpiredApproval(_)
-            | RunError::OtherApproval(..)
+            | RunError::OtherApproval { .. }
             | RunError::NotHeld(_)
             | RunError::NotRejected { .. } => ProblemKind::ApprovalStale,
             RunError::ApprovalInPreview => ProblemKind::ApprovalInPreview,

@@ -44,7 +44,7 @@ impl Engine {
         for code in &request.approve {
             match self.records().await?.valid_approval(code, now).await {
                 Ok(approval) => {
-                    require_own(code, &approval, request)?;
+                    self.require_own(code, &approval, request)?;
                     self.require_second_person(code, &approval, request)?;
                     approvals.insert(code.clone(), approval);
                 }
@@ -57,6 +57,27 @@ impl Engine {
             know_accounts(approvals.values(), &request.approve_accounts)?;
         }
         Ok(approvals)
+    }
+
+    /// R27, R37: a code of an undo serves only the same undo, and other codes serve no undo: the run would make everything
+    /// that is not held, and nothing of what the person approves.
+    fn require_own(
+        &self,
+        code: &str,
+        approval: &Approval,
+        request: &RunRequest,
+    ) -> Result<(), RunError> {
+        if approval.serves(request.undo.as_ref().map(RunId::as_str)) {
+            return Ok(());
+        }
+        let undone = approval.shown_in.iter().flatten().next();
+        let holder = approval.held_by.as_ref();
+        let four_eyes = self.settings().four_eyes;
+        Err(RunError::OtherApproval {
+            code: code.to_owned(),
+            undone: undone.cloned(),
+            second_person: four_eyes.then(|| approved_by_second_person(holder)),
+        })
     }
 
     /// R41: `FOUR_EYES`.
@@ -541,16 +562,6 @@ impl Fate<'_> {
         };
         words.to_owned()
     }
-}
-
-/// R27, R37: a code of an undo serves only the same undo, and other codes serve no undo: the run would make everything
-/// that is not held, and nothing of what the person approves.
-fn require_own(code: &str, approval: &Approval, request: &RunRequest) -> Result<(), RunError> {
-    if approval.serves(request.undo.as_ref().map(RunId::as_str)) {
-        return Ok(());
-    }
-    let of = approval.shown_in.iter().flatten().next();
-    Err(RunError::OtherApproval(code.to_owned(), of.cloned()))
 }
 
 /// R47: an account without a change in any of the sets is a mistake of the caller.

@@ -196,8 +196,32 @@ async fn r41_with_four_eyes_no_page_shows_a_command_that_approves() {
         assert!(page.contains(how), "{arguments:?}: {page}");
         assert!(!page.contains("--approve"), "{arguments:?}: {page}");
     }
+    let check = bench.run(&["check"]).out;
+    let second = "FOUR_EYES is true: another signed-in person approves what a run held, on the dashboard, and no command does (R41)";
+    assert!(check.contains(second), "{check}");
+    let tip = bench.run(&["approve", "0000"]).err;
+    assert!(
+        tip.contains("with FOUR_EYES=true another person approves it on the dashboard"),
+        "{tip}"
+    );
     let preview = bench.run(&["preview"]).out;
     let reject = "or reject them: cloud-sync reject ";
     let (_, command) = preview.split_once(reject).unwrap();
     assert!(command.contains("it takes --account ADDRESS"), "{preview}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r41_with_four_eyes_the_code_of_an_undo_is_approved_by_a_second_person() {
+    let bench = Bench::start(bench::small()).await;
+    let applied: Report = bench.run(&["apply", "--json"]).json();
+    let bench = bench.with("FOUR_EYES", "true").with("MAX_SUSPEND", "0");
+    let undo: Report = bench.run(&["undo", &applied.id, "--json"]).json();
+    let refused = bench.run(&["apply", "--yes", "--approve", &undo.held[0].code]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    let how = format!(
+        "the undo of run {} has shown it; to approve it: the schedule, ",
+        applied.id
+    );
+    assert!(refused.err.contains(&how), "{refused:?}");
+    assert!(!refused.err.contains("--approve"), "{refused:?}");
 }

@@ -159,7 +159,7 @@ async fn help_and_usage() {
     assert_eq!(wrong.code, 1, "2 means that changes are pending: {wrong:?}");
     let approve = bench::program(&[], &["approve", "0000-0000"]);
     assert_eq!(approve.code, 1, "{approve:?}");
-    let tip = "tip: to approve a held set, run 'cloud-sync apply --approve CODE'";
+    let tip = "tip: to approve a held set, run 'cloud-sync apply --approve CODE'; with FOUR_EYES=true another person approves it on the dashboard";
     assert!(approve.err.contains(tip), "{approve:?}");
     assert!(!approve.err.contains("similar"), "{approve:?}");
 }
