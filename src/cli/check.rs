@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::{
     CliError, Status,
     output::{BOLD, CYAN, GREEN, Output, RED, YELLOW},
-    text::inert,
+    text::{inert, told},
 };
 use crate::{
     domain::probe::AnswerSheet,
@@ -79,14 +79,14 @@ fn page(checkup: &Checkup) -> String {
             Level::Warning => (YELLOW, "note"),
             Level::Error => (RED, "fail"),
         };
-        let (topic, text) = (finding.topic, inert(&finding.text));
+        let (topic, text) = (finding.topic, told(&finding.text));
         writeln!(
             out,
             "{style}{word}{style:#} {BOLD}{topic:<9}{BOLD:#} {text}"
         )
         .expect("writing to a string does not fail");
         for line in &finding.remedy {
-            writeln!(out, "               {CYAN}{}{CYAN:#}", inert(line))
+            writeln!(out, "               {CYAN}{}{CYAN:#}", told(line))
                 .expect("writing to a string does not fail");
         }
     }

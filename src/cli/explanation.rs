@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 use super::{
     output::{BOLD, CYAN, DIM, YELLOW},
-    text::inert,
+    text::{inert, told},
     words,
 };
 use domain::explain::{AccountFacts, Explanation, MailboxFacts};
@@ -20,7 +20,7 @@ fn write(out: &mut String, explained: &Explanation) -> fmt::Result {
         out,
         "{BOLD}{}{BOLD:#}: {}",
         inert(&explained.address),
-        inert(&explained.verdict)
+        told(&explained.verdict)
     )?;
     if let Some(as_of) = &explained.as_of {
         writeln!(
@@ -58,7 +58,7 @@ fn write(out: &mut String, explained: &Explanation) -> fmt::Result {
             "  {style}{:<4}{style:#}{}: {}",
             note.rule,
             inert(&note.address),
-            inert(&note.text)
+            told(&note.text)
         )?;
     }
     write_decision(out, explained)

@@ -166,7 +166,7 @@ pub(super) fn page(runs: &[RunSummary], place: &str) -> String {
             text::inert(&by),
         ));
         if let Some(error) = &run.error {
-            line(format_args!("  {DIM}{}{DIM:#}", text::inert(error)));
+            line(format_args!("  {DIM}{}{DIM:#}", text::told(error)));
         }
     }
     out

@@ -10,6 +10,7 @@ use super::{
     args::{Color, OutputArgs},
     text,
 };
+use crate::render::words;
 
 pub(super) const BOLD: Style = Style::new().bold();
 pub(super) const DIM: Style = Style::new().dimmed();
@@ -102,6 +103,7 @@ impl Output {
     }
 
     pub(super) fn error(self, text: &str) {
+        let text = words::in_local_time(text);
         self.say(&format!("{RED}error:{RED:#} {text}"));
     }
 }

@@ -14,7 +14,7 @@ use super::{
     args::DetailArgs,
     explanation::Arrow,
     output::{BOLD, CYAN, DIM, GREEN, RED, YELLOW},
-    text::{self, inert},
+    text::{self, inert, told},
     words,
 };
 use domain::{
@@ -144,7 +144,7 @@ fn write_action_with_end(
     if let Some(end) = end {
         write_left(out, &end.left, detail)?;
         for problem in &end.problems {
-            writeln!(out, "      {RED}{}{RED:#}", inert(problem))?;
+            writeln!(out, "      {RED}{}{RED:#}", told(problem))?;
         }
     }
     write_reasons(out, &action.reasons, detail)
@@ -236,7 +236,7 @@ fn write_reasons(out: &mut String, reasons: &[Reason], detail: DetailArgs) -> fm
                 out,
                 "      {DIM}{:<4}{}{DIM:#}",
                 reason.rule,
-                inert(&reason.fact)
+                told(&reason.fact)
             )?;
         }
         return Ok(());
@@ -247,7 +247,7 @@ fn write_reasons(out: &mut String, reasons: &[Reason], detail: DetailArgs) -> fm
     let texts: Vec<String> = why
         .into_iter()
         .chain(whose)
-        .map(|reason| format!("{:<3} {}", reason.rule, inert(&reason.fact)))
+        .map(|reason| format!("{:<3} {}", reason.rule, told(&reason.fact)))
         .collect();
     if texts.is_empty() {
         return Ok(());
@@ -406,7 +406,7 @@ fn write_failed(out: &mut String, failed: &[FailedAction], detail: DetailArgs) -
             words::verb(action.kind)
         )?;
         for problem in &action.problems {
-            writeln!(out, "      {}", inert(problem))?;
+            writeln!(out, "      {}", told(problem))?;
         }
     }
     write_more(out, failed.len(), detail)?;

@@ -4,12 +4,17 @@ use std::fmt;
 
 use unicode_width::UnicodeWidthStr;
 
-use crate::render::visible::is_unseen;
+use crate::render::{visible::is_unseen, words};
 
 /// Shows control characters, escape sequences and bidirectional marks instead of executing them. Names and addresses
 /// come from other systems; in a terminal such characters could hide or forge lines.
 pub(super) fn inert(text: &str) -> Inert<'_> {
     Inert(text)
+}
+
+/// A sentence of this program, which may quote other systems: [inert], and with its times in the time zone of the terminal.
+pub(super) fn told(sentence: &str) -> String {
+    inert(&words::in_local_time(sentence)).to_string()
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -6,7 +6,7 @@ use super::{
     CliError, Status, explanation,
     history::Stored,
     output::{BOLD, DIM, Output, YELLOW},
-    text::inert,
+    text::{inert, told},
     words,
 };
 use crate::{
@@ -29,7 +29,7 @@ pub(super) async fn explain(
     let stored = Stored::open().await?;
     let (explained, unreadable) = stored.records().explained(address).await?;
     for remark in unreadable {
-        output.say(&format!("{YELLOW}note{YELLOW:#} {}", inert(&remark)));
+        output.say(&format!("{YELLOW}note{YELLOW:#} {}", told(&remark)));
     }
     let Some(explained) = explained else {
         return Ok(None);
@@ -101,7 +101,7 @@ fn write(out: &mut String, history: &History) -> fmt::Result {
         )?;
     }
     for remark in &history.remarks {
-        writeln!(out, "  {YELLOW}note{YELLOW:#} {}", inert(remark))?;
+        writeln!(out, "  {YELLOW}note{YELLOW:#} {}", told(remark))?;
     }
     let runs = words::number(history.runs as u64, "run", "runs");
     match &history.oldest {
@@ -142,14 +142,14 @@ fn write_event(out: &mut String, event: &Event, address: &str) -> fmt::Result {
     write!(
         out,
         "  {style}{}{style:#}",
-        inert(&timeline::headline(event))
+        told(&timeline::headline(event))
     )?;
     if event.address != address {
         write!(out, "  {}", inert(&event.address))?;
     }
     writeln!(out)?;
     for detail in timeline::details(event) {
-        writeln!(out, "    {}", inert(&detail))?;
+        writeln!(out, "    {}", told(&detail))?;
     }
     Ok(())
 }

@@ -194,7 +194,7 @@ impl Engine {
                 ""
             };
             let text = format!(
-                "SYNC_SCHEDULE {text:?} is next due at {} (UTC){plan}",
+                "SYNC_SCHEDULE {text:?} is next due at {}{plan}",
                 upcoming.join(", ")
             );
             checkup.add(Level::Good, "schedule", text, &[]);

@@ -260,6 +260,26 @@ pub(crate) fn local(timestamp: &str) -> String {
 /// The beginning of a day such as `2026-10-01`, in epoch seconds.
 pub(crate) fn beginning_of(day: &str, zone: &TimeZone) -> Option<i64> {
     let text = day;
+/// A sentence with each UTC time in it, `2026-11-23T02:00:07Z`, as [`local`] shows it.
+pub(crate) fn in_local_time(sentence: &str) -> String {
+    let is_of_time = |c: char| c.is_ascii_alphanumeric() || "-:.".contains(c);
+    let mut out = String::with_capacity(sentence.len());
+    let mut rest = sentence;
+    while let Some(at) = rest.find(|c: char| c.is_ascii_digit()) {
+        let (before, from) = rest.split_at(at);
+        let length = from.find(|c| !is_of_time(c)).unwrap_or(from.len());
+        let word = from[..length].trim_end_matches(['.', ':']);
+        out.push_str(before);
+        if word.ends_with('Z') {
+            out.push_str(&local(word));
+        } else {
+            out.push_str(word);
+        }
+        rest = &from[word.len()..];
+    }
+    out + rest
+}
+
     let day: jiff::civil::Date = text.parse().ok()?;
     // The parser accepts more forms than the documentation names.
     (day.to_string() == text).then_some(())?;
@@ -559,11 +579,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_and_times_read_well() {
-        assert_eq!(thousands(1234), "1234");
-        assert_eq!(thousands(12345), "12 345");
-        assert_eq!(thousands(1_234_567), "1 234 567");
-        assert_eq!(number(1_u32, "mailbox", "mailboxes"), "1 mailbox");
+    fn times_in_a_sentence_are_found() {
+        let at = "2026-11-23T02:00:07Z";
+        let shown = local(at);
+        for (before, after) in [
+            ("since ", ", until then"),
+            ("é 5 of (", ")"),
+            ("due at ", "."),
+            ("", ": late"),
+            ("run 20261123T020000_345Z-00-0b5e77, ", ""),
+            ("run 20261123T020000Z-0b5e77 at 2026-11-23, 12Z ", " 10:00"),
+        ] {
+            let told = in_local_time(&format!("{before}{at}{after}"));
+            assert_eq!(told, format!("{before}{shown}{after}"));
+        }
+    }
+
+    #[test]
+    fn durations_read_well() {
         for (ms, text) in [
             (0, "0 ms"),
             (15, "15 ms"),

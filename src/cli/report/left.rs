@@ -1,7 +1,8 @@
 //! Accounts that were left alone, with the reason: listed if a person must act, otherwise counted.
 
 use super::{
-    BOLD, BTreeMap, DIM, DetailArgs, Report, YELLOW, count, fmt, inert, limit, words, write_more,
+    BOLD, BTreeMap, DIM, DetailArgs, Report, YELLOW, count, fmt, inert, limit, told, words,
+    write_more,
 };
 use domain::note::{Code, Note};
 use fmt::Write as _;
@@ -106,7 +107,7 @@ fn write_code(
             out,
             "         {}  {DIM}{}{DIM:#}",
             inert(&note.address),
-            inert(&note.text)
+            told(&note.text)
         )?;
     }
     write_more(out, notes.len(), detail)

@@ -1,7 +1,8 @@
 //! The last lines of a page: totals, duration, next steps.
 
 use super::{
-    BOLD, CYAN, DIM, GREEN, KINDS, Mode, RED, Report, RunOutcome, YELLOW, count, fmt, inert, words,
+    BOLD, CYAN, DIM, GREEN, KINDS, Mode, RED, Report, RunOutcome, YELLOW, count, fmt, inert, told,
+    words,
 };
 use domain::{
     address::SmtpAddress,
@@ -14,7 +15,7 @@ use fmt::Write as _;
 
 pub(super) fn write(out: &mut String, report: &Report) -> fmt::Result {
     for warning in &report.warnings {
-        writeln!(out, "{YELLOW}warning:{YELLOW:#} {}", inert(warning))?;
+        writeln!(out, "{YELLOW}warning:{YELLOW:#} {}", told(warning))?;
     }
     if !report.resumed_from.is_empty() {
         writeln!(
@@ -104,7 +105,7 @@ pub(super) fn write_run(out: &mut String, report: &Report, address: &SmtpAddress
     let standing = words::standing_of(report.state, report.outcome);
     writeln!(out, "{DIM}the whole {}: {standing}{DIM:#}", run(report))?;
     match &report.error {
-        Some(error) => writeln!(out, "{RED}{}{RED:#}", inert(error)),
+        Some(error) => writeln!(out, "{RED}{}{RED:#}", told(error)),
         None => Ok(()),
     }
 }
@@ -164,7 +165,7 @@ fn write_comparison(
                 "  {style}{sign}{style:#} {}  {DIM}{then}{}: {}{DIM:#}",
                 inert(&finding.address),
                 words::finding(finding.kind),
-                inert(&finding.text)
+                told(&finding.text)
             )?;
         }
         let more = count(findings.len().min(NAMED_MAX));

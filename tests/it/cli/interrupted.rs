@@ -95,8 +95,11 @@ async fn r29_r34_a_killed_apply_is_known_to_have_ended() {
     control.set_latency(Duration::from_secs(5));
     let mut apply = bench.begin(&["apply"]);
     until("it writes", || control.counters().in_flight > 0).await;
-    let held = bench.run(&["check"]);
-    assert!(held.out.contains("the lock is held by run"), "{held:?}");
+    let nepal = [("TZ", "Asia/Kathmandu")];
+    let second = bench.run_with(&nepal, &["apply", "--yes"]);
+    assert_times_are_of_nepal(&second.err, "error: another run writes already: run");
+    let held = bench.run_with(&nepal, &["check"]);
+    assert_times_are_of_nepal(&held.out, "the lock is held by run");
     apply.kill().unwrap();
     apply.wait().unwrap();
     control.set_latency(Duration::ZERO);
@@ -113,4 +116,12 @@ async fn r29_r34_a_killed_apply_is_known_to_have_ended() {
     assert!(error.starts_with("its process ended"), "{error}");
     let stopped = bench.run(&["stop", "last"]);
     assert!(stopped.out.contains("is stopped"), "{stopped:?}");
+}
+
+/// Of the line with this text, which has two times.
+#[track_caller]
+fn assert_times_are_of_nepal(page: &str, told: &str) {
+    let line = page.lines().find(|line| line.contains(told));
+    let line = line.unwrap_or_else(|| panic!("{page}"));
+    assert_eq!(line.matches(" +0545").count(), 2, "{line}");
 }
