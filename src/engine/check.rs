@@ -15,6 +15,7 @@ use super::{
 use crate::{
     domain::{
         address::{SmtpAddress, ascii_domain},
+        counted::{mailboxes_in_scope, number},
         directory::Directory,
         health::Problem,
         mode::PerformSync,
@@ -156,11 +157,11 @@ impl Engine {
             PerformSync::Always => "PERFORM_SYNC is true: what the timer starts writes (R28)",
         };
         checkup.add(Level::Good, "settings", writing, &[]);
-        if settings.sso_account_key == SsoAccountKey::Omit {
         if settings.four_eyes {
             let text = "FOUR_EYES is true: another signed-in person approves what a run held, on the dashboard, and no command does (R41)";
             checkup.add(Level::Good, "settings", text, &[]);
         }
+        if settings.sso_account_key == SsoAccountKey::Omit {
             let text = "SSO_ACCOUNT_KEY is omit: an update of aliases or delegates may erase SSO account keys (R23)";
             checkup.add(
                 Level::Warning,
@@ -330,10 +331,10 @@ impl Engine {
         match self.look(&SmtpAddress::verbatim("")).await {
             Ok((fetched, _, plan)) => {
                 let directory = &fetched.world.directory;
-                let accounts = fetched.world.accounts.len();
+                let accounts = fetched.world.accounts.len() as u64;
                 let text = format!(
-                    "Exchange listed {}, Zivver {}",
-                    mailboxes(directory.mailboxes.len()),
+                    "Exchange listed {}; Zivver has {}",
+                    mailboxes_in_scope(plan.seen.mailboxes, plan.seen.in_scope),
                     number(accounts, "account", "accounts")
                 );
                 checkup.add(Level::Good, "exchange", text, &[]);
@@ -404,7 +405,7 @@ impl Engine {
         let text = format!(
             "a run reads the permissions of {} with about {}, in about {} s at the current speed",
             mailboxes(wanted.len()),
-            number(requests, "request", "requests"),
+            number(requests as u64, "request", "requests"),
             estimate.as_secs().max(1)
         );
         checkup.add(Level::Good, "size", text, &[]);
@@ -426,13 +427,8 @@ fn unread(checkup: &mut Checkup, error: &RunError) {
     checkup.add(Level::Error, "exchange", error.to_string(), remedy);
 }
 
-fn number(count: usize, one: &str, many: &str) -> String {
-    let what = if count == 1 { one } else { many };
-    format!("{count} {what}")
-}
-
 fn mailboxes(count: usize) -> String {
-    number(count, "mailbox", "mailboxes")
+    number(count as u64, "mailbox", "mailboxes")
 }
 
 fn requests(strategy: Strategy, mailboxes: usize) -> usize {
@@ -450,10 +446,11 @@ fn duration(requests: usize, each: Duration, concurrency: usize) -> Duration {
 /// How many accounts and mailboxes use a domain.
 #[derive(Debug, Default, Clone, Copy)]
 struct DomainUse {
-    mailboxes: usize,
-    accounts: usize,
-    /// Aliases of mailboxes in Exchange.
-    aliases: usize,
+    /// User and shared mailboxes, also outside the source filter.
+    mailboxes: u64,
+    accounts: u64,
+    /// Aliases of these mailboxes.
+    aliases: u64,
 }
 
 /// R13: a domain in use that is not claimed, and a claimed domain that is not in use.
@@ -487,7 +484,11 @@ fn domains(checkup: &mut Checkup, fetched: &Fetched) {
             .any(|claimed| claimed == domain);
         let counts = format!(
             "{domain}: {}, {}, {}",
-            number(mailboxes, "mailbox", "mailboxes"),
+            number(
+                mailboxes,
+                "user or shared mailbox",
+                "user and shared mailboxes"
+            ),
             number(accounts, "account", "accounts"),
             number(aliases, "alias", "aliases")
         );
@@ -530,7 +531,7 @@ fn filters(checkup: &mut Checkup, plan: &Plan, fetched: &Fetched) {
     for (entry, count) in &plan.filter_counts {
         let text = format!(
             "TARGET_FILTER {entry:?} matches {}",
-            number(*count, "address", "addresses")
+            number(*count as u64, "address", "addresses")
         );
         let level = if *count == 0 {
             Level::Warning
@@ -548,14 +549,11 @@ fn filters(checkup: &mut Checkup, plan: &Plan, fetched: &Fetched) {
         checkup.add(Level::Warning, "filters", text, &remedy);
     }
     if !fetched.policy.source_filter.is_empty() {
-        let directory = &fetched.world.directory;
-        let inside = directory
-            .iter()
-            .filter(|(ix, _)| fetched.policy.scope_of(directory, *ix) == MailboxScope::In);
+        let groups = fetched.policy.source_filter.len() as u64;
         let text = format!(
-            "SOURCE_FILTER ({}) lets {} in",
-            number(fetched.policy.source_filter.len(), "group", "groups"),
-            mailboxes(inside.count())
+            "SOURCE_FILTER ({}) leaves {} in scope",
+            number(groups, "group", "groups"),
+            number(plan.seen.in_scope, "mailbox", "mailboxes")
         );
         checkup.add(Level::Good, "filters", text, &[]);
     }

@@ -7,7 +7,6 @@ use std::time::Duration;
 use jiff::{Timestamp, tz::TimeZone};
 
 use crate::{engine::RunSummary, settings};
-pub(crate) use domain::name_in_json as key;
 use domain::{
     address::SmtpAddress,
     all_clear::{AllClear, Verification},
@@ -19,6 +18,10 @@ use domain::{
     report::{ByHand, Others, Report, RunOutcome, RunState, ServiceRequests, Timing},
     snapshot::history::Event,
     wave::Wave,
+};
+pub(crate) use domain::{
+    counted::{mailboxes_in_scope, number, thousands},
+    name_in_json as key,
 };
 pub(crate) use names::{
     NOT_MADE, account, action_outcome, approves, attribute, class, code, entry, finding, meaning,
@@ -257,9 +260,6 @@ pub(crate) fn local(timestamp: &str) -> String {
     )
 }
 
-/// The beginning of a day such as `2026-10-01`, in epoch seconds.
-pub(crate) fn beginning_of(day: &str, zone: &TimeZone) -> Option<i64> {
-    let text = day;
 /// A sentence with each UTC time in it, `2026-11-23T02:00:07Z`, as [`local`] shows it.
 pub(crate) fn in_local_time(sentence: &str) -> String {
     let is_of_time = |c: char| c.is_ascii_alphanumeric() || "-:.".contains(c);
@@ -280,6 +280,9 @@ pub(crate) fn in_local_time(sentence: &str) -> String {
     out + rest
 }
 
+/// The beginning of a day such as `2026-10-01`, in epoch seconds.
+pub(crate) fn beginning_of(day: &str, zone: &TimeZone) -> Option<i64> {
+    let text = day;
     let day: jiff::civil::Date = text.parse().ok()?;
     // The parser accepts more forms than the documentation names.
     (day.to_string() == text).then_some(())?;
@@ -411,32 +414,6 @@ fn quoted(word: &str) -> String {
     } else {
         format!("'{}'", word.replace('\'', r"'\''"))
     }
-}
-
-/// `1 mailbox`, `2 mailboxes`.
-pub(crate) fn number(count: impl Into<u64>, one: &str, many: &str) -> String {
-    let count = count.into();
-    format!(
-        "{} {}",
-        thousands(count),
-        if count == 1 { one } else { many }
-    )
-}
-
-/// `12 345`: digits in groups of three, from 10 000 on.
-pub(crate) fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    if digits.len() <= 4 {
-        return digits;
-    }
-    let mut out = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            out.push(' ');
-        }
-        out.push(digit);
-    }
-    out
 }
 
 /// `1 h 2 min`, `1 min 23 s`, `42 s`, `4.2 s`, `15 ms`.

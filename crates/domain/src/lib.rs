@@ -13,6 +13,7 @@ pub mod all_clear;
 pub mod approval;
 pub mod change;
 pub mod comparison;
+pub mod counted;
 pub mod delegation;
 pub mod delta;
 pub mod desired;

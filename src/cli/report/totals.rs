@@ -324,9 +324,8 @@ fn write_read(out: &mut String, report: &Report) -> fmt::Result {
     }
     write!(
         out,
-        "{DIM}read {}, {} in scope",
-        words::number(source.mailboxes, "mailbox", "mailboxes"),
-        words::thousands(source.in_scope.into())
+        "{DIM}read {}",
+        words::mailboxes_in_scope(source.mailboxes, source.in_scope)
     )?;
     if source.rejected > 0 {
         write!(

@@ -126,3 +126,30 @@ async fn long_lists_are_cut_unless_all_is_asked_for() {
     assert!(!all.contains("more (--all)"), "{all}");
     assert!(all.contains("user29@corp.example"), "{all}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_and_preview_count_the_same_mailboxes() {
+    let (tenant, mut organisation) = bench::small();
+    organisation
+        .claimed_domains
+        .push("brand.example".to_owned());
+    let bench = Bench::start((tenant.user("carl@brand.example"), organisation)).await;
+    let bench = bench.with("CLAIMED_DOMAINS", "corp.example, brand.example");
+    let count = "5 mailboxes, 4 in scope; Zivver has 2 ";
+    let check = bench.run(&["check"]).out;
+    assert!(
+        check.contains(&format!("Exchange listed {count}accounts\n")),
+        "{check}"
+    );
+    for counted in [
+        "brand.example: 1 user or shared mailbox, ",
+        "corp.example: 3 user and shared mailboxes, ",
+    ] {
+        assert!(check.contains(counted), "{check}");
+    }
+    let preview = bench.run(&["preview"]).out;
+    assert!(
+        preview.contains(&format!("\nread {count}users ")),
+        "{preview}"
+    );
+}
