@@ -153,7 +153,7 @@ fn write_account(out: &mut String, account: &AccountFacts, explained: &Explanati
     )?;
     let not_compared = |it: &str| explained.not_compared(it);
     facts(out, "aliases", &account.aliases, not_compared)?;
-    let not_compared = |it: &str| explained.delegate_not_compared(it);
+    let not_compared = |it: &str| explained.delegate_not_compared(account, it);
     facts(out, "full access", &account.delegates, not_compared)?;
     fact(out, "object id", account.external_account_id.as_slice())?;
     if let Some(suspended) = &account.suspended {

@@ -86,7 +86,12 @@ pub fn remark(row: &Row) -> String {
                 None => "not in Zivver yet".to_owned(),
             });
         }
-        (InExchange::NotGranted, InZivver::Delegate(_)) => parts.push("only in Zivver".to_owned()),
+        (InExchange::NotGranted, InZivver::Delegate(delegated)) => {
+            parts.push(match delegated.not_compared {
+                Some(reason) => format!("only in Zivver: {reason}"),
+                None => "only in Zivver".to_owned(),
+            });
+        }
         (
             InExchange::Granted(_)
             | InExchange::NotGranted

@@ -68,18 +68,37 @@ impl Explanation {
     pub fn not_compared(&self, address: &str) -> Option<&'static str> {
         let mut outside = self.outside.iter();
         let is_outside = outside.any(|it| it.eq_ignore_ascii_case(address));
-        is_outside.then_some("domain not claimed (R13)")
+        is_outside.then_some(NOT_CLAIMED)
     }
 
-    /// The same for a delegate in Zivver, which can be the id of an account that is in neither list.
-    pub fn delegate_not_compared(&self, delegate: &str) -> Option<&'static str> {
-        if delegate.contains('@') {
-            self.not_compared(delegate)
-        } else {
-            Some("in neither list of Zivver, so not compared (R22)")
-        }
+    /// The same for a delegate of an account in Zivver.
+    pub fn delegate_not_compared(
+        &self,
+        account: &AccountFacts,
+        delegate: &str,
+    ) -> Option<&'static str> {
+        let mut mailboxes = self.mailboxes.iter();
+        let stays_suspended = !account.active && mailboxes.any(|it| it.disabled == Some(true));
+        delegate_not_compared(delegate, self.not_compared(delegate), stays_suspended)
     }
 }
+
+/// `delegate` can be the id of an account that is in neither list.
+pub(crate) fn delegate_not_compared(
+    delegate: &str,
+    outside: Option<&'static str>,
+    stays_suspended: bool,
+) -> Option<&'static str> {
+    const SUSPENDED: &str = "the account stays suspended, so only its status is compared (R22)";
+    if delegate.contains('@') {
+        outside.or(stays_suspended.then_some(SUSPENDED))
+    } else {
+        Some("in neither list of Zivver, so not compared (R22)")
+    }
+}
+
+/// Why no rule compares an address outside the claimed domains.
+pub(crate) const NOT_CLAIMED: &str = "domain not claimed (R13)";
 
 /// Each mailbox with the account that has its object id, otherwise its address. The others are shown alone.
 pub fn pairs(explanation: &Explanation) -> Vec<Pair<'_>> {
@@ -197,7 +216,7 @@ fn full_access(pair: Pair<'_>, explanation: &Explanation) -> Row {
         "Full Access",
         pair.mailbox.map(trustees),
         pair.account.map(delegates),
-        |it| explanation.delegate_not_compared(it),
+        |it| explanation.delegate_not_compared(pair.account?, it),
     )
 }
 
@@ -402,7 +421,8 @@ mod tests {
         };
         let explanation = explanation(vec![mailbox()], vec![own]);
         assert!(are_equal(&explanation));
-        assert!(explanation.delegate_not_compared(id).is_some());
+        let own = &explanation.accounts[0];
+        assert!(explanation.delegate_not_compared(own, id).is_some());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 
 use cloud_sync::{
     domain::{explain::Explanation, report::Report},
-    sandbox::exchange::Tenant,
+    sandbox::{exchange::Tenant, zivver::User},
 };
 use serde_json::Value;
 
@@ -67,6 +67,47 @@ async fn r43_a_mailbox_is_found_by_an_alias() {
     assert_eq!(found.code, 0, "{found:?}");
     let rows = "\ninfo@corp.example \"info\"\n  anna@corp.example ";
     assert!(found.out.contains(rows), "{found:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r43_access_and_explain_say_the_same_of_a_delegate_only_in_zivver() {
+    let (mut tenant, organisation) = bench::small();
+    tenant
+        .mailbox_mut("bob@corp.example")
+        .unwrap()
+        .account_disabled = Some(true);
+    let bob = User {
+        active: false,
+        ..User::new("bob@corp.example", "bob").delegate("anna@corp.example")
+    };
+    let mut organisation = organisation
+        .with_user(bob)
+        .with_user(User::new("partner@partner.example", "Partner"));
+    let anna = organisation.user_mut("anna@corp.example").unwrap();
+    anna.delegates.push("partner@partner.example".to_owned());
+    let bench = Bench::start((tenant, organisation)).await;
+    bench.apply();
+    for (mailbox, delegate, reason) in [
+        (
+            "anna@corp.example",
+            "partner@partner.example",
+            "domain not claimed (R13)",
+        ),
+        (
+            "bob@corp.example",
+            "anna@corp.example",
+            "the account stays suspended, so only its status is compared (R22)",
+        ),
+    ] {
+        let page = bench.offline(&["access", mailbox]).out;
+        let told = format!("  only in Zivver: {reason}\n");
+        assert!(page.contains(&told), "{page}");
+        for live in [&[][..], &["--live"]] {
+            let page = bench.run(&[&["explain", mailbox], live].concat()).out;
+            let told = format!("full access {delegate}  {reason}\n");
+            assert!(page.contains(&told), "{page}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

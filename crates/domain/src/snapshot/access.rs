@@ -127,6 +127,9 @@ pub struct Delegated {
     /// The account of the person is suspended, so that it opens nothing.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub is_suspended: bool,
+    /// R13, R22: why the delegate stays, whatever Exchange says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_compared: Option<&'static str>,
 }
 
 /// When something was first seen.

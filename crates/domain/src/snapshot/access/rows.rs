@@ -9,6 +9,9 @@ use super::{Changed, Delegated, Granted, InExchange, InZivver, Moment, Row, Sinc
 use crate::{
     address::SmtpAddress,
     hash::HashMap,
+    mailbox::MailboxKind,
+    scope::ClaimedDomains,
+    sides::{NOT_CLAIMED, delegate_not_compared},
     snapshot::{
         AccountEntry, Delegate, Grant, MailboxEntry, Rejected, Side,
         identity::{Fact, Index, Key, key_of},
@@ -90,6 +93,7 @@ struct Joined<'i, 'a> {
     accounts: HashMap<Key<'a>, Key<'a>>,
     /// The same of what is not there any more.
     gone: HashMap<Key<'a>, &'a AccountEntry>,
+    domains: ClaimedDomains,
 }
 
 impl<'i, 'a> Joined<'i, 'a> {
@@ -100,6 +104,7 @@ impl<'i, 'a> Joined<'i, 'a> {
             whose: HashMap::default(),
             accounts: HashMap::default(),
             gone: HashMap::default(),
+            domains: ClaimedDomains::new(&here.snapshot.head.claimed_domains),
         };
         for (id, mailbox) in own(here) {
             joined.show(id, key_of(mailbox));
@@ -227,7 +232,7 @@ impl<'i, 'a> Joined<'i, 'a> {
             kind: self.kind(owner),
             person: Some(self.named(person, draft.text(self))),
             exchange: self.exchange(exchange),
-            zivver: self.zivver(zivver, account),
+            zivver: self.zivver(zivver, self.stays_suspended(owner), account),
             changes: without_opposites(draft.changes.clone()),
         }
     }
@@ -350,7 +355,7 @@ impl<'i, 'a> Joined<'i, 'a> {
             kind: self.kind(owner),
             person: None,
             exchange: self.exchange(exchange),
-            zivver: self.zivver(zivver, None),
+            zivver: self.zivver(zivver, false, None),
             changes: Vec::new(),
         })
     }
@@ -379,11 +384,21 @@ impl<'i, 'a> Joined<'i, 'a> {
         }
     }
 
-    fn zivver(&self, fact: Fact<'a, Delegate>, person: Option<Key<'a>>) -> InZivver {
+    fn zivver(
+        &self,
+        fact: Fact<'a, Delegate>,
+        stays_suspended: bool,
+        person: Option<Key<'a>>,
+    ) -> InZivver {
         let person = person.and_then(|person| self.here.account(person));
         let delegated = |it: &Delegate| Delegated {
             since: self.since(it.since, it.or_earlier),
             is_suspended: person.is_some_and(|it| !it.active),
+            not_compared: delegate_not_compared(
+                &it.who,
+                self.not_claimed(&it.who),
+                stays_suspended,
+            ),
         };
         match fact {
             Fact::Known(Some(delegate)) => InZivver::Delegate(delegated(delegate)),
@@ -394,6 +409,19 @@ impl<'i, 'a> Joined<'i, 'a> {
             },
             Fact::NoOwner => InZivver::NoAccount,
         }
+    }
+
+    fn stays_suspended(&self, owner: Key<'a>) -> bool {
+        let account = self.accounts.get(&owner);
+        let account = account.and_then(|it| self.here.account(*it));
+        let mailbox = self.here.mailbox(owner);
+        let is_disabled = |it: &MailboxEntry| it.kind == MailboxKind::User { disabled: true };
+        account.is_some_and(|it| !it.active) && mailbox.is_some_and(is_disabled)
+    }
+
+    fn not_claimed(&self, delegate: &str) -> Option<&'static str> {
+        let address = SmtpAddress::parse(delegate).ok()?;
+        (!self.domains.holds(&address)).then_some(NOT_CLAIMED)
     }
 }
 
