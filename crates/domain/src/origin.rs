@@ -32,7 +32,8 @@ pub enum Origin {
     NotManaged,
     /// It was sent before, and was refused, not answered, or not kept.
     FailedBefore,
-    /// Neither side changed: it was planned before and not made, or another setting or account caused it.
+    /// None of the others is known: it was planned before and not made, or a setting, another account, or a write without an
+    /// answer caused it.
     Unchanged,
 }
 

@@ -167,7 +167,7 @@ pub(crate) fn origin(origin: Origin) -> &'static str {
         Origin::ChangedByHand => "changed by hand in Zivver",
         Origin::NotManaged => "not managed before",
         Origin::FailedBefore => "failed before",
-        Origin::Unchanged => "neither Exchange nor Zivver changed",
+        Origin::Unchanged => "already open or due to another change",
     }
 }
 

@@ -16,7 +16,7 @@ async fn r44_a_terminal_lists_what_was_changed_by_hand() {
         "! anna@corp.example  name By Hand → ",
         "what caused 5 single changes, held ones included (R44): changed by hand in Zivver (1), ",
         "  changed by hand in Zivver\n",
-        "  neither Exchange nor Zivver changed\n",
+        "  already open or due to another change\n",
     ] {
         assert!(preview.out.contains(text), "{text}: {}", preview.out);
     }
