@@ -43,9 +43,6 @@ use crate::{
     zivver::ZivverClient,
 };
 
-/// Limit for questions about groups and recipients in flight. The limit of the client applies too.
-const QUESTIONS_IN_FLIGHT_MAX: usize = 16;
-
 /// How long requests in flight at the deadline may take (R34), if this invocation has already read something.
 const FINISH_MAX: Duration = Duration::from_secs(2);
 
@@ -253,7 +250,7 @@ impl Fetcher<'_> {
                 let answer = self.exchange.answer(&question).await?;
                 Ok::<_, ExchangeError>((question, answer))
             })
-            .buffer_unordered(QUESTIONS_IN_FLIGHT_MAX);
+            .buffer_unordered(self.exchange.concurrency_max());
         let mut answered = 0;
         while let Some(result) = asked.next().await {
             let (question, answer) = result?;
@@ -337,7 +334,7 @@ impl Fetcher<'_> {
             .deadline
             .map(|deadline| deadline.max(Instant::now()) + FINISH_MAX);
         while streaming || !asking.is_empty() {
-            while asking.len() < QUESTIONS_IN_FLIGHT_MAX
+            while asking.len() < self.exchange.concurrency_max()
                 && !source.hands_on()
                 && let Some(question) = resolving.next()
             {

@@ -151,6 +151,11 @@ impl ExchangeClient {
         })
     }
 
+    /// The most requests in flight. More at once wait for each other.
+    pub fn concurrency_max(&self) -> usize {
+        self.service.config.concurrency_max.max(1)
+    }
+
     /// Identity and tenant from the access token. Fails if the token cannot be used.
     pub async fn token(&self) -> Result<TokenFacts, ExchangeError> {
         self.service.facts().await

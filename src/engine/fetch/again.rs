@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use futures::{StreamExt, stream};
 
-use super::{Fetched, Fetcher, QUESTIONS_IN_FLIGHT_MAX, delegations, key};
+use super::{Fetched, Fetcher, delegations, key};
 use crate::{
     domain::{
         accounts::Account,
@@ -22,6 +22,8 @@ use crate::{
 /// Limit for the creates that a run looks up. More are in doubt only if as many mailboxes changed their addresses after a
 /// run was killed.
 const LOOK_UPS_MAX: usize = 100;
+
+const LOOK_UPS_AT_ONCE: usize = 16;
 
 impl Fetcher<'_> {
     /// Matches again, after `memory` has changed.
@@ -46,7 +48,7 @@ impl Fetcher<'_> {
             let found = self.zivver.find_created(create.kind, &create.address).await;
             (create, found.map_err(|error| error.to_string()))
         });
-        let look_ups: Vec<_> = look_ups.buffered(QUESTIONS_IN_FLIGHT_MAX).collect().await;
+        let look_ups: Vec<_> = look_ups.buffered(LOOK_UPS_AT_ONCE).collect().await;
         let mut made = Vec::new();
         for (create, found) in look_ups {
             match found {
