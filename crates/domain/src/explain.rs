@@ -4,29 +4,30 @@ mod held;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use held::{actions_without, counts_with_others, held_now, held_then, is_partial};
+use held::{actions_without, counts_with_others, held_then, is_partial};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
     account::RejectedAccount,
-    accounts::{AccountIx, AccountKind, AccountView, Accounts},
+    accounts::{AccountIx, AccountKind},
     address::SmtpAddress,
     all_clear::AllClear,
-    delegation::{Delegations, Grantee},
     delta::Delta,
-    directory::{Directory, MailboxIx, Party},
+    directory::MailboxIx,
+    guard::Class,
     hold::{HeldChange, HeldSet},
-    mailbox::MailboxKind,
     matching::{AccountFate, MailboxFate, Matching},
     memory::Memory,
-    named::{UnknownAddress, concerned, names, nearest, suggestion},
+    mode::{Mode, Trigger},
+    named::{UnknownAddress, names, suggestion},
     note::{Code, Note},
     plan::{Action, Plan},
     report::Report,
     scope::ClaimedDomains,
+    snapshot::{Head, Left, Snapshot, explained},
     source::RecipientAnswer,
-    suspended::Suspended,
+    suspended::{Suspended, still_suspended},
     world::{MailboxScope, Policy, World},
 };
 
@@ -151,7 +152,7 @@ fn held_verdict(held: &HeldFact) -> String {
     format!("{} is held: {}", held.change.what, held.reason)
 }
 
-/// R40.
+/// R40: the answer from both sides as they are now. They are looked at like the snapshot and the report of a preview.
 pub fn explain(
     address: &SmtpAddress,
     world: &World,
@@ -161,52 +162,28 @@ pub fn explain(
     plan: &Plan,
     last: Option<&LastRun>,
 ) -> Explanation {
-    let (mailboxes, accounts) = concerned(address, world, matching);
-    let rejected = rejected(address, &world.directory);
-    let rejected_account = world.accounts.rejected_with_address(address);
-    let names = names(address, world, matching);
-    let about = |text: &str| names.contains(text);
-    let mut explanation = Explanation {
-        address: address.to_string(),
-        verdict: String::new(),
-        mailboxes: mailboxes
-            .iter()
-            .map(|ix| mailbox_facts(*ix, world, policy, matching))
-            .collect(),
-        accounts: accounts
-            .iter()
-            .map(|ix| account_facts(*ix, world, memory, matching))
-            .collect(),
-        outside: Vec::new(),
-        renamed: accounts
-            .iter()
-            .flat_map(|ix| renamed_delegates(*ix, world, matching))
-            .collect(),
-        actions: plan
-            .approved
-            .actions()
-            .iter()
-            .filter(|action| about(action.address.as_str()))
-            .cloned()
-            .collect(),
-        held: held_now(plan, is_partial(world, policy), &about),
-        notes: plan
-            .notes
-            .iter()
-            .filter(|note| about(&note.address))
-            .cloned()
-            .collect(),
-        unknown: None,
-        as_of: None,
+    let left = Left {
+        world,
+        policy,
+        matching,
+        actions: &[],
+        held: &[],
+        notes: &[],
     };
-    explanation.mailboxes.extend(rejected);
-    explanation
-        .accounts
-        .extend(rejected_account.map(rejected_account_facts));
-    let deltas = plan.approved.deltas().iter();
+    let now = Snapshot::next(None, &left, Head::default());
+    let is_partial = is_partial(world, policy);
+    let mut explanation = explained(address, &now, &preview(plan, world, memory, is_partial));
+    explanation.as_of = None;
+    if let Some(row) = world.accounts.rejected_with_address(address) {
+        // A snapshot has neither its id nor its kind.
+        explanation.accounts.retain(|it| !it.id.is_empty());
+        explanation.accounts.push(rejected_account_facts(row));
+    }
+    let names = names(address, world, matching);
+    let about = |delta: &&Delta| names.contains(delta.address.as_str());
+    let deltas = plan.approved.deltas().iter().filter(about);
     let counted: Vec<&Delta> = deltas
-        .filter(|delta| about(delta.address.as_str()))
-        .filter(|delta| is_partial(world, policy) && counts_with_others(delta))
+        .filter(|delta| is_partial && counts_with_others(delta))
         .collect();
     let then = last.into_iter();
     let then = then.flat_map(|last| held_then(last, &counted, world));
@@ -215,12 +192,13 @@ pub fn explain(
         explanation.actions = actions_without(&then, plan, world, about);
     }
     explanation.held.extend(then);
-    explanation.outside = outside(&explanation, &policy.claimed_domains);
-    explanation.unknown = unknown(address, &explanation, world);
-    let nearest = explanation
-        .unknown
-        .as_ref()
-        .map(|it| suggestion(&it.nearest));
+    let is_recipient = match world.answers.recipients.get(address.as_str()) {
+        Some(RecipientAnswer::Found(_) | RecipientAnswer::Ambiguous) => true,
+        Some(RecipientAnswer::NotFound | RecipientAnswer::Failed(_)) | None => false,
+    };
+    explanation.unknown = explanation.unknown.filter(|_| !is_recipient);
+    let nearest = explanation.unknown.as_ref();
+    let nearest = nearest.map(|it| suggestion(&it.nearest));
     explanation.verdict = verdict(&explanation, || {
         stranger(address, world) + &nearest.unwrap_or_default()
     });
@@ -230,6 +208,25 @@ pub fn explain(
         explanation.verdict.push_str(ALONE);
     }
     explanation
+}
+
+/// What a preview with this plan reports. No run accepts the code of a held set that only this address shows.
+fn preview(plan: &Plan, world: &World, memory: &Memory, is_partial: bool) -> Report {
+    let mut report = Report::begin(
+        String::new(),
+        Mode::Preview,
+        Trigger::CommandLine,
+        String::new(),
+    );
+    report.describe(plan, world);
+    report.suspended = still_suspended(&mut memory.clone(), &world.accounts);
+    for set in &mut report.held {
+        set.code.clear();
+        if is_partial && matches!(set.class, Class::Suspend | Class::DelegateRemoval) {
+            set.reason = format!("{}, {ALONE}", set.reason);
+        }
+    }
+    report
 }
 
 pub(super) fn outside(explanation: &Explanation, domains: &ClaimedDomains) -> Vec<String> {
@@ -291,73 +288,6 @@ fn stranger(address: &SmtpAddress, world: &World) -> String {
     }
 }
 
-/// The address with the nearest known ones, if nothing has it.
-fn unknown(
-    address: &SmtpAddress,
-    explanation: &Explanation,
-    world: &World,
-) -> Option<UnknownAddress> {
-    let is_recipient = match world.answers.recipients.get(address.as_str()) {
-        Some(RecipientAnswer::Found(_) | RecipientAnswer::Ambiguous) => true,
-        Some(RecipientAnswer::NotFound | RecipientAnswer::Failed(_)) | None => false,
-    };
-    let is_known = is_recipient
-        || !explanation.mailboxes.is_empty()
-        || !explanation.accounts.is_empty()
-        || !explanation.actions.is_empty()
-        || !explanation.held.is_empty();
-    (!is_known).then(|| UnknownAddress {
-        address: address.clone(),
-        nearest: nearest(address, world),
-    })
-}
-
-fn mailbox_facts(
-    ix: MailboxIx,
-    world: &World,
-    policy: &Policy,
-    matching: &Matching,
-) -> MailboxFacts {
-    let mailbox = world.directory.mailbox(ix);
-    let (kind, disabled) = match &mailbox.kind {
-        MailboxKind::User { disabled } => ("UserMailbox", Some(*disabled)),
-        MailboxKind::Shared => ("SharedMailbox", None),
-        MailboxKind::Other(kind) => (&**kind, None),
-    };
-    let full_access = match world.delegations_of(ix) {
-        Some(Delegations::Known(grants)) => {
-            let mailboxes = grants.grantees.iter();
-            let mailboxes = mailboxes
-                .map(|Grantee { party, through }| grantee(world.directory.label(*party), through));
-            let others = grants.outsiders.iter().map(|outsider| {
-                let label = format!("{} ({})", outsider.label, outsider.kind);
-                grantee(&label, &outsider.through)
-            });
-            Some(mailboxes.chain(others).collect())
-        }
-        Some(Delegations::Unknown(_) | Delegations::Gone) | None => None,
-    };
-    MailboxFacts {
-        primary: mailbox.primary.to_string(),
-        kind: kind.to_owned(),
-        object_id: mailbox.object_id.as_ref().map(ToString::to_string),
-        display_name: mailbox.display_name.to_string(),
-        aliases: mailbox.aliases.iter().map(ToString::to_string).collect(),
-        disabled,
-        full_access,
-        standing: mailbox_standing(ix, world, policy, matching),
-    }
-}
-
-/// A person with Full Access, and the groups that it came through.
-fn grantee(label: &str, through: &[String]) -> String {
-    if through.is_empty() {
-        label.to_owned()
-    } else {
-        format!("{label} via {}", through.join(" > "))
-    }
-}
-
 pub(super) fn mailbox_standing(
     ix: MailboxIx,
     world: &World,
@@ -392,90 +322,6 @@ pub(super) fn mailbox_standing(
         }
         MailboxFate::NoAccount => "has no account".into(),
     }
-}
-
-fn account_facts(
-    ix: AccountIx,
-    world: &World,
-    memory: &Memory,
-    matching: &Matching,
-) -> AccountFacts {
-    let accounts: &Accounts = &world.accounts;
-    let account = accounts.get(ix);
-    let mut delegates: Vec<String> = match account {
-        AccountView::User(user) => user.delegates.iter().map(ToString::to_string).collect(),
-        AccountView::Functional(group) => group
-            .members
-            .iter()
-            .map(|id| {
-                accounts.with_id(id).map_or_else(
-                    || id.to_string(),
-                    |member| accounts.get(member).address().to_string(),
-                )
-            })
-            .collect(),
-    };
-    delegates.sort_unstable();
-    AccountFacts {
-        id: account.id().to_string(),
-        kind: account.kind(),
-        address: account.address().to_string(),
-        name: account.name().to_owned(),
-        active: accounts.is_active(ix),
-        aliases: account
-            .extension()
-            .aliases
-            .iter()
-            .map(ToString::to_string)
-            .collect(),
-        delegates,
-        external_account_id: account
-            .extension()
-            .external_account_id
-            .as_deref()
-            .map(str::to_owned),
-        suspended: memory
-            .suspended
-            .get(account.id())
-            .filter(|_| !accounts.is_active(ix))
-            .map(|at| Suspended::at(account.address(), *at)),
-        standing: account_standing(ix, world, matching),
-    }
-}
-
-/// R22: a delegate is an account, whatever its address is.
-fn renamed_delegates(
-    ix: AccountIx,
-    world: &World,
-    matching: &Matching,
-) -> BTreeMap<String, String> {
-    let accounts = &world.accounts;
-    let delegates: Vec<AccountIx> = match accounts.get(ix) {
-        AccountView::User(user) => {
-            let addresses = user.delegates.iter();
-            let known = addresses.flat_map(|address| accounts.with_address(address));
-            known.copied().collect()
-        }
-        AccountView::Functional(group) => {
-            let ids = group.members.iter();
-            ids.filter_map(|id| accounts.with_id(id)).collect()
-        }
-    };
-    let renamed = delegates.into_iter().filter_map(|delegate| {
-        let AccountFate::Owned(mailbox) = matching.account(delegate) else {
-            return None;
-        };
-        let MailboxFate::Matched(found) = matching.mailbox(*mailbox) else {
-            return None;
-        };
-        let (before, now) = (
-            accounts.get(delegate).address(),
-            &world.directory.mailbox(*mailbox).primary,
-        );
-        let is_renamed = found.tied_to_other.is_none() && before != now;
-        is_renamed.then(|| (before.to_string(), now.to_string()))
-    });
-    renamed.collect()
 }
 
 fn rejected_account_facts(row: &RejectedAccount) -> AccountFacts {
@@ -548,29 +394,4 @@ pub(super) fn account_standing(ix: AccountIx, world: &World, matching: &Matching
         }
         AccountFate::Unowned => format!("has no mailbox; {} (R19)", own()),
     }
-}
-
-fn rejected(address: &SmtpAddress, directory: &Directory) -> Vec<MailboxFacts> {
-    directory
-        .with_address(address)
-        .iter()
-        .filter_map(|party| match party {
-            Party::Rejected(at) => Some(&directory.rejections[*at as usize]),
-            Party::Mailbox(_) => None,
-        })
-        .map(|rejection| MailboxFacts {
-            primary: rejection.label.to_string(),
-            kind: "not understood".into(),
-            object_id: rejection.object_id.as_ref().map(ToString::to_string),
-            display_name: String::new(),
-            aliases: rejection
-                .addresses
-                .iter()
-                .map(ToString::to_string)
-                .collect(),
-            disabled: None,
-            full_access: None,
-            standing: format!("rejected: {} (R5)", rejection.reason),
-        })
-        .collect()
 }

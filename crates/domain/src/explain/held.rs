@@ -2,44 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use super::{ALONE, HeldFact, LastRun};
+use super::{HeldFact, LastRun};
 use crate::{
     action::actions,
     delta::Delta,
     guard::Class,
-    hold::{HeldSet, guarded_changes, guarded_fingerprints, is_approved},
+    hold::{guarded_changes, guarded_fingerprints, is_approved},
     plan::{Action, Plan},
     world::{Policy, World},
 };
-
-/// The set of such a change holds only what this address shows, so no run accepts its code.
-pub(super) fn held_now(
-    plan: &Plan,
-    is_partial: bool,
-    about: &impl Fn(&str) -> bool,
-) -> Vec<HeldFact> {
-    let depends_on_others =
-        |set: &HeldSet| is_partial && matches!(set.class, Class::Suspend | Class::DelegateRemoval);
-    let reason = |set: &HeldSet| {
-        if depends_on_others(set) {
-            format!("{}, {ALONE}", set.reason)
-        } else {
-            set.reason.clone()
-        }
-    };
-    let all = plan
-        .held
-        .iter()
-        .flat_map(|set| set.changes.iter().map(move |change| (set, change)));
-    all.filter(|(_, change)| about(change.address.as_str()))
-        .map(|(set, change)| HeldFact {
-            code: String::new(),
-            reason: reason(set),
-            change: change.clone(),
-            second_person: set.second_person.clone(),
-        })
-        .collect()
-}
 
 /// Whether only some permissions were read. It is then unknown who else loses access.
 pub(super) fn is_partial(world: &World, policy: &Policy) -> bool {
@@ -84,17 +55,14 @@ pub(super) fn actions_without(
     held: &[HeldFact],
     plan: &Plan,
     world: &World,
-    about: impl Fn(&str) -> bool,
+    about: impl Fn(&&Delta) -> bool,
 ) -> Vec<Action> {
     let held: BTreeSet<String> = held
         .iter()
         .map(|it| it.change.fingerprint.clone())
         .collect();
     let deltas = plan.approved.deltas().iter();
-    let mut deltas: Vec<Delta> = deltas
-        .filter(|delta| about(delta.address.as_str()))
-        .cloned()
-        .collect();
+    let mut deltas: Vec<Delta> = deltas.filter(about).cloned().collect();
     for delta in &mut deltas {
         for change in delta.changes() {
             if is_approved(delta, &change, &world.accounts, &held) {

@@ -284,7 +284,7 @@ fn rejected_mailbox(it: &Rejected) -> MailboxFacts {
     MailboxFacts {
         primary: it.label.clone(),
         kind: "not understood".into(),
-        object_id: None,
+        object_id: it.object_id.as_ref().map(ToString::to_string),
         display_name: String::new(),
         aliases: it.addresses.iter().map(ToString::to_string).collect(),
         disabled: None,
