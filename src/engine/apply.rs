@@ -21,7 +21,7 @@ use crate::{
         record::Entry,
         world::World,
     },
-    zivver::{Creation, Refusal, RefusalKind, WriteError, ZivverClient},
+    zivver::{CallError, Creation, Refusal, RefusalKind, WriteError, ZivverClient},
 };
 
 /// Number of steps that are started even after the deadline (R34). If reading takes as long as an invocation may last,
@@ -175,9 +175,13 @@ fn created<A>(creation: Creation<A>, account: impl FnOnce(A) -> Account) -> Acce
 fn answer(error: WriteError, stop: &Stop) -> Answer {
     let message = error.to_string();
     match error {
-        WriteError::Refused(refusal) => Answer::Refused(refused(*refusal, message)),
-        WriteError::Unavailable { .. } => Answer::Unavailable(message),
-        WriteError::Unauthorized { .. } | WriteError::Forbidden { .. } => Answer::Denied(message),
+        WriteError::Failed(CallError::Refused(refusal)) => {
+            Answer::Refused(refused(*refusal, message))
+        }
+        WriteError::Failed(CallError::Unavailable { .. }) => Answer::Unavailable(message),
+        WriteError::Failed(CallError::Unauthorized { .. } | CallError::Forbidden { .. }) => {
+            Answer::Denied(message)
+        }
         WriteError::Stopped { was_sent, .. } => Answer::Stopped {
             message,
             was_sent,

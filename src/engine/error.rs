@@ -12,7 +12,7 @@ use crate::{
     exchange::ExchangeError,
     settings::SettingsError,
     state::{RunId, StateError},
-    zivver::ReadError,
+    zivver::{CallError, ReadError},
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -157,10 +157,10 @@ impl RunError {
             Self::State(error) => error.is_final(),
             Self::Source(error) => error.is_final(),
             Self::Target(error) => match error {
-                ReadError::Refused(_)
-                | ReadError::Unauthorized { .. }
-                | ReadError::Forbidden { .. } => true,
-                ReadError::Incomplete { .. } | ReadError::Unavailable { .. } => false,
+                ReadError::Failed(CallError::Unavailable { .. }) | ReadError::Incomplete { .. } => {
+                    false
+                }
+                ReadError::Failed(_) => true,
             },
             // The next run starts without the codes, accounts or run ids of this one.
             Self::UnknownApproval(_)
@@ -193,10 +193,7 @@ impl RunError {
 fn target(error: &ReadError) -> String {
     match error {
         ReadError::Incomplete { .. } => error.to_string(), // begins with `target incomplete` itself
-        ReadError::Refused(_)
-        | ReadError::Unauthorized { .. }
-        | ReadError::Forbidden { .. }
-        | ReadError::Unavailable { .. } => format!("target incomplete: {error}"),
+        ReadError::Failed(error) => format!("target incomplete: {error}"),
     }
 }
 

@@ -33,7 +33,7 @@ pub use crate::http::MayWrite;
 use crate::http::{Clock, Counters, RetryPolicy, Sender, Transport};
 use call::{Access, Call, MediaType};
 pub use create::Creation;
-pub use error::{Gap, ReadError, WriteError};
+pub use error::{CallError, Gap, ReadError, WriteError};
 pub use gate::Gate;
 use governor::Governor;
 pub use governor::Rate;

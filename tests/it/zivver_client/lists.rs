@@ -8,7 +8,7 @@ use axum::{
 use cloud_sync::{
     domain::account::UserAccount,
     sandbox::zivver::{Group, Paging, TotalResults},
-    zivver::{Listed, ReadError, RefusalKind},
+    zivver::{CallError, Listed, ReadError, RefusalKind},
 };
 use serde_json::json;
 
@@ -114,7 +114,10 @@ async fn r1_a_server_that_refuses_to_page_is_no_complete_list() {
         switches.paging = Paging::Refused;
     });
     let error = world.client.users().await.unwrap_err();
-    assert!(matches!(error, ReadError::Refused(_)), "{error}");
+    assert!(
+        matches!(error, ReadError::Failed(CallError::Refused(_))),
+        "{error}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -183,10 +186,12 @@ async fn r32_the_key_is_refused_once() {
     for (code, expected) in [(401, "unauthorized"), (403, "forbidden"), (404, "refused")] {
         world.fault(status(code, &[], ""));
         let error = match world.client.users().await.unwrap_err() {
-            ReadError::Unauthorized { .. } => "unauthorized",
-            ReadError::Forbidden { .. } => "forbidden",
-            ReadError::Refused(_) => "refused",
-            ReadError::Incomplete { .. } | ReadError::Unavailable { .. } => "other",
+            ReadError::Failed(CallError::Unauthorized { .. }) => "unauthorized",
+            ReadError::Failed(CallError::Forbidden { .. }) => "forbidden",
+            ReadError::Failed(CallError::Refused(_)) => "refused",
+            ReadError::Incomplete { .. } | ReadError::Failed(CallError::Unavailable { .. }) => {
+                "other"
+            }
         };
         assert_eq!(error, expected);
     }
@@ -201,7 +206,7 @@ async fn a_wrong_address_of_zivver_is_called_that() {
         world.fault(kind);
         let error = world.client.users().await.unwrap_err();
         assert!(
-            matches!(&error, ReadError::Refused(refusal) if refusal.kind == RefusalKind::WrongUrl),
+            matches!(&error, ReadError::Failed(CallError::Refused(refusal)) if refusal.kind == RefusalKind::WrongUrl),
             "{error}"
         );
     }
@@ -362,7 +367,7 @@ async fn r1_a_list_announced_as_larger_than_a_gibibyte_is_not_read() {
         }
         let error = read.unwrap_err();
         assert!(
-            matches!(error, ReadError::Unavailable { .. })
+            matches!(error, ReadError::Failed(CallError::Unavailable { .. }))
                 && error.to_string().contains("larger than 1073741824 bytes"),
             "{error}"
         );

@@ -2,7 +2,7 @@
 
 use cloud_sync::{
     sandbox::zivver::{Group, Switches},
-    zivver::{Creation, RefusalKind, WriteError},
+    zivver::{CallError, Creation, RefusalKind, WriteError},
 };
 use serde_json::json;
 
@@ -202,7 +202,10 @@ async fn r31_an_update_is_repeated_when_that_may_help() {
         .update_user(&anna, &named("Ann"))
         .await
         .unwrap_err();
-    assert!(matches!(error, WriteError::Unavailable { .. }), "{error}");
+    assert!(
+        matches!(error, WriteError::Failed(CallError::Unavailable { .. })),
+        "{error}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -278,7 +281,10 @@ async fn r31_a_lost_creation_that_reads_hide_for_too_long_is_no_refusal() {
     let world = World::with_switches(|it| it.stale_reads_after_post = 20);
     world.fault(FaultKind::ResetAfter);
     let error = create_dora(&world).await.unwrap_err();
-    assert!(matches!(error, WriteError::Unavailable { .. }), "{error}");
+    assert!(
+        matches!(error, WriteError::Failed(CallError::Unavailable { .. })),
+        "{error}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -290,7 +296,10 @@ async fn r31_a_creation_of_unknown_end_is_not_repeated() {
         .control()
         .inject(Fault::always(status(503, &[], "")).method("GET"));
     let error = create_dora(&world).await.unwrap_err();
-    assert!(matches!(error, WriteError::Unavailable { .. }), "{error}");
+    assert!(
+        matches!(error, WriteError::Failed(CallError::Unavailable { .. })),
+        "{error}"
+    );
     assert_eq!(world.zivver.control().counters().method("POST"), 1);
 }
 
@@ -309,7 +318,7 @@ async fn r31_an_address_that_exists_is_an_update() {
     let created = created.unwrap();
     assert!(created.is_found);
     let error = create_user(&world, &info).await.unwrap_err();
-    let WriteError::Refused(refusal) = &error else {
+    let WriteError::Failed(CallError::Refused(refusal)) = &error else {
         panic!("{error}")
     };
     assert_eq!(refusal.kind, RefusalKind::OutsideOrganization);
@@ -331,7 +340,7 @@ async fn r32_refusals_are_told_apart() {
     ] {
         let write = with_aliases(&Extension::default(), std::slice::from_ref(alias));
         let error = world.client.update_user(&anna, &write).await.unwrap_err();
-        let WriteError::Refused(refusal) = error else {
+        let WriteError::Failed(CallError::Refused(refusal)) = error else {
             panic!("{error}")
         };
         assert_eq!((refusal.status, refusal.kind), (400, expected));
@@ -343,7 +352,7 @@ async fn r32_refusals_are_told_apart() {
         .await
         .unwrap_err();
     assert!(
-        matches!(&error, WriteError::Refused(refusal) if refusal.kind == RefusalKind::UnknownAccount),
+        matches!(&error, WriteError::Failed(CallError::Refused(refusal)) if refusal.kind == RefusalKind::UnknownAccount),
         "{error}"
     );
     let unknown = [ScimId::new("00000000-0000-0000-0000-00000000dead")];
@@ -353,7 +362,7 @@ async fn r32_refusals_are_told_apart() {
         .await;
     assert!(matches!(
         error,
-        Err(WriteError::Refused(refusal)) if refusal.kind == RefusalKind::UnknownMember
+        Err(WriteError::Failed(CallError::Refused(refusal))) if refusal.kind == RefusalKind::UnknownMember
     ));
     let long = format!("no\r\n\u{7}{}", "é".repeat(2000));
     world.fault(status(418, &[], &long));
@@ -362,7 +371,7 @@ async fn r32_refusals_are_told_apart() {
         .update_user(&anna, &named("Ann"))
         .await
         .unwrap_err();
-    let WriteError::Refused(refusal) = error else {
+    let WriteError::Failed(CallError::Refused(refusal)) = error else {
         panic!("{error}")
     };
     assert!(refusal.text.starts_with("no é") && refusal.text.chars().count() <= 501);
@@ -378,10 +387,16 @@ async fn r32_a_refused_key_stops_at_once() {
         .update_user(&anna, &named("Ann"))
         .await
         .unwrap_err();
-    assert!(matches!(error, WriteError::Unauthorized { .. }));
+    assert!(matches!(
+        error,
+        WriteError::Failed(CallError::Unauthorized { .. })
+    ));
     world.fault(status(403, &[], ""));
     let error = create_dora(&world).await.unwrap_err();
-    assert!(matches!(error, WriteError::Forbidden { .. }));
+    assert!(matches!(
+        error,
+        WriteError::Failed(CallError::Forbidden { .. })
+    ));
     assert_eq!(world.calls(), ["PUT 401", "POST 403"]);
 }
 

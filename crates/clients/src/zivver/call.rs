@@ -11,7 +11,7 @@ use url::Url;
 
 use super::{
     ZivverClient,
-    error::WriteError,
+    error::{CallError, WriteError},
     governor::{Permit, Signals},
     refusal::{Refusal, RefusalKind, TEXT_CHARS_MAX},
 };
@@ -166,8 +166,8 @@ impl ZivverClient {
     pub(super) fn failure(&self, call: &Call, reply: &Reply) -> WriteError {
         let operation = call.operation.clone();
         match reply.status {
-            StatusCode::UNAUTHORIZED => WriteError::Unauthorized { operation },
-            StatusCode::FORBIDDEN => WriteError::Forbidden { operation },
+            StatusCode::UNAUTHORIZED => CallError::Unauthorized { operation }.into(),
+            StatusCode::FORBIDDEN => CallError::Forbidden { operation }.into(),
             status if transient(status).is_some() => call.unavailable(&gave_up(status)),
             status => {
                 let text = self.text(&reply.body);
@@ -179,12 +179,13 @@ impl ZivverClient {
                 } else {
                     known_kind
                 };
-                WriteError::Refused(Box::new(Refusal {
+                CallError::Refused(Box::new(Refusal {
                     operation,
                     status: status.as_u16(),
                     text,
                     kind,
                 }))
+                .into()
             }
         }
     }
@@ -242,11 +243,7 @@ impl Call {
     }
 
     pub(super) fn unavailable(&self, cause: &str) -> WriteError {
-        WriteError::Unavailable {
-            operation: self.operation.clone(),
-            cause: cause.to_owned(),
-            remedy: remedies::ZIVVER_UNAVAILABLE.to_owned(),
-        }
+        CallError::unavailable(self.operation.clone(), cause.to_owned()).into()
     }
 
     /// Nothing but a sandbox is at an address of this machine, and a stopped one has to be started.
@@ -261,11 +258,12 @@ impl Call {
         } else {
             remedies::ZIVVER_UNAVAILABLE
         };
-        WriteError::Unavailable {
+        let error = CallError::Unavailable {
             operation: self.operation.clone(),
             cause: error.cause(),
             remedy: remedy.to_owned(),
-        }
+        };
+        error.into()
     }
 
     pub(super) fn stopped(&self, stopped: &Stopped, was_sent: bool) -> WriteError {

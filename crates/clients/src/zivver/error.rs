@@ -10,20 +10,7 @@ pub enum ReadError {
     #[error("target incomplete: the list of {list} {gap}; {}", REMEDY_INCOMPLETE)]
     Incomplete { list: &'static str, gap: Gap },
     #[error(transparent)]
-    Refused(#[from] Box<Refusal>),
-    #[error("cannot {operation}: Zivver answered 401; {}", remedies::ZIVVER_KEY)]
-    Unauthorized { operation: String },
-    #[error(
-        "cannot {operation}: Zivver answered 403; {}",
-        remedies::ZIVVER_FORBIDDEN
-    )]
-    Forbidden { operation: String },
-    #[error("cannot {operation}: {cause}; {remedy}")]
-    Unavailable {
-        operation: String,
-        cause: String,
-        remedy: String,
-    },
+    Failed(#[from] CallError),
 }
 
 /// What is wrong with a list.
@@ -58,10 +45,10 @@ pub enum Gap {
     Endless { pages_max: usize },
 }
 
-/// A call that failed, of which a write is not confirmed.
+/// Zivver did not carry out a call, or did not answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum WriteError {
-    /// Concerns this account only: the run continues (R32).
+pub enum CallError {
+    /// Of a write: concerns this account only, and the run continues (R32).
     #[error(transparent)]
     Refused(#[from] Box<Refusal>),
     /// Stops the run at once (R32).
@@ -73,7 +60,7 @@ pub enum WriteError {
         remedies::ZIVVER_FORBIDDEN
     )]
     Forbidden { operation: String },
-    /// No answer, 5xx or 429 until the last attempt. The write may have been carried out. Counts for
+    /// No answer, 5xx or 429 until the last attempt. A write may have been carried out. Counts for
     /// `MAX_CONSECUTIVE_FAILURES`.
     #[error("cannot {operation}: {cause}; {remedy}")]
     Unavailable {
@@ -81,6 +68,23 @@ pub enum WriteError {
         cause: String,
         remedy: String,
     },
+}
+
+impl CallError {
+    pub(super) fn unavailable(operation: String, cause: String) -> Self {
+        Self::Unavailable {
+            operation,
+            cause,
+            remedy: remedies::ZIVVER_UNAVAILABLE.to_owned(),
+        }
+    }
+}
+
+/// A call that failed, of which a write is not confirmed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WriteError {
+    #[error(transparent)]
+    Failed(#[from] CallError),
     /// The run may no longer write (R29, R32, R34, R35), so nothing more was sent. `was_sent` tells whether an earlier
     /// attempt may have been carried out.
     #[error("cannot {operation}: {cause}")]
@@ -96,61 +100,35 @@ const REMEDY_INCOMPLETE: &str = "start again, and ask Zivver's support if it sta
 impl ReadError {
     pub(super) fn stops_the_run(&self) -> bool {
         match self {
-            Self::Unauthorized { .. } | Self::Forbidden { .. } => true,
-            Self::Incomplete { .. } | Self::Refused(_) | Self::Unavailable { .. } => false,
+            Self::Failed(CallError::Unauthorized { .. } | CallError::Forbidden { .. }) => true,
+            Self::Failed(CallError::Refused(_) | CallError::Unavailable { .. })
+            | Self::Incomplete { .. } => false,
         }
     }
 
     /// The error of a read that was part of a write.
     pub(super) fn while_writing(self) -> WriteError {
-        match self {
-            Self::Incomplete { list, gap } => WriteError::Unavailable {
-                operation: format!("look up one of the {list}"),
-                cause: gap.to_string(),
-                remedy: remedies::ZIVVER_UNAVAILABLE.to_owned(),
-            },
-            Self::Refused(refusal) => WriteError::Unavailable {
-                operation: refusal.operation.clone(),
-                cause: format!("Zivver answered {} ({})", refusal.status, refusal.text),
-                remedy: remedies::ZIVVER_UNAVAILABLE.to_owned(),
-            },
-            Self::Unauthorized { operation } => WriteError::Unauthorized { operation },
-            Self::Forbidden { operation } => WriteError::Forbidden { operation },
-            Self::Unavailable {
-                operation,
-                cause,
-                remedy,
-            } => WriteError::Unavailable {
-                operation,
-                cause,
-                remedy,
-            },
-        }
+        let error = match self {
+            Self::Incomplete { list, gap } => {
+                CallError::unavailable(format!("look up one of the {list}"), gap.to_string())
+            }
+            Self::Failed(CallError::Refused(refusal)) => {
+                let cause = format!("Zivver answered {} ({})", refusal.status, refusal.text);
+                CallError::unavailable(refusal.operation, cause)
+            }
+            Self::Failed(error) => error,
+        };
+        error.into()
     }
 }
 
 impl From<WriteError> for ReadError {
     fn from(error: WriteError) -> Self {
         match error {
-            WriteError::Refused(refusal) => Self::Refused(refusal),
-            WriteError::Unauthorized { operation } => Self::Unauthorized { operation },
-            WriteError::Forbidden { operation } => Self::Forbidden { operation },
-            WriteError::Unavailable {
-                operation,
-                cause,
-                remedy,
-            } => Self::Unavailable {
-                operation,
-                cause,
-                remedy,
-            },
+            WriteError::Failed(error) => Self::Failed(error),
             WriteError::Stopped {
                 operation, cause, ..
-            } => Self::Unavailable {
-                operation,
-                cause,
-                remedy: remedies::ZIVVER_UNAVAILABLE.to_owned(),
-            },
+            } => CallError::unavailable(operation, cause).into(),
         }
     }
 }
