@@ -347,22 +347,11 @@ impl Asked<'_> {
 
     /// The addresses that a delegate had at the snapshot and since, by which earlier runs named it.
     fn delegate_before(&self) -> Vec<String> {
-        let ix = match self.change {
-            Change::AddDelegate(Target::Existing(ix)) | Change::RemoveDelegate(ix) => *ix,
-            Change::AddDelegate(Target::New(_))
-            | Change::Create { .. }
-            | Change::Tie { .. }
-            | Change::Rename { .. }
-            | Change::Name { .. }
-            | Change::Resume
-            | Change::Suspend { .. }
-            | Change::Empty { .. }
-            | Change::SignInKey { .. }
-            | Change::AddAlias(_)
-            | Change::RemoveAlias(_)
-            | Change::RemoveEntry(_) => return Vec::new(),
+        let (Change::AddDelegate(Target::Existing(ix)) | Change::RemoveDelegate(ix)) = self.change
+        else {
+            return Vec::new();
         };
-        let id = self.world.accounts.get(ix).id();
+        let id = self.world.accounts.get(*ix).id();
         let then = self.before.accounts.get(id);
         let renames = (id.to_string(), Attribute::Address, String::new());
         let renames = self.before.deeds.get(&renames).into_iter().flatten();
@@ -385,36 +374,18 @@ impl Asked<'_> {
     /// Whether the value of the account that is to change is known. Of a delegate who is only named anew (R22) it does not
     /// change.
     fn is_compared_by_value(&self) -> bool {
-        match self.change {
-            Change::Create { .. } | Change::SignInKey { .. } => false,
-            Change::AddDelegate(target) => !self.is_named(*target),
-            Change::Tie { .. }
-            | Change::Rename { .. }
-            | Change::Name { .. }
-            | Change::Resume
-            | Change::Suspend { .. }
-            | Change::Empty { .. }
-            | Change::AddAlias(_)
-            | Change::RemoveAlias(_)
-            | Change::RemoveDelegate(_)
-            | Change::RemoveEntry(_) => true,
+        if let Change::AddDelegate(target) = self.change {
+            return !self.is_named(*target);
         }
+        !matches!(self.change, Change::Create { .. }) && !self.change.is_sign_in_key()
     }
 
     /// What the same change is known by, and what comes of it.
     fn key(&self, entry: &str) -> (String, String) {
-        let comes = match self.change {
-            Change::AddAlias(_) | Change::AddDelegate(_) => true,
-            Change::RemoveAlias(_) | Change::RemoveDelegate(_) | Change::RemoveEntry(_) => false,
-            Change::Create { .. }
-            | Change::Tie { .. }
-            | Change::Rename { .. }
-            | Change::Name { .. }
-            | Change::Resume
-            | Change::Suspend { .. }
-            | Change::Empty { .. }
-            | Change::SignInKey { .. } => return (String::new(), entry.to_owned()),
-        };
+        if !self.change.attribute().is_set() {
+            return (String::new(), entry.to_owned());
+        }
+        let comes = matches!(self.change, Change::AddAlias(_) | Change::AddDelegate(_));
         (entry.to_owned(), comes.to_string())
     }
 

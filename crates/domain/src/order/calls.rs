@@ -19,12 +19,9 @@ impl Ordering<'_> {
                 address: None,
                 name,
                 active: (delta.activity == Some(Activity::Resume)).then_some(true),
-                extension: delta.touches_extension().then(|| UserExtension {
-                    aliases: self.aliases_after(delta, ix, true),
-                    aliases_if_refused: None,
-                    delegates: self.delegates(delta, ix, true),
-                    key: delta.key.clone(),
-                }),
+                extension: delta
+                    .touches_extension()
+                    .then(|| self.extension(delta, ix, true)),
             },
             AccountKind::Functional => Call::UpdateFunctional {
                 name,
@@ -38,29 +35,32 @@ impl Ordering<'_> {
     }
 
     pub(super) fn extension_without_additions(&self, delta: &Delta, ix: AccountIx) -> Call {
-        let aliases = self.aliases_after(delta, ix, false);
         match delta.kind {
-            AccountKind::User => Call::UpdateUser {
-                address: None,
-                name: None,
-                active: None,
-                extension: Some(UserExtension {
-                    aliases,
-                    aliases_if_refused: None,
-                    delegates: self.delegates(delta, ix, false),
-                    key: delta.key.clone(),
-                }),
-            },
+            AccountKind::User => extension_call(self.extension(delta, ix, false)),
             AccountKind::Functional => Call::UpdateFunctional {
                 name: None,
                 members: None,
-                aliases: Some(aliases),
+                aliases: Some(self.aliases_after(delta, ix, false)),
             },
         }
     }
 
+    pub(super) fn extension(
+        &self,
+        delta: &Delta,
+        ix: AccountIx,
+        with_additions: bool,
+    ) -> UserExtension {
+        UserExtension {
+            aliases: self.aliases_after(delta, ix, with_additions),
+            aliases_if_refused: None,
+            delegates: self.delegates(delta, ix, with_additions),
+            key: delta.key.clone(),
+        }
+    }
+
     /// The aliases to send: the stored ones, without the removed ones and the account's own address.
-    pub(super) fn aliases_after(
+    fn aliases_after(
         &self,
         delta: &Delta,
         ix: AccountIx,
@@ -86,12 +86,7 @@ impl Ordering<'_> {
     }
 
     /// The delegates or members to send (R13, R22).
-    pub(super) fn delegates(
-        &self,
-        delta: &Delta,
-        ix: AccountIx,
-        with_additions: bool,
-    ) -> Vec<Delegate> {
+    fn delegates(&self, delta: &Delta, ix: AccountIx, with_additions: bool) -> Vec<Delegate> {
         let current = self.accounts.delegates_of(ix);
         let mut delegates: BTreeSet<Delegate> = current
             .users
@@ -109,6 +104,15 @@ impl Ordering<'_> {
             delegates.extend(delta.add_delegates.iter().copied().map(Delegate::Account));
         }
         delegates.into_iter().collect()
+    }
+}
+
+pub(super) fn extension_call(extension: UserExtension) -> Call {
+    Call::UpdateUser {
+        address: None,
+        name: None,
+        active: None,
+        extension: Some(extension),
     }
 }
 

@@ -123,7 +123,7 @@ impl Ordering<'_> {
         }
     }
 
-    fn without_additions(&mut self, at: usize, by: AccountIx, phase: Phase) -> usize {
+    pub(super) fn without_additions(&mut self, at: usize, by: AccountIx, phase: Phase) -> usize {
         let call = self.extension_without_additions(&self.deltas[at], by);
         self.push(phase, at, call, DraftWhen::Always)
     }

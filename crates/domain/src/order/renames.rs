@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use super::{DraftWhen, Ordering, Phase, draft_ix};
+use super::{DraftWhen, Ordering, Phase, calls::extension_call, draft_ix};
 use crate::{
     accounts::AccountIx,
     address::SmtpAddress,
     delta::{Activity, KeyChange, Target},
     hash::HashMap,
     settle::aside,
-    step::{Call, UserExtension},
+    step::Call,
 };
 
 impl Ordering<'_> {
@@ -125,20 +125,7 @@ impl Ordering<'_> {
             .collect();
         let drops_first = dropped || !released.is_empty();
         if drops_first {
-            let without: Vec<_> = self.aliases_after(delta, ix, false);
-            let extension = UserExtension {
-                aliases: without,
-                aliases_if_refused: None,
-                delegates: self.delegates(delta, ix, false),
-                key: delta.key.clone(),
-            };
-            let call = Call::UpdateUser {
-                address: None,
-                name: None,
-                active: None,
-                extension: Some(extension),
-            };
-            let draft = self.push(Phase::Release, at, call, DraftWhen::Always);
+            let draft = self.without_additions(at, ix, Phase::Release);
             self.released_by
                 .extend(released.into_iter().map(|alias| (alias, draft)));
         }
@@ -192,54 +179,25 @@ impl Ordering<'_> {
         if !needs_more && !dropped {
             return;
         }
-        let back: Vec<SmtpAddress> = self
-            .aliases_after(delta, ix, true)
-            .into_iter()
-            .filter(|alias| *alias != delta.address)
-            .chain(
-                delta
-                    .rename
-                    .as_ref()
-                    .filter(|_| dropped)
-                    .map(|rename| rename.to.clone()),
-            )
-            .collect();
-        let extension = |aliases, aliases_if_refused| UserExtension {
-            aliases,
-            aliases_if_refused,
-            delegates: self.delegates(delta, ix, true),
-            key: delta.key.clone(),
-        };
-        // The position of the rename is filled in later.
-        let (extension, when, phase) = if needs_more {
-            let aliases = self.aliases_after(delta, ix, true);
-            (
-                extension(aliases, Some((draft_ix(renamed), back))),
-                DraftWhen::Always,
-                Phase::Claim,
-            )
+        let mut extension = self.extension(delta, ix, true);
+        let mut back = extension.aliases.clone();
+        back.retain(|alias| *alias != delta.address);
+        let restored = delta.rename.as_ref().filter(|_| dropped);
+        back.extend(restored.map(|rename| rename.to.clone()));
+        let (when, phase) = if needs_more {
+            // The position of the rename is filled in later.
+            extension.aliases_if_refused = Some((draft_ix(renamed), back));
+            (DraftWhen::Always, Phase::Claim)
         } else {
-            (
-                extension(back, None),
-                DraftWhen::IfRefused(renamed),
-                Phase::Rename,
-            )
+            extension.aliases = back;
+            (DraftWhen::IfRefused(renamed), Phase::Rename)
         };
-        let adds: Vec<SmtpAddress> = delta.add_aliases.iter().cloned().collect();
         // A delegate may have been named anew since the rename.
         let last = self.last_of.get(&delta.target).copied();
         let rank = self.drafts[last.unwrap_or(renamed)].rank;
-        let call = Call::UpdateUser {
-            address: None,
-            name: None,
-            active: None,
-            extension: Some(extension),
-        };
-        let draft = self.push(phase, at, call, when);
+        let draft = self.push(phase, at, extension_call(extension), when);
         self.drafts[draft].rank = if phase == Phase::Rename { rank } else { 0 };
-        for alias in adds {
-            self.claim(draft, &alias);
-        }
+        self.waits(draft, at);
     }
 }
 
