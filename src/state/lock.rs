@@ -105,7 +105,7 @@ pub struct Owner {
     /// Name of the host or instance.
     pub host: String,
     pub pid: u32,
-    /// `None` for a claim of an earlier version, and where the system does not provide it.
+    /// `None` where the system does not provide it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub process: Option<Process>,
 }

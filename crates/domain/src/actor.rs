@@ -9,7 +9,7 @@ use super::mode::Trigger;
 /// Longer names are cut, since they come from outside and are shown in tables.
 const NAME_CHARS_MAX: usize = 200;
 
-/// Who did something. Optional where it is stored, since documents of earlier versions do not have it.
+/// Who did something.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Actor {

@@ -34,9 +34,7 @@ pub struct Approval {
     /// Epoch seconds of the last use.
     #[serde(default)]
     pub last_used: Option<i64>,
-    /// R37: the runs whose undo has shown the set; `None` for a run that is no undo. Empty in a state of an earlier
-    /// version.
-    #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
+    /// R37: the runs whose undo has shown the set; `None` for a run that is no undo.
     pub shown_in: BTreeSet<Option<String>>,
     /// R41: who started the run that held the set first.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -126,7 +124,7 @@ impl Approval {
     /// Whether a run that undoes this run, or no run, has shown the set (R37).
     pub fn serves(&self, undoes: Option<&str>) -> bool {
         let mut shown_in = self.shown_in.iter();
-        self.shown_in.is_empty() || shown_in.any(|it| it.as_deref() == undoes)
+        shown_in.any(|it| it.as_deref() == undoes)
     }
 
     pub fn is_expired(&self, now: i64) -> bool {
@@ -284,7 +282,7 @@ mod tests {
             changes: Vec::new(),
             companions: BTreeSet::new(),
             used: BTreeSet::new(),
-            shown_in: BTreeSet::new(),
+            shown_in: [None].into(),
             held_by: None,
             approved_by: None,
             last_used: None,

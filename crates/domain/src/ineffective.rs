@@ -13,7 +13,7 @@ use super::{
     delta::{Activity, Delta, Target},
     given::Given,
     ids::{ScimId, SignInKey},
-    memory::{Ineffective, Lately, Memory},
+    memory::{Ineffective, Memory},
     note::{Code, Note},
     offenders::{removes_all, wait_s},
     plan::Proposal,
@@ -46,7 +46,9 @@ pub(super) fn withhold(proposal: &mut Proposal, given: Given<'_>, wishes: &Wishe
                 continue;
             };
             let key = key_of(&account, &key);
-            if is_late(memory.lately.get(&key), &change, wishes.now) {
+            // It was made just now, and a list that lags does not show it.
+            let made = memory.lately.get(&key);
+            if made.is_some_and(|at| wishes.now - at < LIST_LAG_MAX_S) {
                 proposal.untaken.insert(key.clone(), change.classes());
                 proposal.late.insert(key.clone());
             }
@@ -74,11 +76,6 @@ pub(super) fn withhold(proposal: &mut Proposal, given: Given<'_>, wishes: &Wishe
     }
     let notes = proposal.ineffective.values();
     proposal.notes.extend(notes.cloned());
-}
-
-/// Whether the change was made just now, and a list that lags does not show it.
-fn is_late(made: Option<&Lately>, change: &Change, now: i64) -> bool {
-    made.is_some_and(|made| now - made.at < LIST_LAG_MAX_S && made.from == change.replaced())
 }
 
 fn code(change: &Change) -> Code {
@@ -450,8 +447,7 @@ fn has_alias(view: AccountView<'_>, alias: &SmtpAddress) -> bool {
 /// its set. Other changes are ignored.
 pub fn remember_removal(memory: &mut Memory, key: String, change: &Change, now: i64) {
     if let Change::RemoveAlias(_) | Change::RemoveDelegate(_) = change {
-        let from = change.replaced().to_owned();
-        memory.lately.insert(key, Lately { at: now, from });
+        memory.lately.insert(key, now);
     }
 }
 

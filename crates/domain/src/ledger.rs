@@ -289,7 +289,6 @@ impl Ledger<'_> {
             Some(before) if !(is_free && self.saw_delegations()) => Baseline {
                 mailboxes: before.mailboxes.max(seen.mailboxes),
                 in_scope: before.in_scope.max(seen.in_scope),
-                target_filter: before.target_filter.clone().or(seen.target_filter),
                 ..before
             },
             Some(_) | None => seen,

@@ -36,9 +36,10 @@ pub struct Memory {
     pub seen_accounts: Option<SeenAccounts>,
     /// R22: changes that Zivver accepted and did not keep, by [`super::change::key_of`].
     pub ineffective: BTreeMap<String, Ineffective>,
-    /// R22, R26: removals that the last run made and Zivver showed, by [`super::change::key_of`].
+    /// R22, R26: when the last run made removals that Zivver showed (epoch seconds), by [`super::change::key_of`]. A list
+    /// that shows one as still to be made within [`LIST_LAG_MAX_S`] lags: it is sent again and does not count twice.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub lately: BTreeMap<String, Lately>,
+    pub lately: BTreeMap<String, i64>,
     /// R23: the sign-in keys that this program wrote, by account.
     pub keys: BTreeMap<ScimId, WrittenKey>,
     /// R26: guarded changes of the last 24 hours.
@@ -120,9 +121,7 @@ pub struct Baseline {
     pub tenant_id: String,
     pub claimed_domains: BTreeSet<String>,
     pub source_filter: BTreeSet<String>,
-    /// `None` for a run that did not store it.
-    #[serde(default)]
-    pub target_filter: Option<BTreeSet<String>>,
+    pub target_filter: BTreeSet<String>,
 }
 
 /// R22: a change that Zivver accepted and did not keep.
@@ -138,16 +137,6 @@ pub struct Ineffective {
     /// lagged behind.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub counted_from: Option<String>,
-}
-
-/// R22, R26: a change that was made. A list that shows it as still to be made within [`LIST_LAG_MAX_S`] lags: the change is
-/// sent again and does not count twice.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Lately {
-    /// Epoch seconds.
-    pub at: i64,
-    /// The value that it replaced.
-    pub from: String,
 }
 
 /// R26: the counts of changes that were sent and not made, by [`super::change::key_of`].
@@ -293,7 +282,7 @@ impl Memory {
         for (key, counts) in untaken {
             let counted = self.ineffective.get_mut(key);
             let counted = counted.and_then(|it| it.counted_from.take().map(|_| it.last));
-            let counted = counted.or_else(|| self.lately.remove(key).map(|it| it.at));
+            let counted = counted.or_else(|| self.lately.remove(key));
             let Some(counted) = counted else {
                 continue;
             };
@@ -327,11 +316,10 @@ impl Memory {
         for entry in self.ineffective.values_mut() {
             entry.last = entry.last.min(now);
         }
-        for change in self.lately.values_mut() {
-            change.at = change.at.min(now);
+        for at in self.lately.values_mut() {
+            *at = (*at).min(now);
         }
-        self.lately
-            .retain(|_, change| now - change.at < LIST_LAG_MAX_S);
+        self.lately.retain(|_, at| now - *at < LIST_LAG_MAX_S);
         for at in self.suspended.values_mut() {
             *at = (*at).min(now);
         }
@@ -401,11 +389,7 @@ mod tests {
             ],
             ..Memory::default()
         };
-        let lately = Lately {
-            at: 3,
-            from: String::new(),
-        };
-        memory.lately.insert("anna -alias".into(), lately);
+        memory.lately.insert("anna -alias".into(), 3);
         let untaken: Untaken = [("anna -alias".into(), vec![(Class::AliasRemoval, 3)])].into();
         memory.give_back(&untaken);
         assert_eq!(counts(&memory), [1, 0, 1, 5]);

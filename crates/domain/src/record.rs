@@ -60,7 +60,7 @@ pub struct PlannedAction {
     /// R37: the delegates that were added and removed, by account.
     #[serde(default)]
     pub delegates: DelegateChanges,
-    /// R37: who owns the account and these delegates. Empty in a record of an earlier version.
+    /// R37: who owns the account and these delegates.
     #[serde(skip_serializing_if = "Owners::is_empty", default)]
     pub owners: Owners,
     /// R26: its counts in the limits of the next 24 hours.
@@ -101,8 +101,7 @@ pub struct Entry {
     /// Position in the plan of this invocation.
     pub action: u32,
     pub outcome: ActionOutcome,
-    /// When the outcome became known, in epoch seconds. `None` if Zivver's lists showed it, and in a journal of an
-    /// earlier version.
+    /// When the outcome became known, in epoch seconds. `None` if Zivver's lists showed it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub at: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none", default)]

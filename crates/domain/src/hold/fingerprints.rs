@@ -78,18 +78,15 @@ pub(crate) fn known_again(
     let (people, address) = people_and_address(&now);
     let same = alike.filter(|it| {
         let then = people_and_address(it);
-        (delta.mailbox.is_some() || then.1 == address) && (then.0 == people || then.0.is_none())
+        (delta.mailbox.is_some() || then.1 == address) && then.0 == people
     });
     same.cloned().collect()
 }
 
-/// The end of a fingerprint. One of an earlier version does not state the people.
-fn people_and_address(fingerprint: &str) -> (Option<&str>, &str) {
+/// The end of a fingerprint.
+fn people_and_address(fingerprint: &str) -> (&str, &str) {
     let (_, rest) = fingerprint.split_once(' ').unwrap_or_default();
-    match rest.split_once(' ') {
-        Some((people, address)) => (Some(people), address),
-        None => (None, rest),
-    }
+    rest.split_once(' ').unwrap_or_default()
 }
 
 /// R16: whose the account of a change is, and the delegates that it adds or removes. What is decided about a person is not

@@ -20,7 +20,7 @@ pub(super) fn seen(world: &World, policy: &Policy) -> Baseline {
         tenant_id: world.tenant_id.clone(),
         claimed_domains: policy.claimed_domains.iter().map(str::to_owned).collect(),
         source_filter: policy.source_filter.clone(),
-        target_filter: Some(policy.target_filter.entries().map(str::to_owned).collect()),
+        target_filter: policy.target_filter.entries().map(str::to_owned).collect(),
     }
 }
 
@@ -45,8 +45,7 @@ pub(super) fn doubt(seen: &Baseline, memory: &Memory, policy: &Policy) -> Doubt 
     } else {
         None
     };
-    let is_other_target =
-        baseline.target_filter.is_some() && seen.target_filter != baseline.target_filter;
+    let is_other_target = seen.target_filter != baseline.target_filter;
     let target = changed("TARGET_FILTER").filter(|_| is_other_target);
     Doubt {
         destructive: nobody

@@ -241,22 +241,6 @@ fn r2_a_changed_scope_holds_creates() {
 }
 
 #[test]
-fn r2_a_baseline_of_before_target_filters_were_remembered_is_no_changed_scope() {
-    let text = "target boss@\nmailbox anna@\nbaseline mailboxes=1";
-    let mut scene = Scene::parse(text);
-    let mut document = serde_json::to_value(&scene.memory.baseline).unwrap();
-    document.as_object_mut().unwrap().remove("target_filter");
-    scene.memory.baseline = serde_json::from_value(document).unwrap();
-    assert_eq!(scene.plan().plan.held, []);
-    let remembered = Scene::parse(&format!("{text} target=other@"));
-    let held = remembered.plan().plan.held;
-    assert_eq!(
-        held.iter().map(|it| it.class).collect::<Vec<_>>(),
-        [Class::Create]
-    );
-}
-
-#[test]
 fn r23_a_key_that_may_replace_another_is_held_with_what_needs_it() {
     let world = "
         new-keys

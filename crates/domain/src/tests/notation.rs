@@ -31,7 +31,7 @@ use crate::{
     held::HeldSet,
     ids::{ObjectId, ScimId},
     matching::{Matching, match_accounts},
-    memory::{Baseline, Created, Ineffective, Lately, Memory, Spent, WrittenKey},
+    memory::{Baseline, Created, Ineffective, Memory, Spent, WrittenKey},
     mode::Depth,
     plan::{Plan, Wishes, plan},
     scope::{ClaimedDomains, RunScope, SourceFilter, TargetFilter, source_filter},
@@ -263,8 +263,7 @@ impl Scene {
         let key = line.word("key").unwrap().replace('_', " ");
         let at = NOW - line.word("ago").map_or(0, |text| text.parse().unwrap());
         if line.kind == "made" {
-            let from = String::new();
-            self.memory.lately.insert(key, Lately { at, from });
+            self.memory.lately.insert(key, at);
             return;
         }
         let entry = Ineffective {
@@ -394,10 +393,7 @@ impl Scene {
             tenant_id: line.word("tenant").unwrap_or("").into(),
             claimed_domains: domains.into_iter().map(str::to_owned).collect(),
             source_filter: line.list("filter").into_iter().map(str::to_owned).collect(),
-            target_filter: line
-                .word("target")
-                .is_some()
-                .then(|| line.list("target").into_iter().map(str::to_owned).collect()),
+            target_filter: line.list("target").into_iter().map(str::to_owned).collect(),
         });
     }
 

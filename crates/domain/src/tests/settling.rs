@@ -510,7 +510,7 @@ fn r22_a_removed_entry_is_remembered_until_the_next_writes() {
         memory.lately.keys().collect::<Vec<_>>(),
         ["anna -delegate bert"]
     );
-    assert_eq!(memory.lately["anna -delegate bert"].at, 7);
+    assert_eq!(memory.lately["anna -delegate bert"], 7);
     // A suspend that is held gives nothing back.
     remember(&mut memory, &sent("dora", &stop, true), "S", 8);
     assert!(memory.lately.is_empty());
@@ -558,7 +558,7 @@ fn r22_r35_a_killed_run_leaves_what_it_removed() {
         record_interrupted(&mut memory, in_hand, &record, &[entry], world, 7);
         let removed = memory.lately.iter();
         removed
-            .map(|(key, it)| (key.clone(), it.at))
+            .map(|(key, at)| (key.clone(), *at))
             .collect::<Vec<_>>()
     };
     // What was removed long ago and is there again was added again (R26).
