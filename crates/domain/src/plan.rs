@@ -325,16 +325,9 @@ fn decide(proposal: &Proposal, given: Given<'_>, wishes: &Wishes) -> Plan {
     let (world, policy) = (given.world, given.policy);
     let memory = &without_untaken(given.memory, &proposal.untaken);
     let given = Given { memory, ..given };
-    let Weighed {
-        seen,
-        doubt,
-        base,
-        began,
-        proposed,
-        guarded,
-        settled,
-        unmade,
-    } = weigh(proposal, given, wishes, &wishes.approved);
+    let weighed = weigh(proposal, given, wishes, &wishes.approved);
+    let (guarded, settled) = (weighed.guarded, weighed.settled);
+    let proposed = weighed.proposed;
     let asked = Asked {
         given,
         outside: &proposal.others,
@@ -371,8 +364,8 @@ fn decide(proposal: &Proposal, given: Given<'_>, wishes: &Wishes) -> Plan {
         held: guarded.held,
         notes,
         filter_counts: filter_counts(world, policy, given.matching),
-        base,
-        began,
+        base: weighed.base,
+        began: weighed.began,
         marks: guarded.marks,
         exceeded: guarded.exceeded,
         is_waiting: !proposal.waiting.is_empty() || proposal.is_waiting,
@@ -380,14 +373,14 @@ fn decide(proposal: &Proposal, given: Given<'_>, wishes: &Wishes) -> Plan {
         untaken: proposal.untaken.clone(),
         approved_for_later: &possible - &used,
         used_approvals: used,
-        unmade,
+        unmade: weighed.unmade,
         proposed,
         waiting: proposal.waiting.clone(),
         undone: guarded.undone,
         rejections,
         rejections_ended,
-        seen,
-        doubt,
+        seen: weighed.seen,
+        doubt: weighed.doubt,
         accounts_outside: outside(given.matching),
         leaves_out: settled.leaves_out,
         reviewed,

@@ -21,7 +21,7 @@ pub struct Review {
     pub coverage: Coverage,
     /// The snapshot with which it is compared.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub compared: Option<Compared>,
+    pub compared: Option<Of>,
     /// The number of rows that match the filter.
     pub total: usize,
     pub changed: usize,
@@ -52,10 +52,20 @@ pub struct Coverage {
     pub rejected_accounts: u32,
 }
 
+/// Identifies a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Compared {
+pub struct Of {
     pub run: String,
     pub at: Moment,
+}
+
+impl Of {
+    pub(super) fn snapshot(snapshot: &Snapshot) -> Self {
+        Self {
+            run: snapshot.head.run.clone(),
+            at: Moment(snapshot.head.at),
+        }
+    }
 }
 
 /// One person and one mailbox, on both sides.
@@ -295,10 +305,7 @@ pub fn review(now: &Snapshot, then: Option<&Snapshot>, filter: &Filter) -> Revie
         at: Moment(head.at),
         tenant_id: head.tenant_id.clone(),
         coverage: coverage(now),
-        compared: then.map(|then| Compared {
-            run: then.head.run.clone(),
-            at: Moment(then.head.at),
-        }),
+        compared: then.map(Of::snapshot),
         remarks: unknown.iter().cloned().collect(),
         total: rows.len(),
         changed: rows.iter().filter(|row| !row.changes.is_empty()).count(),

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{
     Access, AccountEntry, Delegate, Grant, MailboxEntry, Side, Snapshot,
-    access::Moment,
+    access::Of,
     identity::{Fact, Index, Key, key_of},
 };
 use crate::address::SmtpAddress;
@@ -18,13 +18,6 @@ pub struct Differences {
     pub after: Of,
     /// By side, then by address.
     pub differences: Vec<Difference>,
-}
-
-/// Identifies a snapshot.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Of {
-    pub run: String,
-    pub at: Moment,
 }
 
 /// One value that was added, removed or changed.
@@ -58,10 +51,6 @@ pub enum Attribute {
 
 /// The differences of `after` from `before`.
 pub fn differences(before: &Snapshot, after: &Snapshot) -> Differences {
-    let of = |snapshot: &Snapshot| Of {
-        run: snapshot.head.run.clone(),
-        at: Moment(snapshot.head.at),
-    };
     let mut found = Found {
         side: Side::Exchange,
         differences: Vec::new(),
@@ -79,8 +68,8 @@ pub fn differences(before: &Snapshot, after: &Snapshot) -> Differences {
         key(a).cmp(&key(b))
     });
     Differences {
-        before: of(before),
-        after: of(after),
+        before: Of::snapshot(before),
+        after: Of::snapshot(after),
         differences: found.differences,
     }
 }

@@ -142,7 +142,7 @@ impl Names {
 }
 
 /// Collects the events of reports, which are added from old to new.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Collector {
     names: Names,
     /// What the previous report held and noted.
@@ -171,11 +171,7 @@ impl Collector {
     pub fn new(names: Names) -> Self {
         Self {
             names,
-            open: BTreeMap::new(),
-            creates: BTreeMap::new(),
-            events: Vec::new(),
-            runs: 0,
-            oldest: None,
+            ..Self::default()
         }
     }
 

@@ -60,7 +60,7 @@ impl<'a, T> Fact<'a, T> {
         are_known.then(|| (before.value(), now.value()))
     }
 
-    fn unknown(reason: impl Into<String>, last: Option<&'a T>) -> Self {
+    pub(super) fn unknown(reason: impl Into<String>, last: Option<&'a T>) -> Self {
         Self::Unknown {
             reason: reason.into(),
             last,

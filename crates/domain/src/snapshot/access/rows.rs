@@ -242,7 +242,7 @@ impl<'i, 'a> Joined<'i, 'a> {
         let fact = match owner {
             Key::Nobody | Key::Object(_) | Key::Text(_) => self.here.in_exchange(owner, person),
             Key::Account(_) | Key::AccountOf(..) => match self.why_no_mailbox(owner) {
-                Some(reason) => Fact::Unknown { reason, last: None },
+                Some(reason) => Fact::unknown(reason, None),
                 None => Fact::NoOwner,
             },
         };
@@ -251,7 +251,7 @@ impl<'i, 'a> Joined<'i, 'a> {
             Fact::Known(Some(_)) | Fact::NoOwner | Fact::Unknown { .. } => None,
         };
         match reason {
-            Some(reason) => Fact::Unknown { reason, last: None },
+            Some(reason) => Fact::unknown(reason, None),
             None => fact,
         }
     }
@@ -289,14 +289,14 @@ impl<'i, 'a> Joined<'i, 'a> {
     fn in_zivver(&self, owner: Key<'a>, person: Key<'a>) -> Fact<'a, Delegate> {
         let Some(account) = self.accounts.get(&owner) else {
             return match self.why_no_account(owner) {
-                Some(reason) => Fact::Unknown { reason, last: None },
+                Some(reason) => Fact::unknown(reason, None),
                 None => Fact::NoOwner,
             };
         };
         match self.accounts.get(&person) {
             Some(person) => self.here.in_zivver(*account, *person),
             None => match self.why_no_account(person) {
-                Some(reason) => Fact::Unknown { reason, last: None },
+                Some(reason) => Fact::unknown(reason, None),
                 None => self.here.in_zivver(*account, Key::Nobody),
             },
         }
