@@ -112,11 +112,7 @@ fn findings(report: &Report) -> BTreeMap<Key, String> {
         };
         found.insert((finding, address, kind), text);
     }
-    for note in report
-        .skipped
-        .iter()
-        .filter(|note| note.code.needs_attention())
-    {
+    for note in report.attention() {
         let key = (
             FindingKind::Attention,
             note.address.clone(),

@@ -52,8 +52,6 @@ impl Figures {
         for action in report.actions.iter().filter(|it| it.outcome.is_pending()) {
             *pending.entry(action.action.kind).or_default() += 1;
         }
-        let attention = report.skipped.iter();
-        let attention = attention.filter(|note| note.code.needs_attention());
         Self {
             run: report.id.clone(),
             ended: report.ended.clone().unwrap_or_default(),
@@ -64,7 +62,7 @@ impl Figures {
             held: held_lines(report),
             failed: count(report.failed.len()),
             differences: count(report.differences.len()),
-            findings: count(attention.count()),
+            findings: count(report.attention().count()),
         }
     }
 

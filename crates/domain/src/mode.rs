@@ -29,7 +29,7 @@ impl Depth {
 }
 
 /// How a run was started. [`super::actor::Actor`] is who started it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Trigger {
     /// The schedule.
@@ -37,6 +37,7 @@ pub enum Trigger {
     /// A person, over HTTP, including the invocations by which the queue continues the run.
     Http,
     /// A person, on the command line.
+    #[default]
     CommandLine,
 }
 

@@ -35,7 +35,7 @@ use super::{
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// The report of one run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     pub schema: u32,
     pub id: String,
@@ -45,7 +45,7 @@ pub struct Report {
     #[serde(skip_serializing_if = "Depth::is_full", default)]
     pub depth: Depth,
     pub trigger: Trigger,
-    /// R41: who started it, and who approved if it has codes in `approves`. `None` in a report of an earlier version.
+    /// R41: who started it, and who approved if it has codes in `approves`. `None` if that is not known.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub started_by: Option<Actor>,
     /// R27: the codes of the held sets that were approved when it was started.
@@ -151,20 +151,22 @@ pub struct Timing {
     pub verifying_ms: u64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunState {
     Queued,
+    #[default]
     Running,
     /// Cut off at its deadline. Another invocation continues it (R34).
     Continues,
     Ended,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunOutcome {
     /// Not known yet.
+    #[default]
     Open,
     /// Nothing to do, or everything done.
     InSync,
@@ -198,6 +200,10 @@ pub struct TargetFacts {
     /// R1: cannot be understood, not changed.
     #[serde(default)]
     pub rejected: u32,
+}
+
+fn in_need_of_attention(notes: &[Note]) -> impl Iterator<Item = &Note> + Clone {
+    notes.iter().filter(|note| note.code.needs_attention())
 }
 
 impl TargetFacts {
@@ -257,50 +263,11 @@ impl Report {
         Self {
             schema: SCHEMA_VERSION,
             id,
-            state: RunState::Running,
             mode,
-            depth: Depth::default(),
             trigger,
             started_by: Actor::of_trigger(trigger),
-            approves: Vec::new(),
-            approves_accounts: Vec::new(),
-            stopped_by: None,
-            outcome: RunOutcome::Open,
-            error: None,
-            is_final: false,
             started,
-            ended: None,
-            duration_ms: 0,
-            accounts: Vec::new(),
-            unknown_accounts: Vec::new(),
-            others: None,
-            undoes: None,
-            applies: None,
-            wave: None,
-            settings: Vec::new(),
-            compared: None,
-            perform_sync: None,
-            source: SourceFacts::default(),
-            target: TargetFacts::default(),
-            counts: Counts::default(),
-            actions: Vec::new(),
-            held: Vec::new(),
-            failed: Vec::new(),
-            skipped: Vec::new(),
-            filter_counts: BTreeMap::new(),
-            converged: None,
-            differences: Vec::new(),
-            requests: Requests::default(),
-            timing: Timing::default(),
-            estimate_ms: 0,
-            planned_writes: 0,
-            remaining: 0,
-            resumed_from: Vec::new(),
-            lock_owner: None,
-            warnings: Vec::new(),
-            is_incomplete: false,
-            suspended: Vec::new(),
-            since: None,
+            ..Self::default()
         }
     }
 
@@ -397,7 +364,7 @@ impl Report {
         let (own, others): (Vec<Note>, Vec<Note>) = std::mem::take(&mut self.skipped)
             .into_iter()
             .partition(|note| names.contains(&note.address));
-        let attention = others.iter().filter(|note| note.code.needs_attention());
+        let attention = in_need_of_attention(&others);
         self.others = Some(Others {
             findings: to_u32(others.len()),
             attention: to_u32(attention.count()),
@@ -521,7 +488,12 @@ impl Report {
             || self.converged == Some(false)
             || self.is_incomplete
             || self.covers_no_mailbox()
-            || self.skipped.iter().any(|note| note.code.needs_attention())
+            || self.attention().next().is_some()
+    }
+
+    /// The findings that need a person.
+    pub fn attention(&self) -> impl Iterator<Item = &Note> + Clone {
+        in_need_of_attention(&self.skipped)
     }
 
     /// R13: nothing is compared, so that nothing can be said to be in sync.

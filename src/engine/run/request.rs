@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// A request for a run: who starts it, and what it may do.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct RunRequest {
     /// The run to continue; `None` begins a new one.
     pub id: Option<RunId>,
@@ -55,22 +55,10 @@ pub struct RunRequest {
 impl RunRequest {
     pub fn new(mode: Mode, trigger: Trigger) -> Self {
         Self {
-            id: None,
             mode,
-            depth: Depth::Full,
             trigger,
             started_by: Actor::of_trigger(trigger),
-            accounts: BTreeSet::new(),
-            approve: Vec::new(),
-            approve_accounts: BTreeSet::new(),
-            time_budget: None,
-            punctual: false,
-            patience: Duration::ZERO,
-            undo: None,
-            plan: None,
-            tick: None,
-            wave: None,
-            settings: Vec::new(),
+            ..Self::default()
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The requested rows and their format.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AccessQuery {
     pub format: Format,
     /// The search text as written; several texts are separated by commas.
@@ -21,19 +21,6 @@ pub struct AccessQuery {
     pub only_changed: bool,
     /// Page number from 1; `None` for all rows.
     pub page: Option<usize>,
-}
-
-impl Default for AccessQuery {
-    fn default() -> Self {
-        Self {
-            format: Format::Json,
-            text: String::new(),
-            by: By::Mailbox,
-            since: None,
-            only_changed: false,
-            page: None,
-        }
-    }
 }
 
 impl AccessQuery {

@@ -2,8 +2,9 @@
 
 use crate::functions::{Problem, ProblemKind, Request};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Format {
+    #[default]
     Json,
     Html,
     Csv,
@@ -26,21 +27,14 @@ impl Format {
             let accept = request.header("accept").unwrap_or_default();
             return Ok(negotiate(accept, offered));
         };
-        let format = match wanted.trim().to_ascii_lowercase().as_str() {
-            "json" => Some(Self::Json),
-            "html" => Some(Self::Html),
-            "csv" => Some(Self::Csv),
-            _ => None,
-        };
-        format
-            .filter(|format| offered.contains(format))
-            .ok_or_else(|| {
-                let names: Vec<&str> = offered.iter().map(|format| format.name()).collect();
-                Problem::new(
-                    ProblemKind::BadQuery,
-                    format!("`format` is one of {} here", names.join(", ")),
-                )
-            })
+        let is_wanted = |format: &&Self| format.name().eq_ignore_ascii_case(wanted.trim());
+        offered.iter().find(is_wanted).copied().ok_or_else(|| {
+            let names: Vec<&str> = offered.iter().map(|format| format.name()).collect();
+            Problem::new(
+                ProblemKind::BadQuery,
+                format!("`format` is one of {} here", names.join(", ")),
+            )
+        })
     }
 
     /// Whether the caller is a browser that wants HTML.
