@@ -26,8 +26,8 @@ pub(super) async fn access(
     base: &str,
 ) -> Result<Response, Problem> {
     let since = query.since.as_ref().map(|(_, at)| *at);
-    let review = async { engine.records().await?.review(&query.filter(), since).await };
-    let review = review.await?;
+    let records = engine.records().await?;
+    let review = records.review(&query.filter(), since).await?;
     Ok(match query.format {
         Format::Json => json(review, query.page),
         Format::Csv => views::download(

@@ -29,10 +29,16 @@ pub struct Success {
 
 impl From<Response> for Answer {
     fn from(response: Response) -> Self {
-        Self::Success(Success {
+        Self::Success(response.into())
+    }
+}
+
+impl From<Response> for Success {
+    fn from(response: Response) -> Self {
+        Self {
             response: Some(response),
-            ..Success::default()
-        })
+            ..Self::default()
+        }
     }
 }
 

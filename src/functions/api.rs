@@ -5,16 +5,16 @@ mod body;
 mod format;
 
 pub use access::AccessQuery;
-pub use body::{RejectionBody, StartBody, UndoBody, WAIT_S_MAX};
+pub use body::{StartBody, WAIT_S_MAX};
 pub use format::Format;
 
 use super::{Problem, ProblemKind, Request};
-use crate::state::RunId;
+use crate::{engine::Decision, state::RunId};
 
 /// One call, checked as far as possible without the state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ApiCall {
-    /// `POST /` or `/runs`
+    /// `POST /` or `/runs`, or `POST /runs/{id}/undo` (R37)
     Start(StartBody),
     /// `GET /`: dashboard or index
     Index { format: Format },
@@ -22,14 +22,12 @@ pub enum ApiCall {
     Runs { format: Format },
     /// `GET /runs/{id}`
     Run { id: RunId, format: Format },
-    /// `POST /runs/{id}/undo` (R37)
-    Undo { run: RunId, body: UndoBody },
     /// `POST /runs/{id}/stop` (R34)
     Stop { run: RunId },
     /// `GET /rejections` (R47)
     Rejections { format: Format },
     /// `POST /rejections` (R47)
-    Reject(RejectionBody),
+    Reject(Decision),
     /// `GET /accounts/{address}` (R40); `address` as the caller wrote it, not parsed.
     Account {
         address: String,
@@ -86,7 +84,7 @@ impl ApiCall {
             (Resource::Undo(id), "POST") => {
                 let run = known_shape(id)?;
                 check_query(request, &[])?;
-                UndoBody::parse(body::json(request)?).map(|body| Self::Undo { run, body })
+                StartBody::parse_undo(run, body::json(request)?).map(Self::Start)
             }
             (Resource::Stop(id), "POST") => {
                 let run = known_shape(id)?;
@@ -98,7 +96,7 @@ impl ApiCall {
             }),
             (Resource::Rejections, "POST") => {
                 check_query(request, &[])?;
-                RejectionBody::parse(body::json(request)?).map(Self::Reject)
+                body::decision(body::json(request)?).map(Self::Reject)
             }
             (Resource::Account(address), "GET") => Ok(Self::Account {
                 address: address.to_owned(),
@@ -217,10 +215,10 @@ mod tests {
             (
                 "POST",
                 "/runs/20261123T020000Z-0b5e77/UNDO",
-                ApiCall::Undo {
-                    run: id.clone(),
-                    body: UndoBody::default(),
-                },
+                ApiCall::Start(StartBody {
+                    undo: Some(id.clone()),
+                    ..StartBody::default()
+                }),
             ),
             (
                 "GET",

@@ -9,11 +9,10 @@ use super::{
     Answer, ApiCall, Format, Invocation, Message, Problem, ProblemKind, Request, Response, Success,
     Trigger,
     access::access,
-    api::RejectionBody,
     caller::Caller,
     dashboard::{Dashboard, Ways},
     form::{self, FormKey},
-    starts::{begin, enqueue, start, undo},
+    starts::{begin, enqueue, start},
     tick::{Try, timer_invocation},
     views,
 };
@@ -249,13 +248,6 @@ async fn http(engine: &Engine, request: &Request) -> Answer {
                 Err(problem) => Response::from(problem).into(),
             };
         }
-        ApiCall::Undo { run, body } => {
-            let wait_s = body.wait_s;
-            return match undo(engine, &caller, run, body).await {
-                Ok(run) => begin(engine, request, run, wait_s).await,
-                Err(problem) => Response::from(problem).into(),
-            };
-        }
         ApiCall::Index {
             format: Format::Html,
         } => match request.query.get("account") {
@@ -267,7 +259,7 @@ async fn http(engine: &Engine, request: &Request) -> Answer {
         ApiCall::Run { id, format } => run(engine, &caller, &id, format, &request.base).await,
         ApiCall::Stop { run } => stop(engine, &caller, &run).await,
         ApiCall::Rejections { format } => rejections(engine, &caller, format, &request.base).await,
-        ApiCall::Reject(RejectionBody(decision)) => reject(engine, &caller, &decision).await,
+        ApiCall::Reject(decision) => reject(engine, &caller, &decision).await,
         ApiCall::Account {
             address,
             format,
@@ -314,21 +306,14 @@ async fn done_by_form(
     let run = match call {
         ApiCall::Stop { run: id } => {
             stop(engine, caller, &id).await?;
-            return Ok(Success {
-                response: Some(views::stopping(id.as_str(), &request.base)),
-                ..Success::default()
-            });
+            return Ok(views::stopping(id.as_str(), &request.base).into());
         }
-        ApiCall::Reject(RejectionBody(decision)) => {
+        ApiCall::Reject(decision) => {
             reject(engine, caller, &decision).await?;
             let page = rejections(engine, caller, Format::Html, &request.base).await?;
-            return Ok(Success {
-                response: Some(page),
-                ..Success::default()
-            });
+            return Ok(page.into());
         }
         ApiCall::Start(body) => start(engine, caller, body).await?,
-        ApiCall::Undo { run, body } => undo(engine, caller, run, body).await?,
         ApiCall::Index { .. }
         | ApiCall::Runs { .. }
         | ApiCall::Run { .. }
@@ -356,8 +341,7 @@ async fn done_by_form(
 /// R34
 async fn stop(engine: &Engine, caller: &Caller, run: &RunId) -> Result<Response, Problem> {
     let by = Some(caller.actor.clone());
-    let stopped = async { engine.records().await?.stop(run, by).await };
-    let stopped = stopped.await?;
+    let stopped = engine.records().await?.stop(run, by).await?;
     Ok(Response::json(202, &stopped))
 }
 
@@ -368,8 +352,7 @@ async fn reject(
     decision: &Decision,
 ) -> Result<Response, Problem> {
     let by = Some(&caller.actor);
-    let decided = async { engine.records().await?.decide(decision, by).await };
-    let changes = decided.await?;
+    let changes = engine.records().await?.decide(decision, by).await?;
     Ok(views::rejections_json(&changes))
 }
 
@@ -380,8 +363,7 @@ async fn rejections(
     format: Format,
     base: &str,
 ) -> Result<Response, Problem> {
-    let all = async { engine.records().await?.rejections().await };
-    let all = all.await?;
+    let all = engine.records().await?.rejections().await?;
     if format != Format::Html {
         return Ok(views::rejections_json(&all));
     }
@@ -390,11 +372,8 @@ async fn rejections(
 }
 
 async fn form_key(engine: &Engine) -> Result<FormKey, Problem> {
-    let fresh = format!(
-        "{}{}",
-        uuid::Uuid::new_v4().simple(),
-        uuid::Uuid::new_v4().simple()
-    );
+    let [one, other] = [(); 2].map(|()| uuid::Uuid::new_v4().simple());
+    let fresh = format!("{one}{other}");
     let state = engine.state().await?;
     let secret = state.form_key(fresh).await.map_err(RunError::from)?;
     Ok(FormKey::new(&secret))

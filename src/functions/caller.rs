@@ -129,18 +129,9 @@ fn needed(call: &ApiCall) -> Role {
         | ApiCall::Access(_)
         | ApiCall::Health
         | ApiCall::Check { .. } => Role::Reader,
-        ApiCall::Start(body) => to_start(&body.approve),
-        ApiCall::Undo { body, .. } => to_start(&body.approve),
+        ApiCall::Start(body) if body.approve.is_empty() => Role::Operator,
         ApiCall::Stop { .. } => Role::Operator,
-        ApiCall::Reject(_) => Role::Approver,
-    }
-}
-
-fn to_start(approve: &[String]) -> Role {
-    if approve.is_empty() {
-        Role::Operator
-    } else {
-        Role::Approver
+        ApiCall::Start(_) | ApiCall::Reject(_) => Role::Approver,
     }
 }
 

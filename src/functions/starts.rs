@@ -6,9 +6,7 @@ use std::{
 };
 
 use super::{
-    Answer, Message, Problem, ProblemKind, Request, Response, Success,
-    api::{StartBody, UndoBody},
-    app::ended,
+    Answer, Message, Problem, ProblemKind, Request, Response, Success, api::StartBody, app::ended,
     caller::Caller,
 };
 use crate::{
@@ -25,7 +23,7 @@ use crate::{
 /// How long a caller should wait before it asks for a queued run.
 const RETRY_AFTER_S: u64 = 10;
 
-/// R28: a reviewed plan determines the accounts and the depth of the run.
+/// R28: a reviewed plan determines the accounts and the depth of the run. R37: a run that is undone must be known.
 pub(super) async fn start(
     engine: &Engine,
     caller: &Caller,
@@ -41,6 +39,11 @@ pub(super) async fn start(
         accounts = reviewed.accounts.into_iter().collect();
         depth = reviewed.depth;
     }
+    if let Some(run) = &body.undo
+        && engine.summary(run).await?.is_none()
+    {
+        return Err(RunError::UnknownRun(run.to_string()).into());
+    }
     let settings = other_settings(engine, body.settings)?;
     Ok(RunRequest {
         depth,
@@ -48,6 +51,7 @@ pub(super) async fn start(
         settings,
         approve: body.approve,
         approve_accounts: body.approve_accounts,
+        undo: body.undo,
         plan: body.plan.map(PlanSource::History),
         wave: body.wave,
         started_by: Some(caller.actor.clone()),
@@ -63,26 +67,6 @@ fn other_settings(
     let given = given.unwrap_or_default();
     let others = engine.settings().others(given);
     others.map_err(|error| Problem::new(ProblemKind::BadSetting, error.to_string()))
-}
-
-/// R37: the undo of a run, which must be known.
-pub(super) async fn undo(
-    engine: &Engine,
-    caller: &Caller,
-    run: RunId,
-    body: UndoBody,
-) -> Result<RunRequest, Problem> {
-    let known = engine.summary(&run).await?;
-    if known.is_none() {
-        return Err(RunError::UnknownRun(run.to_string()).into());
-    }
-    Ok(RunRequest {
-        approve: body.approve,
-        approve_accounts: body.approve_accounts,
-        undo: Some(run),
-        started_by: Some(caller.actor.clone()),
-        ..RunRequest::new(body.mode, StartedBy::Http)
-    })
 }
 
 /// R28: refuses a start that `PERFORM_SYNC` forbids, with the reason.

@@ -34,6 +34,8 @@ pub struct StartBody {
     pub depth: Depth,
     /// R39; a list of accounts is never empty.
     pub scope: RunScope,
+    /// R37: the run to undo, with the same guards.
+    pub undo: Option<RunId>,
     /// R27: approval codes of held sets.
     pub approve: Vec<String>,
     /// R47
@@ -47,19 +49,6 @@ pub struct StartBody {
     /// How many seconds the caller waits for the result; 0: the run is queued.
     pub wait_s: u64,
 }
-
-/// `{"mode":…,"approve":[…],"approve_accounts":[…],"wait":…}`: an undo is a run with the same guards (R37).
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct UndoBody {
-    pub mode: Mode,
-    pub approve: Vec<String>,
-    pub approve_accounts: BTreeSet<SmtpAddress>,
-    pub wait_s: u64,
-}
-
-/// `{"code":…,"accounts":[…],"undo":…}`: rejects the changes of a held set, or takes the rejection back (R47).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RejectionBody(pub Decision);
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -116,7 +105,19 @@ impl StartBody {
             "settings",
             "wait",
         ];
-        let wire = read(body, &known)?;
+        Self::of(read(body, &known)?)
+    }
+
+    /// `{"mode":…,"approve":[…],"approve_accounts":[…],"wait":…}`
+    pub(super) fn parse_undo(run: RunId, body: Option<&str>) -> Result<Self, Problem> {
+        let wire = read(body, &["mode", "approve", "approve_accounts", "wait"])?;
+        Ok(Self {
+            undo: Some(run),
+            ..Self::of(wire)?
+        })
+    }
+
+    fn of(wire: Wire) -> Result<Self, Problem> {
         Ok(Self {
             plan: plan(&wire)?,
             approve_accounts: approve_accounts(&wire)?,
@@ -129,38 +130,27 @@ impl StartBody {
                 Depth::Full
             },
             scope: scope(wire.accounts)?,
+            undo: None,
             approve: wire.approve,
             wait_s: wire.wait,
         })
     }
 }
 
-impl UndoBody {
-    pub(super) fn parse(body: Option<&str>) -> Result<Self, Problem> {
-        let wire = read(body, &["mode", "approve", "approve_accounts", "wait"])?;
-        Ok(Self {
-            approve_accounts: approve_accounts(&wire)?,
-            mode: wire.mode,
-            approve: wire.approve,
-            wait_s: wire.wait,
-        })
-    }
+/// `{"code":…,"accounts":[…],"undo":…}`: rejects the changes of a held set, or takes the rejection back (R47).
+pub(super) fn decision(body: Option<&str>) -> Result<Decision, Problem> {
+    let wire = read(body, &["code", "accounts", "undo"])?;
+    let accounts = addresses("accounts", wire.accounts)?;
+    let missing = || bad("`code` is missing: give the code of the held set");
+    Ok(Decision {
+        code: wire.code.ok_or_else(missing)?,
+        accounts: accounts.unwrap_or_default(),
+        takes_back: wire.undo,
+    })
 }
 
-impl RejectionBody {
-    pub(super) fn parse(body: Option<&str>) -> Result<Self, Problem> {
-        let wire = read(body, &["code", "accounts", "undo"])?;
-        let accounts = addresses("accounts", wire.accounts)?;
-        let code = wire.code.ok_or_else(|| {
-            let detail = "`code` is missing: give the code of the held set";
-            Problem::new(ProblemKind::BadBody, detail)
-        })?;
-        Ok(Self(Decision {
-            code,
-            accounts: accounts.unwrap_or_default(),
-            takes_back: wire.undo,
-        }))
-    }
+fn bad(detail: impl Into<String>) -> Problem {
+    Problem::new(ProblemKind::BadBody, detail)
 }
 
 /// The body of a call that takes no members.
@@ -170,35 +160,35 @@ pub(super) fn nothing(body: Option<&str>) -> Result<(), Problem> {
 
 /// R46
 fn settings(wire: &Wire) -> Result<Option<BTreeMap<String, String>>, Problem> {
-    let bad = |detail| Err(Problem::new(ProblemKind::BadBody, detail));
     match &wire.settings {
-        Some(settings) if settings.is_empty() => {
-            bad("`settings` is empty: leave it out, or name at least one setting")
-        }
-        Some(_) if wire.mode == Mode::Apply => bad(
+        Some(settings) if settings.is_empty() => Err(bad(
+            "`settings` is empty: leave it out, or name at least one setting",
+        )),
+        Some(_) if wire.mode == Mode::Apply => Err(bad(
             "`settings` are for a preview: to apply under them, change the settings of the program",
-        ),
+        )),
         settings => Ok(settings.clone()),
     }
 }
 
 /// R47
 fn wave(wire: &Wire) -> Result<Option<Wave>, Problem> {
-    let bad = |detail| Err(Problem::new(ProblemKind::BadBody, detail));
     if wire.only.as_ref().is_some_and(BTreeSet::is_empty) || wire.first == Some(0) {
-        return bad("`only` is empty or `first` is 0: leave it out for all changes");
+        return Err(bad(
+            "`only` is empty or `first` is 0: leave it out for all changes",
+        ));
     }
     let wave = Wave::of(wire.only.clone().unwrap_or_default(), wire.first);
     let Some(wave) = wave else {
         return Ok(None);
     };
     if wire.plan.is_some() {
-        return bad(
+        return Err(bad(
             "`plan` takes neither `only` nor `first`: a reviewed plan says what is applied",
-        );
+        ));
     }
     if wave.needs_approval() && wire.approve.is_empty() {
-        return bad("`\"only\":[\"approved\"]` needs `approve`");
+        return Err(bad("`\"only\":[\"approved\"]` needs `approve`"));
     }
     Ok(Some(wave))
 }
@@ -207,8 +197,9 @@ fn wave(wire: &Wire) -> Result<Option<Wave>, Problem> {
 fn approve_accounts(wire: &Wire) -> Result<BTreeSet<SmtpAddress>, Problem> {
     let accounts = addresses("approve_accounts", wire.approve_accounts.clone())?;
     if accounts.is_some() && wire.approve.is_empty() {
-        let detail = "`approve_accounts` needs `approve`: it names whose changes of the held sets are approved";
-        return Err(Problem::new(ProblemKind::BadBody, detail));
+        return Err(bad(
+            "`approve_accounts` needs `approve`: it names whose changes of the held sets are approved",
+        ));
     }
     Ok(accounts.unwrap_or_default())
 }
@@ -220,8 +211,7 @@ fn plan(wire: &Wire) -> Result<Option<RunId>, Problem> {
     };
     let says_more = wire.accounts.is_some() || !wire.approve.is_empty() || wire.quick;
     if wire.mode != Mode::Apply || says_more {
-        return Err(Problem::new(
-            ProblemKind::BadBody,
+        return Err(bad(
             "`plan` takes `\"mode\":\"apply\"` and neither `accounts` nor `approve` nor `quick`: a reviewed plan says what is applied",
         ));
     }
@@ -238,7 +228,6 @@ fn addresses(
     member: &str,
     accounts: Option<Vec<String>>,
 ) -> Result<Option<BTreeSet<SmtpAddress>>, Problem> {
-    let bad = |detail: String| Problem::new(ProblemKind::BadBody, detail);
     let Some(accounts) = accounts else {
         return Ok(None);
     };
@@ -329,17 +318,13 @@ fn read(body: Option<&str>, known: &[&str]) -> Result<Wire, Problem> {
             format!("the body exceeds the limit of {BODY_BYTES_MAX} bytes: name fewer accounts");
         return Err(Problem::new(ProblemKind::TooLarge, detail));
     }
-    let bad = |error: serde_json::Error| {
-        Problem::new(
-            ProblemKind::BadBody,
-            format!("the body is not what this call takes: {error}"),
-        )
-    };
-    let members: Map<String, Value> = serde_json::from_str(text).map_err(bad)?;
+    let wrong =
+        |error: serde_json::Error| bad(format!("the body is not what this call takes: {error}"));
+    let members: Map<String, Value> = serde_json::from_str(text).map_err(wrong)?;
     check_members(&members, known)?;
     check_wait(members.get("wait"))?;
     // Parse the text, not the map, so that a duplicate member is an error.
-    let wire: Wire = serde_json::from_str(text).map_err(bad)?;
+    let wire: Wire = serde_json::from_str(text).map_err(wrong)?;
     if wire.mode == Mode::Preview && !wire.approve.is_empty() {
         return Err(Problem::new(
             ProblemKind::ApprovalInPreview,
@@ -352,10 +337,9 @@ fn read(body: Option<&str>, known: &[&str]) -> Result<Wire, Problem> {
 /// A null is refused: it could mean "the default" or be a mistake, such as a missing list of accounts.
 fn check_members(members: &Map<String, Value>, known: &[&str]) -> Result<(), Problem> {
     if let Some((name, _)) = members.iter().find(|(_, value)| value.is_null()) {
-        return Err(Problem::new(
-            ProblemKind::BadBody,
-            format!("`{name}` is null: give it a value or leave it out"),
-        ));
+        return Err(bad(format!(
+            "`{name}` is null: give it a value or leave it out"
+        )));
     }
     let unknown: Vec<&str> = members
         .keys()
@@ -396,6 +380,7 @@ mod tests {
             mode: Mode::Preview,
             depth: Depth::Full,
             scope: RunScope::All,
+            undo: None,
             approve: vec![],
             approve_accounts: BTreeSet::new(),
             plan: None,
@@ -420,6 +405,7 @@ mod tests {
                 mode: Mode::Apply,
                 depth: Depth::Quick,
                 scope: RunScope::Only([SmtpAddress::verbatim("anna@corp.example")].into()),
+                undo: None,
                 approve: vec!["c0de".to_owned()],
                 approve_accounts: [SmtpAddress::verbatim("bob@corp.example")].into(),
                 plan: None,
@@ -521,18 +507,18 @@ mod tests {
 
     #[test]
     fn r47_a_rejection_names_a_code() {
-        let parse = |body| RejectionBody::parse(body).map_err(|problem| problem.kind);
-        let decision = |accounts: &[&str], takes_back| {
+        let parse = |body| decision(body).map_err(|problem| problem.kind);
+        let expected = |accounts: &[&str], takes_back| {
             let accounts = accounts.iter().map(|it| SmtpAddress::verbatim(it));
-            Ok(RejectionBody(Decision {
+            Ok(Decision {
                 code: "c0de".into(),
                 accounts: accounts.collect(),
                 takes_back,
-            }))
+            })
         };
-        assert_eq!(parse(Some(r#"{"code":"c0de"}"#)), decision(&[], false));
+        assert_eq!(parse(Some(r#"{"code":"c0de"}"#)), expected(&[], false));
         let some = r#"{"code":"c0de","accounts":["a@corp.example"],"undo":true}"#;
-        assert_eq!(parse(Some(some)), decision(&["a@corp.example"], true));
+        assert_eq!(parse(Some(some)), expected(&["a@corp.example"], true));
         for (body, kind) in [
             (None, ProblemKind::BadBody),
             (Some("{}"), ProblemKind::BadBody),
@@ -551,14 +537,16 @@ mod tests {
 
     #[test]
     fn an_undo_takes_no_accounts() {
-        let problem = UndoBody::parse(Some(r#"{"accounts":["anna@corp.example"]}"#)).unwrap_err();
+        let run = || RunId::parse("20261123T020000Z-0b5e77").unwrap();
+        let undo = |body| StartBody::parse_undo(run(), body);
+        let problem = undo(Some(r#"{"accounts":["anna@corp.example"]}"#)).unwrap_err();
         assert_eq!(problem.kind, ProblemKind::UnknownMember);
         assert_eq!(
             problem.detail,
             "`accounts` is not known here; there are `mode`, `approve`, `approve_accounts`, `wait`"
         );
-        let apply = UndoBody::parse(Some(r#"{"mode":"apply"}"#)).unwrap();
+        let apply = undo(Some(r#"{"mode":"apply"}"#)).unwrap();
         assert_eq!(apply.mode, Mode::Apply);
-        assert_eq!(UndoBody::parse(None).unwrap().mode, Mode::Preview);
+        assert_eq!(undo(None).unwrap().mode, Mode::Preview);
     }
 }
