@@ -11,7 +11,7 @@ use super::{
     history::Stored,
     output::{self, BOLD, DIM, Output, YELLOW},
     report_file::{by_extension, check_folder},
-    text::inert,
+    text::{inert, written},
     words,
 };
 use crate::render::{
@@ -102,9 +102,7 @@ fn unknown_extension(file: &Path) -> CliError {
 }
 
 fn page(review: &Review, by: By, nothing: &str) -> String {
-    let mut out = String::new();
-    write(&mut out, review, by, nothing).expect("writing to a string does not fail");
-    out
+    written(|out| write(out, review, by, nothing))
 }
 
 fn write(out: &mut String, review: &Review, by: By, nothing: &str) -> fmt::Result {
@@ -122,7 +120,7 @@ fn write(out: &mut String, review: &Review, by: By, nothing: &str) -> fmt::Resul
             "compared with {}, run {}: {}",
             words::local(&compared.at.to_string()),
             inert(&compared.run),
-            words::number(review.changed as u64, "change", "changes")
+            words::number(review.changed, "change", "changes")
         )?;
     }
     for remark in &review.remarks {

@@ -234,8 +234,7 @@ async fn asked(
     // A preview does not take codes, so it does not show what they approve (R27).
     let codes = request.approve.join(" and ");
     if !plan.actions.is_empty() || !codes.is_empty() {
-        let count = u64::try_from(plan.actions.len()).unwrap_or(u64::MAX);
-        let changes = words::number(count, "change", "changes");
+        let changes = words::number(plan.actions.len(), "change", "changes");
         let accounts = request.approve_accounts.iter();
         let accounts: Vec<&str> = accounts.map(SmtpAddress::as_str).collect();
         let of = match accounts.join(" and ") {

@@ -178,11 +178,8 @@ fn checks(preview: &Seen, applied: &Seen, again: &Seen, sandbox: &Sandbox) -> Ve
             found: if applied.report.converged == Some(true) {
                 AllClear::Converged.text().to_owned()
             } else {
-                words::number(
-                    count(applied.report.differences.len()),
-                    "difference",
-                    "differences",
-                )
+                let differences = applied.report.differences.len();
+                words::number(differences, "difference", "differences")
             },
             holds: applied.report.converged == Some(true),
         },
@@ -217,8 +214,4 @@ fn conclusion(checks: &[Check]) -> String {
     });
     page += &lines.collect::<Vec<_>>().join("\n");
     page + NEXT
-}
-
-fn count(number: usize) -> u64 {
-    u64::try_from(number).unwrap_or(u64::MAX)
 }

@@ -4,15 +4,13 @@ use std::fmt::{self, Write as _};
 
 use super::{
     output::{BOLD, CYAN, DIM, YELLOW},
-    text::{inert, told},
+    text::{inert, told, written},
     words,
 };
 use domain::explain::{AccountFacts, Explanation, MailboxFacts};
 
 pub(super) fn page(explained: &Explanation) -> String {
-    let mut out = String::new();
-    write(&mut out, explained).expect("writing to a string does not fail");
-    out
+    written(|out| write(out, explained))
 }
 
 fn write(out: &mut String, explained: &Explanation) -> fmt::Result {

@@ -183,7 +183,7 @@ fn changes(run: &RunSummary) -> String {
     let sum = |counts: &std::collections::BTreeMap<_, u32>| counts.values().sum::<u32>();
     let mut parts = vec![format!(
         "{} planned",
-        words::thousands(sum(&run.counts.planned).into())
+        words::thousands(sum(&run.counts.planned))
     )];
     for (count, word) in [
         (sum(&run.counts.applied), "applied"),
@@ -194,7 +194,7 @@ fn changes(run: &RunSummary) -> String {
         (run.counts.not_started(run.remaining), "not started"),
     ] {
         if count > 0 {
-            parts.push(format!("{} {word}", words::thousands(count.into())));
+            parts.push(format!("{} {word}", words::thousands(count)));
         }
     }
     parts.join(", ")

@@ -124,18 +124,11 @@ struct Words(Outlook);
 
 impl fmt::Display for Words {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let steps = |done: usize, of: usize| {
-            let (done, of) = (thousands(count(done)), thousands(count(of)));
-            format!("{done} of {of}")
-        };
+        let steps = |done: usize, of: usize| format!("{} of {}", thousands(done), thousands(of));
         match self.0.progress {
             Progress::Starting => f.write_str("starting"),
             Progress::Listing { mailboxes } => {
-                write!(
-                    f,
-                    "listed {}",
-                    number(count(mailboxes), "mailbox", "mailboxes")
-                )
+                write!(f, "listed {}", number(mailboxes, "mailbox", "mailboxes"))
             }
             Progress::Reading { permissions, of } => {
                 write!(f, "{READING}: {}", steps(permissions, of))
@@ -143,11 +136,7 @@ impl fmt::Display for Words {
             Progress::Resolving { answered } => write!(
                 f,
                 "asked about {}",
-                number(
-                    count(answered),
-                    "group or recipient",
-                    "groups and recipients"
-                )
+                number(answered, "group or recipient", "groups and recipients")
             ),
             Progress::Planning => f.write_str("planning"),
             Progress::Applying { done, of } => {

@@ -1,13 +1,16 @@
 //! Held changes that a person rejects (R47).
 
-use std::{collections::BTreeSet, fmt::Write as _};
+use std::{
+    collections::BTreeSet,
+    fmt::{self, Write as _},
+};
 
 use super::{
     CliError, Status,
     explanation::Arrow,
     history::Stored,
     output::{BOLD, CYAN, DIM, Output},
-    text::inert,
+    text::{inert, written},
     words,
 };
 use crate::{
@@ -43,27 +46,20 @@ pub(super) async fn reject(
             (title, records.decide(&decision, Some(&super::me())).await?)
         }
     };
-    output.show(&changes, || {
-        page(title, &changes).expect("writing to a string does not fail")
-    })?;
+    output.show(&changes, || written(|out| write(out, title, &changes)))?;
     Ok(Status::InSync)
 }
 
-fn page(title: &str, changes: &[Rejection]) -> Result<String, std::fmt::Error> {
-    let mut out = String::new();
+fn write(out: &mut String, title: &str, changes: &[Rejection]) -> fmt::Result {
     if changes.is_empty() {
         let text = match title {
             LISTED => "Nothing is rejected.\n",
             _ => "Nothing more is rejected: these changes were rejected before, or are made.\n",
         };
-        return Ok(text.to_owned());
+        return out.write_str(text);
     }
-    let count = u64::try_from(changes.len()).unwrap_or(u64::MAX);
-    writeln!(
-        out,
-        "{BOLD}{title}{BOLD:#} {}",
-        words::number(count, "change", "changes")
-    )?;
+    let count = words::number(changes.len(), "change", "changes");
+    writeln!(out, "{BOLD}{title}{BOLD:#} {count}")?;
     let codes: BTreeSet<&str> = changes.iter().map(|it| &*it.code).collect();
     for code in codes {
         writeln!(out, "  {CYAN}{code}{CYAN:#}")?;
@@ -82,5 +78,5 @@ fn page(title: &str, changes: &[Rejection]) -> Result<String, std::fmt::Error> {
             )?;
         }
     }
-    Ok(out)
+    Ok(())
 }

@@ -3,10 +3,7 @@
 mod left;
 mod totals;
 
-use std::{
-    collections::BTreeMap,
-    fmt::{self, Write as _},
-};
+use std::fmt::{self, Write as _};
 
 use anstyle::Style;
 
@@ -45,26 +42,21 @@ pub(super) fn page(report: &Report, mut detail: DetailArgs) -> String {
         detail.all = true;
         detail.skipped = true;
     }
-    let mut out = String::new();
-    write(&mut out, report, detail).expect("writing to a string does not fail");
-    out
+    text::written(|out| write(out, report, detail))
 }
 
 /// R40: what the report says about one address, and of which run it is.
 pub(super) fn page_of(report: &Report, address: &SmtpAddress, detail: DetailArgs) -> String {
-    let mut out = String::new();
-    write_lists(&mut out, report, detail)
-        .and_then(|()| totals::write_run(&mut out, report, address))
-        .expect("writing to a string does not fail");
-    out
+    text::written(|out| {
+        write_lists(out, report, detail)?;
+        totals::write_run(out, report, address)
+    })
 }
 
 #[cfg(feature = "sandbox")]
 /// The last lines of a page only.
 pub(super) fn totals_page(report: &Report) -> String {
-    let mut out = String::new();
-    totals::write(&mut out, report).expect("writing to a string does not fail");
-    out
+    text::written(|out| totals::write(out, report))
 }
 
 fn write(out: &mut String, report: &Report, detail: DetailArgs) -> fmt::Result {
@@ -91,22 +83,56 @@ fn write_kind(
 ) -> fmt::Result {
     let of_kind = report.actions.iter().filter(|it| it.action.kind == kind);
     let actions: Vec<&ActionReport> = of_kind.collect();
-    if actions.is_empty() {
+    let (_, style) = mark(kind);
+    let heading = Heading {
+        style,
+        title: &words::capital(words::verb(kind)),
+        of: ["account", "accounts"],
+        note: words::meaning(kind, report),
+    };
+    write_list(out, heading, &actions, detail, |out, shown| {
+        write_action_with_end(out, &shown.action, detail, Some(shown))
+    })
+}
+
+/// The first line of a list.
+#[derive(Clone, Copy)]
+struct Heading<'a> {
+    style: Style,
+    title: &'a str,
+    /// One entry, and several.
+    of: [&'a str; 2],
+    note: &'a str,
+}
+
+impl Heading<'_> {
+    fn write(&self, out: &mut String, count: usize) -> fmt::Result {
+        let (style, title, [one, many]) = (self.style, self.title, self.of);
+        let count = words::number(count, one, many);
+        write!(out, "{style}{BOLD}{title}{BOLD:#}{style:#} {count}")?;
+        if !self.note.is_empty() {
+            write!(out, "  {DIM}{}{DIM:#}", self.note)?;
+        }
+        writeln!(out)
+    }
+}
+
+/// A list with as many entries as are shown; nothing if it is empty.
+fn write_list<T>(
+    out: &mut String,
+    heading: Heading<'_>,
+    entries: &[T],
+    detail: DetailArgs,
+    write: impl Fn(&mut String, &T) -> fmt::Result,
+) -> fmt::Result {
+    if entries.is_empty() {
         return Ok(());
     }
-    let (_, style) = mark(kind);
-    let verb = words::verb(kind);
-    writeln!(
-        out,
-        "{style}{BOLD}{}{BOLD:#}{style:#} {}  {DIM}{}{DIM:#}",
-        capitalised(verb),
-        words::number(count(actions.len()), "account", "accounts"),
-        words::meaning(kind, report)
-    )?;
-    for shown in actions.iter().take(limit(detail)) {
-        write_action_with_end(out, &shown.action, detail, Some(shown))?;
+    heading.write(out, entries.len())?;
+    for entry in entries.iter().take(limit(detail)) {
+        write(out, entry)?;
     }
-    write_more(out, actions.len(), detail)?;
+    write_more(out, entries.len(), detail)?;
     writeln!(out)
 }
 
@@ -258,45 +284,45 @@ fn write_reasons(out: &mut String, reasons: &[Reason], detail: DetailArgs) -> fm
 /// R44
 fn write_by_hand(out: &mut String, report: &Report, detail: DetailArgs) -> fmt::Result {
     let all: Vec<_> = report.by_hand().collect();
-    if all.is_empty() {
-        return Ok(());
-    }
-    writeln!(
-        out,
-        "{YELLOW}{BOLD}Changed by hand in Zivver{BOLD:#}{YELLOW:#} {}  {DIM}{}{DIM:#}",
-        words::number(count(all.len()), "change", "changes"),
-        words::BY_HAND
-    )?;
-    for it in all.iter().take(limit(detail)) {
+    let heading = Heading {
+        style: YELLOW,
+        title: "Changed by hand in Zivver",
+        of: ["change", "changes"],
+        note: words::BY_HAND,
+    };
+    write_list(out, heading, &all, detail, |out, it| {
         writeln!(
             out,
             "  {YELLOW}!{YELLOW:#} {}  {}",
             inert(it.address().as_str()),
             inert(&words::taken_back(it))
-        )?;
-    }
-    write_more(out, all.len(), detail)?;
-    writeln!(out)
+        )
+    })
 }
 
 fn write_held(out: &mut String, report: &Report, detail: DetailArgs) -> fmt::Result {
     if report.held.is_empty() {
         return Ok(());
     }
-    let changes: usize = report.held.iter().map(|set| set.changes.len()).sum();
-    let rejected: usize = report.held.iter().map(|set| set.rejected.len()).sum();
-    let approved: usize = report.held.iter().map(|set| set.approved.len()).sum();
-    write!(
-        out,
-        "{YELLOW}{BOLD}Held back{BOLD:#}{YELLOW:#} {}  {DIM}until a person approves them",
-        words::number(count(changes), "change", "changes")
-    )?;
-    for (number, word) in [(approved, "approved"), (rejected, "rejected")] {
+    let sum = |list: fn(&HeldSet) -> &Vec<HeldChange>| -> usize {
+        report.held.iter().map(|set| list(set).len()).sum()
+    };
+    let mut note = "until a person approves them".to_owned();
+    for (number, word) in [
+        (sum(|set| &set.approved), "approved"),
+        (sum(|set| &set.rejected), "rejected"),
+    ] {
         if number > 0 {
-            write!(out, "; {} {word} since", words::thousands(count(number)))?;
+            write!(note, "; {} {word} since", words::thousands(number))?;
         }
     }
-    writeln!(out, "{DIM:#}")?;
+    let heading = Heading {
+        style: YELLOW,
+        title: "Held back",
+        of: ["change", "changes"],
+        note: &note,
+    };
+    heading.write(out, sum(|set| &set.changes))?;
     let command = words::approve_command(report);
     for set in &report.held {
         write_held_set(out, set, &command, detail)?;
@@ -317,26 +343,24 @@ fn write_held_set(
         inert(&words::reason(set))
     )?;
     write_held_changes(out, &set.changes, detail)?;
-    if !set.companions.is_empty() {
-        writeln!(
-            out,
-            "      {DIM}they need, and the code approves with them (R27):{DIM:#}"
-        )?;
-        write_held_changes(out, &set.companions, detail)?;
-    }
-    if !set.approved.is_empty() {
-        writeln!(
-            out,
-            "      {DIM}approved since, and made or about to be made (R47):{DIM:#}"
-        )?;
-        write_held_changes(out, &set.approved, detail)?;
-    }
-    if !set.rejected.is_empty() {
-        writeln!(
-            out,
-            "      {DIM}rejected since, and not approved with the code alone; `cloud-sync reject` lists the rejections (R47):{DIM:#}"
-        )?;
-        write_held_changes(out, &set.rejected, detail)?;
+    for (changes, what) in [
+        (
+            &set.companions,
+            "they need, and the code approves with them (R27)",
+        ),
+        (
+            &set.approved,
+            "approved since, and made or about to be made (R47)",
+        ),
+        (
+            &set.rejected,
+            "rejected since, and not approved with the code alone; `cloud-sync reject` lists the rejections (R47)",
+        ),
+    ] {
+        if !changes.is_empty() {
+            writeln!(out, "      {DIM}{what}:{DIM:#}")?;
+            write_held_changes(out, changes, detail)?;
+        }
     }
     // R46
     if set.code.is_empty() || set.is_decided() {
@@ -390,15 +414,13 @@ fn write_held_changes(out: &mut String, changes: &[HeldChange], detail: DetailAr
 }
 
 fn write_failed(out: &mut String, failed: &[FailedAction], detail: DetailArgs) -> fmt::Result {
-    if failed.is_empty() {
-        return Ok(());
-    }
-    writeln!(
-        out,
-        "{RED}{BOLD}Refused or failed{BOLD:#}{RED:#} {}",
-        words::number(count(failed.len()), "account", "accounts")
-    )?;
-    for action in failed.iter().take(limit(detail)) {
+    let heading = Heading {
+        style: RED,
+        title: "Refused or failed",
+        of: ["account", "accounts"],
+        note: "",
+    };
+    write_list(out, heading, failed, detail, |out, action| {
         writeln!(
             out,
             "  {RED}!{RED:#} {}  {DIM}{}{DIM:#}",
@@ -408,26 +430,21 @@ fn write_failed(out: &mut String, failed: &[FailedAction], detail: DetailArgs) -
         for problem in &action.problems {
             writeln!(out, "      {}", told(problem))?;
         }
-    }
-    write_more(out, failed.len(), detail)?;
-    writeln!(out)
+        Ok(())
+    })
 }
 
 /// R36.
 fn write_differences(out: &mut String, report: &Report, detail: DetailArgs) -> fmt::Result {
-    if report.differences.is_empty() {
-        return Ok(());
-    }
-    writeln!(
-        out,
-        "{YELLOW}{BOLD}Still different{BOLD:#}{YELLOW:#} {}  {DIM}read again after applying (R36){DIM:#}",
-        words::number(count(report.differences.len()), "account", "accounts")
-    )?;
-    for action in report.differences.iter().take(limit(detail)) {
-        write_action_with_end(out, action, detail, None)?;
-    }
-    write_more(out, report.differences.len(), detail)?;
-    writeln!(out)
+    let heading = Heading {
+        style: YELLOW,
+        title: "Still different",
+        of: ["account", "accounts"],
+        note: "read again after applying (R36)",
+    };
+    write_list(out, heading, &report.differences, detail, |out, action| {
+        write_action_with_end(out, action, detail, None)
+    })
 }
 
 fn write_more(out: &mut String, all: usize, detail: DetailArgs) -> fmt::Result {
@@ -436,7 +453,7 @@ fn write_more(out: &mut String, all: usize, detail: DetailArgs) -> fmt::Result {
         more => writeln!(
             out,
             "      {DIM}… and {} more ({}){DIM:#}",
-            words::thousands(count(more)),
+            words::thousands(more),
             detail.with("--all")
         ),
     }
@@ -463,15 +480,4 @@ fn end_style(outcome: ActionOutcome) -> Style {
         ActionOutcome::Partly => YELLOW,
         ActionOutcome::Refused | ActionOutcome::Failed => RED,
     }
-}
-
-fn capitalised(word: &str) -> String {
-    let mut chars = word.chars();
-    chars.next().map_or_else(String::new, |first| {
-        first.to_uppercase().chain(chars).collect()
-    })
-}
-
-fn count(number: usize) -> u64 {
-    u64::try_from(number).unwrap_or(u64::MAX)
 }

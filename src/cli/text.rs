@@ -53,6 +53,13 @@ pub(super) fn inert_json(json: &str) -> String {
     out
 }
 
+/// The text that `write` writes, which does not fail.
+pub(super) fn written(write: impl FnOnce(&mut String) -> fmt::Result) -> String {
+    let mut out = String::new();
+    write(&mut out).expect("writing to a string does not fail");
+    out
+}
+
 /// Number of terminal columns of a text without control characters.
 pub(super) fn columns(text: &str) -> usize {
     text.width()

@@ -6,7 +6,7 @@ use super::{
     CliError, Status, explanation,
     history::Stored,
     output::{BOLD, DIM, Output, YELLOW},
-    text::{inert, told},
+    text::{inert, told, written},
     words,
 };
 use crate::{
@@ -66,7 +66,7 @@ pub(super) async fn history(
             });
         }
     }
-    output.show(&history, || page(&history))?;
+    output.show(&history, || written(|out| write(out, &history)))?;
     Ok(Status::InSync)
 }
 
@@ -79,14 +79,10 @@ pub(super) async fn diff(before: &str, after: &str, output: Output) -> Result<St
     let before = records.snapshot_of(&before).await?;
     let after = records.snapshot_of(&after).await?;
     let differences = differences(&before, &after);
-    output.show(&differences, || differences_page(&differences))?;
+    output.show(&differences, || {
+        written(|out| write_differences(out, &differences))
+    })?;
     Ok(Status::InSync)
-}
-
-fn page(history: &History) -> String {
-    let mut out = String::new();
-    write(&mut out, history).expect("writing to a string does not fail");
-    out
 }
 
 fn write(out: &mut String, history: &History) -> fmt::Result {
@@ -103,7 +99,7 @@ fn write(out: &mut String, history: &History) -> fmt::Result {
     for remark in &history.remarks {
         writeln!(out, "  {YELLOW}note{YELLOW:#} {}", told(remark))?;
     }
-    let runs = words::number(history.runs as u64, "run", "runs");
+    let runs = words::number(history.runs, "run", "runs");
     match &history.oldest {
         None => return writeln!(out, "\nNo run is kept that could say what happened."),
         Some(oldest) if history.events.is_empty() => {
@@ -154,12 +150,6 @@ fn write_event(out: &mut String, event: &Event, address: &str) -> fmt::Result {
     Ok(())
 }
 
-fn differences_page(differences: &Differences) -> String {
-    let mut out = String::new();
-    write_differences(&mut out, differences).expect("writing to a string does not fail");
-    out
-}
-
 fn write_differences(out: &mut String, differences: &Differences) -> fmt::Result {
     let (before, after) = (&differences.before, &differences.after);
     writeln!(
@@ -169,11 +159,7 @@ fn write_differences(out: &mut String, differences: &Differences) -> fmt::Result
         words::local(&before.at.to_string()),
         inert(&after.run),
         words::local(&after.at.to_string()),
-        words::number(
-            differences.differences.len() as u64,
-            "difference",
-            "differences"
-        )
+        words::number(differences.differences.len(), "difference", "differences")
     )?;
     let mut above = None;
     for it in &differences.differences {

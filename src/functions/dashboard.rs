@@ -4,8 +4,6 @@ mod forms;
 mod live;
 mod trend;
 
-use std::collections::BTreeMap;
-
 use maud::{Markup, html};
 
 use super::{Response, caller::Caller, views};
@@ -14,13 +12,14 @@ use crate::{
         all_clear::{AllClear, Standing},
         health::{Host, Run, failed_beside},
         mode::{Depth, Mode, PerformSync},
-        note::Code,
+        note::Note,
         report::{Report, RunState},
     },
     engine::{Outlook, RunSummary, complete::Complete, health::Health},
     render::{
+        findings::by_code,
         html::{
-            Links, Page, Tone, account_search, badge, fact,
+            Links, Tone, account_search, badge, fact,
             report::{held_anchor, held_set, tally},
             time, value,
         },
@@ -56,10 +55,6 @@ pub(super) struct Dashboard<'a> {
 impl Dashboard<'_> {
     pub(super) fn page(&self) -> Response {
         let base = self.ways.base;
-        let frame = Page {
-            title: "Cloud Sync",
-            home: Some(base),
-        };
         let content = html! {
             (self.status())
             (self.running())
@@ -83,7 +78,7 @@ impl Dashboard<'_> {
             (self.history())
             (self.facts())
         };
-        views::page(200, frame.around(&content))
+        views::shown(200, "Cloud Sync", base, &content)
     }
 
     /// The overall status, at the top of the page.
@@ -138,9 +133,7 @@ impl Dashboard<'_> {
     }
 
     fn links(&self) -> Links<'_> {
-        Links {
-            home: Some(self.ways.base),
-        }
+        Links::to(self.ways.base)
     }
 
     /// R28: the figures of the last complete run, its time, and the later runs.
@@ -222,7 +215,7 @@ impl Dashboard<'_> {
                     @if self.rejected > 0 {
                         (fact("Rejected changes", html! {
                             a href={ (self.ways.base) "/rejections?format=html" } {
-                                (words::number(self.rejected as u64, "change", "changes"))
+                                (words::number(self.rejected, "change", "changes"))
                             }
                             " " span.soft { "not made until they change (R47)" }
                         }))
@@ -345,43 +338,21 @@ fn ago(age_s: i64) -> String {
 
 /// What in a report needs a person; each line links to its place in the report.
 fn attention(report: &Report, base: &str) -> Markup {
-    let mut by_code: BTreeMap<Code, usize> = BTreeMap::new();
-    let notes = report.skipped.iter();
-    for note in notes.filter(|note| note.code.needs_attention()) {
-        *by_code.entry(note.code).or_default() += 1;
-    }
-    let lists = [
-        (
-            report.counts.held as usize,
-            "held",
-            ["change held back", "changes held back"],
-        ),
-        (
-            report.failed.len(),
-            "failed",
-            ["account refused or failed", "accounts refused or failed"],
-        ),
-        (
-            report.differences.len(),
-            "verification",
-            ["account still differs", "accounts still differ"],
-        ),
+    let notes: Vec<&Note> = report.attention().collect();
+    let kinds = by_code(&notes).into_iter();
+    let kinds = kinds.map(|(code, notes)| {
+        let what = words::code(code);
+        (notes.len(), words::key(code), [what, what])
+    });
+    let held = ["change held back", "changes held back"];
+    let failed = ["account refused or failed", "accounts refused or failed"];
+    let differ = ["account still differs", "accounts still differ"];
+    let mut lines = vec![
+        (report.counts.held as usize, "held".to_owned(), held),
+        (report.failed.len(), "failed".to_owned(), failed),
+        (report.differences.len(), "verification".to_owned(), differ),
     ];
-    let mut lines: Vec<(usize, String, &str)> = lists
-        .into_iter()
-        .map(|(count, anchor, [one, many])| {
-            (
-                count,
-                anchor.to_owned(),
-                if count == 1 { one } else { many },
-            )
-        })
-        .collect();
-    lines.extend(
-        by_code
-            .into_iter()
-            .map(|(code, count)| (count, words::key(code), words::code(code))),
-    );
+    lines.extend(kinds);
     lines.retain(|(count, ..)| *count > 0);
     let link = |anchor: &str| format!("{base}/runs/{}?format=html#{anchor}", report.id);
     html! {
@@ -394,10 +365,10 @@ fn attention(report: &Report, base: &str) -> Markup {
                     }
                 }
                 ul.tally {
-                    @for (count, anchor, what) in lines {
+                    @for (count, anchor, [one, many]) in lines {
                         li {
-                            b { (words::thousands(count as u64)) } " "
-                            a href=(link(&anchor)) { (what) }
+                            b { (words::thousands(count)) } " "
+                            a href=(link(&anchor)) { (if count == 1 { one } else { many }) }
                         }
                     }
                 }

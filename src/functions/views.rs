@@ -12,7 +12,7 @@ use super::{
 use crate::{
     domain::{
         actor::Actor,
-        explain::Explanation,
+        explain::{Explanation, HeldFact},
         memory::Rejection,
         mode::Mode,
         named::Found,
@@ -35,6 +35,15 @@ pub(super) fn page(status: u16, body: String) -> Response {
     Response::new(status, Format::Html.content_type(), body)
         .with_header("Content-Security-Policy", content_security_policy())
         .with_header("Referrer-Policy", "no-referrer")
+}
+
+/// A page of the dashboard, whose path is `base`.
+pub(super) fn shown(status: u16, title: &str, base: &str, content: &Markup) -> Response {
+    let frame = Page {
+        title,
+        home: Some(base),
+    };
+    page(status, frame.around(content))
 }
 
 pub(super) fn download(format: Format, file: &str, body: String) -> Response {
@@ -67,14 +76,8 @@ pub(super) fn run(
                 words::mode_of(report.mode, report.depth),
                 report.id
             );
-            let frame = Page {
-                title: &title,
-                home: Some(ways.base),
-            };
             let has_ended = report.state == RunState::Ended;
-            let links = Links {
-                home: Some(ways.base),
-            };
+            let links = Links::to(ways.base);
             let content = html! {
                 (html::report::heading(report, links))
                 @if !has_ended {
@@ -90,7 +93,7 @@ pub(super) fn run(
                 }))
                 @if has_ended { (ways.of_run(report)) }
             };
-            page(200, frame.around(&content))
+            shown(200, &title, ways.base, &content)
         }
     }
 }
@@ -156,16 +159,12 @@ pub(super) fn runs(runs: &[RunSummary], format: Format, base: &str) -> Response 
             ),
         ),
         Format::Html => {
-            let frame = Page {
-                title: "Cloud Sync: runs",
-                home: Some(base),
-            };
             let content = html! {
                 h1 { "Runs" }
                 (html::search("Search in the runs"))
                 section { (run_table(runs, base)) }
             };
-            page(200, frame.around(&content))
+            shown(200, "Cloud Sync: runs", base, &content)
         }
     }
 }
@@ -199,7 +198,7 @@ pub(super) fn run_table(runs: &[RunSummary], base: &str) -> Markup {
 fn run_row(run: &RunSummary, base: &str) -> Markup {
     let counts = &run.counts;
     let what = words::what(run);
-    let number = |count: u32| words::thousands(count.into());
+    let number = |count: u32| words::thousands(count);
     let if_known = |count: Option<u32>| count.map_or_else(|| "–".to_owned(), number);
     html! {
         tr {
@@ -230,10 +229,6 @@ pub(super) fn rejections_json(rejections: &[Rejection]) -> Response {
 
 /// `GET /rejections` (R47)
 pub(super) fn rejections(rejections: &[Rejection], ways: &Ways<'_>) -> Response {
-    let frame = Page {
-        title: "Cloud Sync: rejected changes",
-        home: Some(ways.base),
-    };
     let mut by_code: BTreeMap<&str, Vec<&Rejection>> = BTreeMap::new();
     for rejection in rejections {
         by_code.entry(&rejection.code).or_default().push(rejection);
@@ -247,7 +242,7 @@ pub(super) fn rejections(rejections: &[Rejection], ways: &Ways<'_>) -> Response 
                 h2 { (words::capital(words::class(rejections[0].class))) " " code { (code) } }
                 ul.rows {
                     @for rejection in rejections { li {
-                            (html::report::held_change(&rejection.change, Links { home: Some(ways.base) }))
+                            (html::report::held_change(&rejection.change, Links::to(ways.base)))
                             @if let Some(by) = &rejection.by { span.soft.small { " rejected by " (html::value(&by.to_string())) } }
                         } }
                 }
@@ -255,13 +250,13 @@ pub(super) fn rejections(rejections: &[Rejection], ways: &Ways<'_>) -> Response 
             }
         }
     };
-    page(200, frame.around(&content))
+    shown(200, "Cloud Sync: rejected changes", ways.base, &content)
 }
 
 /// The runs after the last complete run. Each saw only a part, so their figures are not shown.
 pub(super) fn since(runs: &[RunSummary], base: &str) -> Markup {
     const SHOWN: usize = 10;
-    let links = Links { home: Some(base) };
+    let links = Links::to(base);
     html! {
         @if !runs.is_empty() {
             h3 { "Since then" }
@@ -328,25 +323,18 @@ pub(super) fn account(
 }
 
 fn account_table(explanation: &Explanation) -> String {
-    let row = |side: &str, address: &str, what: &str, value: &str| {
-        [side, address, what, value].map(str::to_owned).to_vec()
+    let mut rows = Vec::new();
+    let mut push = |side: &str, address: &str, what: &str, value: &str| {
+        rows.push([side, address, what, value].map(str::to_owned));
     };
-    let mut rows = vec![row(
-        "verdict",
-        &explanation.address,
-        "",
-        &explanation.verdict,
-    )];
+    push("verdict", &explanation.address, "", &explanation.verdict);
     for mailbox in &explanation.mailboxes {
-        let mut push =
-            |what: &str, value: &str| rows.push(row("exchange", &mailbox.primary, what, value));
+        let mut push = |what: &str, value: &str| push("exchange", &mailbox.primary, what, value);
         push("standing", &mailbox.standing);
         push("kind", &mailbox.kind);
         push("display_name", &mailbox.display_name);
-        push(
-            "object_id",
-            mailbox.object_id.as_deref().unwrap_or_default(),
-        );
+        let object_id = mailbox.object_id.as_deref();
+        push("object_id", object_id.unwrap_or_default());
         mailbox.aliases.iter().for_each(|it| push("aliases", it));
         match &mailbox.full_access {
             Some(all) => all.iter().for_each(|it| push("full_access", it)),
@@ -354,65 +342,33 @@ fn account_table(explanation: &Explanation) -> String {
         }
     }
     for account in &explanation.accounts {
-        let mut push =
-            |what: &str, value: &str| rows.push(row("zivver", &account.address, what, value));
+        let mut push = |what: &str, value: &str| push("zivver", &account.address, what, value);
         push("standing", &account.standing);
         push("kind", words::account(account.kind));
         push("name", &account.name);
         push("active", if account.active { "yes" } else { "no" });
         account.aliases.iter().for_each(|it| push("aliases", it));
-        account
-            .delegates
-            .iter()
-            .for_each(|it| push("delegates", it));
+        let delegates = account.delegates.iter();
+        delegates.for_each(|it| push("delegates", it));
     }
-    rows.extend(decision_rows(explanation));
-    csv::table(
-        &["side", "address", "what", "value"],
-        &rows,
-        csv::Separator::default(),
-    )
-}
-
-/// Planned changes, held changes, and the rules that decided.
-fn decision_rows(explanation: &Explanation) -> Vec<Vec<String>> {
-    let row = |side: &str, address: &str, what: &str, value: &str| {
-        [side, address, what, value].map(str::to_owned).to_vec()
-    };
-    let mut rows = Vec::new();
     for action in &explanation.actions {
         for change in &action.changes {
-            let what = format!(
-                "{} {}",
-                words::verb(action.kind),
-                words::attribute(change.attribute)
-            );
-            let value = format!(
-                "{} -> {}",
-                change.before.join("; "),
-                change.after.join("; ")
-            );
-            rows.push(row("planned", action.address.as_str(), &what, &value));
+            let (verb, attribute) = (words::verb(action.kind), words::attribute(change.attribute));
+            let [before, after] = [&change.before, &change.after].map(|it| it.join("; "));
+            let what = format!("{verb} {attribute}");
+            let value = format!("{before} -> {after}");
+            push("planned", action.address.as_str(), &what, &value);
         }
     }
-    for held in &explanation.held {
-        let value = format!("{} -> {}", held.change.before, held.change.after);
-        rows.push(row(
-            "held",
-            held.change.address.as_str(),
-            &held.change.what,
-            &value,
-        ));
+    for HeldFact { change, .. } in &explanation.held {
+        let value = format!("{} -> {}", change.before, change.after);
+        push("held", change.address.as_str(), &change.what, &value);
     }
     for note in &explanation.notes {
-        rows.push(row(
-            "note",
-            &note.address,
-            &words::key(note.code),
-            &note.text,
-        ));
+        push("note", &note.address, &words::key(note.code), &note.text);
     }
-    rows
+    let header = ["side", "address", "what", "value"];
+    csv::table(&header, &rows, csv::Separator::default())
 }
 
 /// `GET /check`: the findings of the self-test.
@@ -420,16 +376,12 @@ pub(super) fn checkup(status: u16, checkup: &Checkup, format: Format, base: &str
     if format != Format::Html {
         return Response::json(status, checkup);
     }
-    let frame = Page {
-        title: "Cloud Sync: check",
-        home: Some(base),
-    };
     let (tone, words) = match checkup.level() {
         Level::Good => (Tone::Good, "what a run needs works"),
         Level::Warning => (Tone::Notice, "works, with something to look at"),
         Level::Error => (Tone::Bad, "something does not work"),
     };
-    let links = Links { home: Some(base) };
+    let links = Links::to(base);
     let level = |level| match level {
         Level::Good => badge(Tone::Good, "ok"),
         Level::Warning => badge(Tone::Notice, "note"),
@@ -449,7 +401,7 @@ pub(super) fn checkup(status: u16, checkup: &Checkup, format: Format, base: &str
             }
         }
     };
-    page(status, frame.around(&content))
+    shown(status, "Cloud Sync: check", base, &content)
 }
 
 /// A refused call as a page with the same status.
@@ -462,16 +414,12 @@ pub(super) fn refused(problem: Problem, base: &str) -> Response {
     };
     let detail = problem.detail.clone();
     let response = Response::from(problem);
-    let frame = Page {
-        title: "Cloud Sync: not done",
-        home: Some(base),
-    };
     let content = html! {
         h1 { (title) }
-        p.alert.bad role="alert" { (Links { home: Some(base) }.text(&words::capital(&detail))) }
+        p.alert.bad role="alert" { (Links::to(base).text(&words::capital(&detail))) }
         p { a href=(base) { "Back to the dashboard" } }
     };
-    let mut refused = page(response.status, frame.around(&content));
+    let mut refused = shown(response.status, "Cloud Sync: not done", base, &content);
     if let Some(allow) = response.headers.get("Allow") {
         refused = refused.with_header("Allow", allow.clone());
     }
@@ -492,14 +440,10 @@ pub(super) fn queued(id: &str, base: &str) -> Response {
 /// A page that says what happens with a run and links to it; the script follows the link.
 fn to_run(id: &str, base: &str, what: &str, text: &str) -> Response {
     let title = format!("Cloud Sync: {what}");
-    let frame = Page {
-        title: &title,
-        home: Some(base),
-    };
     let content = html! {
         h1 { (words::capital(what)) }
         p { (text) }
         p { a data-next href={ (base) "/runs/" (id) "?format=html" } { "Open the run" } }
     };
-    page(202, frame.around(&content))
+    shown(202, &title, base, &content)
 }

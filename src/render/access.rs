@@ -143,7 +143,7 @@ pub fn coverage(coverage: &Coverage) -> String {
     let mut parts = vec![if coverage.read == coverage.mailboxes {
         format!("all {mailboxes} read")
     } else {
-        let read = words::thousands(coverage.read.into());
+        let read = words::thousands(coverage.read);
         format!("{read} of {mailboxes} read")
     }];
     for (count, what) in [
@@ -152,7 +152,7 @@ pub fn coverage(coverage: &Coverage) -> String {
         (coverage.rejected, "not understood"),
     ] {
         if count > 0 {
-            parts.push(format!("{} {what}", words::thousands(count.into())));
+            parts.push(format!("{} {what}", words::thousands(count)));
         }
     }
     if coverage.rejected_accounts > 0 {

@@ -1,11 +1,29 @@
 //! The meaning of each kind of finding, and what to do about it. Pages show it with the findings, and
 //! `docs/findings.md` lists it.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, fmt::Write as _};
 
-use domain::{guard::Class, note::Code};
+use domain::{
+    guard::Class,
+    note::{Code, Note},
+};
 
 use super::words;
+
+/// Takes the findings of some kinds out of `notes`.
+pub(crate) fn taken<'a>(notes: &mut Vec<&'a Note>, is_meant: fn(Code) -> bool) -> Vec<&'a Note> {
+    notes.extract_if(.., |note| is_meant(note.code)).collect()
+}
+
+pub(crate) fn by_code<'a>(
+    notes: impl IntoIterator<Item = &'a &'a Note>,
+) -> BTreeMap<Code, Vec<&'a Note>> {
+    let mut codes: BTreeMap<Code, Vec<&Note>> = BTreeMap::new();
+    for note in notes {
+        codes.entry(note.code).or_default().push(note);
+    }
+    codes
+}
 
 /// The explanation of a kind of finding.
 #[derive(Debug, Clone, Copy)]

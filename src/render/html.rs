@@ -102,7 +102,11 @@ pub struct Links<'a> {
     pub home: Option<&'a str>,
 }
 
-impl Links<'_> {
+impl<'a> Links<'a> {
+    pub fn to(home: &'a str) -> Self {
+        Self { home: Some(home) }
+    }
+
     /// R40: links an address to its explanation; any other text is not linked.
     pub fn value(self, text: &str) -> Markup {
         match (self.home, SmtpAddress::parse(text)) {
@@ -196,7 +200,7 @@ pub fn group(title: &str, count: usize, content: impl Render) -> Markup {
     const OPEN_MAX: usize = 25;
     html! {
         details open[count <= OPEN_MAX] {
-            summary { (title) " " span.count { (thousands(count as u64)) } }
+            summary { (title) " " span.count { (thousands(count)) } }
             (content)
         }
     }

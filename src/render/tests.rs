@@ -194,9 +194,7 @@ fn twenty_thousand_accounts_are_rendered_within_a_second() {
     }
     report.count();
     let with_links = |report: &Report| {
-        let links = html::Links {
-            home: Some("/api/SyncHttp"),
-        };
+        let links = html::Links::to("/api/SyncHttp");
         html::report::details(report, links, |set| html::report::held_rows(set, links)).0
     };
     for render in [html::report, with_links, |report: &Report| {

@@ -113,7 +113,7 @@ fn what_of(mode: String, is_undo: bool, accounts: usize) -> String {
         (true, _) if mode == self::mode(Mode::Apply) => "undo".to_owned(),
         (true, _) => format!("{mode} of an undo"),
         (false, 0) => mode,
-        (false, count) => format!("{mode} for {}", number(count as u64, "account", "accounts")),
+        (false, count) => format!("{mode} for {}", number(count, "account", "accounts")),
     }
 }
 
@@ -218,7 +218,7 @@ pub(crate) fn others(others: Others) -> Option<String> {
         return None;
     }
     let findings = number(others.findings, "finding", "findings");
-    let attention = thousands(others.attention.into());
+    let attention = thousands(others.attention);
     Some(format!(
         "not listed: {findings} about other accounts, {attention} to look at; a run for all accounts lists them (R39)"
     ))
@@ -493,8 +493,7 @@ pub(crate) fn origins(report: &Report) -> Option<String> {
         return None;
     }
     let parts = counts.iter();
-    let parts =
-        parts.map(|(it, count)| format!("{} ({})", origin(*it), thousands((*count).into())));
+    let parts = parts.map(|(it, count)| format!("{} ({})", origin(*it), thousands(*count)));
     let parts: Vec<String> = parts.collect();
     Some(format!(
         "what caused {}, held ones included (R44): {}",
@@ -511,7 +510,7 @@ pub(crate) fn origins(report: &Report) -> Option<String> {
 pub(crate) fn left_by_kind(notes: &[&Note]) -> Option<String> {
     let parts = ActionKind::ALL.into_iter().filter_map(|kind| {
         let count = notes.iter().filter(|note| note.kind == Some(kind)).count();
-        (count > 0).then(|| format!("{} to {}", thousands(count as u64), verb(kind)))
+        (count > 0).then(|| format!("{} to {}", thousands(count), verb(kind)))
     });
     let parts: Vec<String> = parts.collect();
     (!parts.is_empty()).then(|| format!("accounts: {}", parts.join(", ")))

@@ -1,8 +1,8 @@
 //! Numbers in texts.
 
 /// `1 mailbox`, `2 mailboxes`.
-pub fn number(count: impl Into<u64>, one: &str, many: &str) -> String {
-    let count = count.into();
+pub fn number(count: impl TryInto<u64>, one: &str, many: &str) -> String {
+    let count = count.try_into().unwrap_or(u64::MAX);
     format!(
         "{} {}",
         thousands(count),
@@ -13,12 +13,12 @@ pub fn number(count: impl Into<u64>, one: &str, many: &str) -> String {
 /// `200 mailboxes, 190 in scope`: those that Exchange lists, and those of them that are synchronised (R3, R13, R14).
 pub fn mailboxes_in_scope(read: u32, in_scope: u32) -> String {
     let read = number(read, "mailbox", "mailboxes");
-    format!("{read}, {} in scope", thousands(in_scope.into()))
+    format!("{read}, {} in scope", thousands(in_scope))
 }
 
 /// `12 345`: digits in groups of three, from 10 000 on.
-pub fn thousands(number: u64) -> String {
-    let digits = number.to_string();
+pub fn thousands(number: impl TryInto<u64>) -> String {
+    let digits = number.try_into().unwrap_or(u64::MAX).to_string();
     if digits.len() <= 4 {
         return digits;
     }

@@ -1,116 +1,75 @@
 //! Accounts that were left alone, with the reason: listed if a person must act, otherwise counted.
 
 use super::{
-    BOLD, BTreeMap, DIM, DetailArgs, Report, YELLOW, count, fmt, inert, limit, told, words,
+    BOLD, DIM, DetailArgs, Heading, Report, Style, YELLOW, fmt, inert, limit, told, words,
     write_more,
 };
+use crate::render::findings::{by_code, taken};
 use domain::note::{Code, Note};
 use fmt::Write as _;
 
 pub(super) fn write(out: &mut String, report: &Report, detail: DetailArgs) -> fmt::Result {
-    let (attention, quiet): (Vec<&Note>, Vec<&Note>) = report
-        .skipped
-        .iter()
-        .partition(|note| note.code.needs_attention());
-    let (later, quiet): (Vec<&Note>, Vec<&Note>) = quiet
-        .into_iter()
-        .partition(|note| note.code.is_left_for_later());
-    let (rejected, quiet): (Vec<&Note>, Vec<&Note>) = quiet
-        .into_iter()
-        .partition(|note| note.code == Code::Rejection);
-    if !attention.is_empty() {
-        writeln!(
-            out,
-            "{YELLOW}{BOLD}Needs attention{BOLD:#}{YELLOW:#} {}  {DIM}left as they are until a person decides{DIM:#}",
-            words::number(count(attention.len()), "finding", "findings")
-        )?;
-        let listed = detail.skipped;
-        for (code, notes) in by_code(&attention) {
-            write_code(out, code, &notes, detail, true, listed)?;
-        }
-        writeln!(out)?;
+    let mut others: Vec<&Note> = report.skipped.iter().collect();
+    let attention = taken(&mut others, Code::needs_attention);
+    let later = taken(&mut others, Code::is_left_for_later);
+    let rejected = taken(&mut others, |code| code == Code::Rejection);
+    let finding = ["finding", "findings"];
+    let heading = |style, title, of, note| Heading {
+        style,
+        title,
+        of,
+        note,
+    };
+    let until = "left as they are until a person decides";
+    let attention_heading = heading(YELLOW, "Needs attention", finding, until);
+    write_notes(out, attention_heading, &attention, detail, true)?;
+    let kinds = words::left_by_kind(&later).unwrap_or_default();
+    let later_heading = heading(YELLOW, "Left for a later run", finding, &kinds);
+    write_notes(out, later_heading, &later, detail, true)?;
+    let of = ["change", "changes"];
+    let not_made = "not made, whatever the limits say";
+    let rejected_heading = heading(Style::new(), "Rejected", of, not_made);
+    write_notes(out, rejected_heading, &rejected, detail, true)?;
+    let mut note = "nothing to do about it".to_owned();
+    if !detail.skipped {
+        write!(note, "  {} lists them", detail.with("--skipped"))?;
     }
-    if !later.is_empty() {
-        write!(
-            out,
-            "{YELLOW}{BOLD}Left for a later run{BOLD:#}{YELLOW:#} {}",
-            words::number(count(later.len()), "finding", "findings")
-        )?;
-        match words::left_by_kind(&later) {
-            Some(kinds) => writeln!(out, "  {DIM}{kinds}{DIM:#}")?,
-            None => writeln!(out)?,
-        }
-        for (code, notes) in by_code(&later) {
-            write_code(out, code, &notes, detail, true, detail.skipped)?;
-        }
-        writeln!(out)?;
-    }
-    if !rejected.is_empty() {
-        writeln!(
-            out,
-            "{BOLD}Rejected{BOLD:#} {}  {DIM}not made, whatever the limits say{DIM:#}",
-            words::number(count(rejected.len()), "change", "changes")
-        )?;
-        for (code, notes) in by_code(&rejected) {
-            write_code(out, code, &notes, detail, true, detail.skipped)?;
-        }
-        writeln!(out)?;
-    }
-    if !quiet.is_empty() {
-        let hint = if detail.skipped {
-            String::new()
-        } else {
-            format!("  {} lists them", detail.with("--skipped"))
-        };
-        writeln!(
-            out,
-            "{BOLD}Left alone{BOLD:#} {}  {DIM}nothing to do about it{hint}{DIM:#}",
-            words::number(count(quiet.len()), "finding", "findings")
-        )?;
-        for (code, notes) in by_code(&quiet) {
-            write_code(out, code, &notes, detail, detail.skipped, true)?;
-        }
-        writeln!(out)?;
-    }
+    let heading = heading(Style::new(), "Left alone", finding, &note);
+    write_notes(out, heading, &others, detail, detail.skipped)?;
     write_filters(out, report)
 }
 
-fn by_code<'a>(notes: &[&'a Note]) -> BTreeMap<Code, Vec<&'a Note>> {
-    let mut codes: BTreeMap<Code, Vec<&Note>> = BTreeMap::new();
-    for note in notes {
-        codes.entry(note.code).or_default().push(note);
-    }
-    codes
-}
-
-fn write_code(
+/// The notes with a count of each kind; if `named`, each of them.
+fn write_notes(
     out: &mut String,
-    code: Code,
+    heading: Heading<'_>,
     notes: &[&Note],
     mut detail: DetailArgs,
     named: bool,
-    all: bool,
 ) -> fmt::Result {
-    writeln!(
-        out,
-        "  {:>5}  {}  {DIM}{}{DIM:#}",
-        words::thousands(count(notes.len())),
-        words::code(code),
-        code.rule()
-    )?;
-    if !named {
+    if notes.is_empty() {
         return Ok(());
     }
-    detail.all |= all;
-    for note in notes.iter().take(limit(detail)) {
-        writeln!(
-            out,
-            "         {}  {DIM}{}{DIM:#}",
-            inert(&note.address),
-            told(&note.text)
-        )?;
+    heading.write(out, notes.len())?;
+    detail.all |= detail.skipped;
+    for (code, notes) in by_code(notes) {
+        let count = words::thousands(notes.len());
+        let (what, rule) = (words::code(code), code.rule());
+        writeln!(out, "  {count:>5}  {what}  {DIM}{rule}{DIM:#}")?;
+        if !named {
+            continue;
+        }
+        for note in notes.iter().take(limit(detail)) {
+            writeln!(
+                out,
+                "         {}  {DIM}{}{DIM:#}",
+                inert(&note.address),
+                told(&note.text)
+            )?;
+        }
+        write_more(out, notes.len(), detail)?;
     }
-    write_more(out, notes.len(), detail)
+    writeln!(out)
 }
 
 /// R15: an entry that matches no account is probably a mistake, so entries are shown with their counts.
@@ -123,12 +82,8 @@ fn write_filters(out: &mut String, report: &Report) -> fmt::Result {
         "{BOLD}Target filter{BOLD:#}  {DIM}accounts that are never touched (R15){DIM:#}"
     )?;
     for (entry, matched) in &report.filter_counts {
-        writeln!(
-            out,
-            "  {:>5}  {}",
-            words::thousands(count(*matched)),
-            inert(entry)
-        )?;
+        let count = words::thousands(*matched);
+        writeln!(out, "  {count:>5}  {}", inert(entry))?;
     }
     writeln!(out)
 }

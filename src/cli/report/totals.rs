@@ -1,8 +1,7 @@
 //! The last lines of a page: totals, duration, next steps.
 
 use super::{
-    BOLD, CYAN, DIM, GREEN, KINDS, Mode, RED, Report, RunOutcome, YELLOW, count, fmt, inert, told,
-    words,
+    BOLD, CYAN, DIM, GREEN, KINDS, Mode, RED, Report, RunOutcome, YELLOW, fmt, inert, told, words,
 };
 use domain::{
     address::SmtpAddress,
@@ -118,7 +117,7 @@ fn write_suspended(out: &mut String, report: &Report) -> fmt::Result {
     writeln!(
         out,
         "{DIM}Cloud Sync suspended {}. If Zivver deletes users after {DELETABLE_AFTER_DAYS} days of suspension, it deletes the first ({}) on {} or later.{DIM:#}",
-        words::number(count(report.suspended.len()), "account", "accounts"),
+        words::number(report.suspended.len(), "account", "accounts"),
         inert(first.address.as_str()),
         first.deletable
     )
@@ -148,7 +147,7 @@ fn write_comparison(
         .collect();
     for (total, word) in [(compared.new_total, come), (compared.gone_total, gone)] {
         if total > 0 {
-            parts.push(format!("{} {word}", words::thousands(total.into())));
+            parts.push(format!("{} {word}", words::thousands(total)));
         }
     }
     if parts.is_empty() {
@@ -168,8 +167,8 @@ fn write_comparison(
                 told(&finding.text)
             )?;
         }
-        let more = count(findings.len().min(NAMED_MAX));
-        match u64::from(total).saturating_sub(more) {
+        let more = findings.len().min(NAMED_MAX);
+        match (total as usize).saturating_sub(more) {
             0 => {}
             more => writeln!(out, "    {DIM}… and {} more{DIM:#}", words::thousands(more))?,
         }
@@ -205,7 +204,7 @@ fn write_planned(out: &mut String, report: &Report) -> fmt::Result {
         if let Some(count) = report.counts.planned.get(&kind) {
             parts.push(format!(
                 "{} to {}",
-                words::thousands((*count).into()),
+                words::thousands(*count),
                 words::verb(kind)
             ));
         }
@@ -233,7 +232,7 @@ fn write_applied(out: &mut String, report: &Report) -> fmt::Result {
         if let Some(count) = report.counts.applied.get(&kind) {
             parts.push(format!(
                 "{} {}",
-                words::thousands((*count).into()),
+                words::thousands(*count),
                 words::past(kind)
             ));
         }
@@ -248,7 +247,7 @@ fn write_applied(out: &mut String, report: &Report) -> fmt::Result {
         (report.not_started(), "not started"),
     ] {
         if count > 0 {
-            parts.push(format!("{} {word}", words::thousands(count.into())));
+            parts.push(format!("{} {word}", words::thousands(count)));
         }
     }
     parts.extend(rest(report));
@@ -273,11 +272,7 @@ fn write_applied(out: &mut String, report: &Report) -> fmt::Result {
         Verification::Differs => writeln!(
             out,
             "{YELLOW}Not converged{YELLOW:#}: read again, {} still different.",
-            words::number(
-                count(report.differences.len()),
-                "account is",
-                "accounts are"
-            )
+            words::number(report.differences.len(), "account is", "accounts are")
         ),
         Verification::Preview | Verification::NotVerified => Ok(()),
     }
@@ -292,26 +287,14 @@ fn write_parts(out: &mut String, parts: &[String]) -> fmt::Result {
 
 fn rest(report: &Report) -> Vec<String> {
     let mut parts = Vec::new();
-    if report.counts.held > 0 {
-        parts.push(format!(
-            "{} held back",
-            words::thousands(report.counts.held.into())
-        ));
-    }
-    let attention = report
-        .skipped
-        .iter()
-        .filter(|note| note.code.needs_attention())
-        .count();
-    if attention > 0 {
-        parts.push(format!("{} to look at", words::thousands(count(attention))));
-    }
     for (number, word) in [
+        (report.counts.held as usize, "held back"),
+        (report.attention().count(), "to look at"),
         (report.rejected(), "rejected"),
         (report.left_for_later(), "left for later"),
     ] {
         if number > 0 {
-            parts.push(format!("{} {word}", words::thousands(count(number))));
+            parts.push(format!("{} {word}", words::thousands(number)));
         }
     }
     parts
@@ -331,28 +314,28 @@ fn write_read(out: &mut String, report: &Report) -> fmt::Result {
         write!(
             out,
             ", {} not understood",
-            words::thousands(source.rejected.into())
+            words::thousands(source.rejected)
         )?;
     }
     write!(
         out,
         "; Zivver has {} and {} functional, {} active",
         words::number(target.users, "user", "users"),
-        words::thousands(target.functional.into()),
-        words::thousands(target.active.into())
+        words::thousands(target.functional),
+        words::thousands(target.active)
     )?;
     if target.outside > 0 {
         write!(
             out,
             ", {} outside the claimed domains",
-            words::thousands(target.outside.into())
+            words::thousands(target.outside)
         )?;
     }
     if target.rejected > 0 {
         write!(
             out,
             ", {} not understood",
-            words::thousands(target.rejected.into())
+            words::thousands(target.rejected)
         )?;
     }
     writeln!(out, "{DIM:#}")

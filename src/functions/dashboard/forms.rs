@@ -102,9 +102,7 @@ impl Ways<'_> {
             return Markup::default();
         }
         if !self.may_decide() {
-            let links = Links {
-                home: Some(self.base),
-            };
+            let links = Links::to(self.base);
             return html! {
                 (held_rows(set, links))
                 p.soft.small { "Approving and rejecting need the role approver (R41)." }
@@ -202,10 +200,9 @@ impl Ways<'_> {
 
     /// The button to apply exactly the changes of a preview (R28).
     fn plan(&self, report: &Report) -> Markup {
-        let count = u64::try_from(report.actions.len()).unwrap_or(u64::MAX);
-        let changes = match count {
+        let changes = match report.actions.len() {
             1 => "this change".to_owned(),
-            _ => format!("these {}", words::number(count, "change", "changes")),
+            count => format!("these {}", words::number(count, "change", "changes")),
         };
         let apply = html! {
             input type="hidden" name="plan" value=(report.id);
@@ -242,7 +239,7 @@ impl Ways<'_> {
 
 /// One checkbox for each account, since the held changes of one account belong together.
 fn selectable_rows(set: &HeldSet, base: &str) -> Markup {
-    let links = Links { home: Some(base) };
+    let links = Links::to(base);
     let mut all: Vec<&HeldChange> = set.approves().collect();
     all.sort_by_key(|change| &change.address);
     let by_account = all.chunk_by(|a, b| a.address == b.address);

@@ -65,7 +65,7 @@ pub(super) fn trend(runs: &[RunSummary]) -> Markup {
         figure.trend {
             ol.axis aria-hidden="true" {
                 @for tick in scale.ticks() {
-                    li { (words::thousands(tick.into())) }
+                    li { (words::thousands(tick)) }
                 }
             }
             svg role="img" viewBox={ "0 0 " (BARS * WIDTH) " " (2 * HEIGHT) } preserveAspectRatio="none" aria-label=(label) {

@@ -138,13 +138,13 @@ impl View<'_> {
         html! {
             section {
                 h2 {
-                    (words::number((review.total - alone) as u64, "row", "rows"))
-                    @if alone > 0 { ", and " (words::number(alone as u64, "mailbox", "mailboxes")) " without a person" }
-                    @if with_changes { ", " (words::thousands(review.changed as u64)) " changed" }
+                    (words::number(review.total - alone, "row", "rows"))
+                    @if alone > 0 { ", and " (words::number(alone, "mailbox", "mailboxes")) " without a person" }
+                    @if with_changes { ", " (words::thousands(review.changed)) " changed" }
                 }
                 @if page.is_none() && review.rows.len() > shown.len() {
                     p.alert.notice {
-                        "Only the first " (words::thousands(shown.len() as u64)) " rows: search for a mailbox or a person, or take the CSV, which has all."
+                        "Only the first " (words::thousands(shown.len())) " rows: search for a mailbox or a person, or take the CSV, which has all."
                     }
                 }
                 @if shown.is_empty() {

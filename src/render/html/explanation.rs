@@ -61,12 +61,12 @@ pub fn found(name: &str, found: &Found, home: &str) -> String {
         title: &title,
         home: Some(home),
     };
-    let links = Links { home: Some(home) };
+    let links = Links::to(home);
     let lead = match (found.is_exact, found.total) {
         (_, 0) => "No mailbox and no account has such a name or address.".to_owned(),
         (true, total) => format!(
             "{} with this name.",
-            words::number(total as u64, "address", "addresses")
+            words::number(total, "address", "addresses")
         ),
         (false, _) => "No mailbox and no account has this name. The nearest:".to_owned(),
     };
@@ -154,7 +154,7 @@ fn happened(history: &History, links: Links<'_>) -> Markup {
             }
             @for remark in &history.remarks { p.alert.notice { (links.text(&words::capital(remark))) } }
             @if history.events.is_empty() {
-                p { "No run changed this account (" (words::number(history.runs as u64, "run", "runs")) " searched)." }
+                p { "No run changed this account (" (words::number(history.runs, "run", "runs")) " searched)." }
             }
             ul.rows {
                 @for event in &history.events {

@@ -168,7 +168,7 @@ fn title(report: &Report) -> String {
     };
     let of = match report.accounts.len() {
         0 => String::new(),
-        count => format!(" for {}", number(count as u64, "account", "accounts")),
+        count => format!(" for {}", number(count, "account", "accounts")),
     };
     let under = if report.is_hypothetical() {
         " under other settings"
@@ -197,11 +197,6 @@ pub fn tone_of(state: RunState, outcome: RunOutcome) -> Tone {
 fn tiles(report: &Report) -> Markup {
     let sum = |counts: &BTreeMap<ActionKind, u32>| counts.values().sum::<u32>();
     let counts = &report.counts;
-    let attention = report
-        .skipped
-        .iter()
-        .filter(|note| note.code.needs_attention())
-        .count();
     let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
     let others = [
         (Tone::Good, sum(&counts.applied), "applied"),
@@ -210,7 +205,11 @@ fn tiles(report: &Report) -> Markup {
         (Tone::Notice, counts.refused, "refused"),
         (Tone::Bad, counts.failed, "failed"),
         (Tone::Notice, report.not_started(), "not started"),
-        (Tone::Notice, count(attention), "to look at"),
+        (
+            Tone::Notice,
+            count(report.attention().count()),
+            "to look at",
+        ),
         (Tone::Plain, count(report.rejected()), "rejected"),
         (
             Tone::Notice,
@@ -220,9 +219,9 @@ fn tiles(report: &Report) -> Markup {
     ];
     html! {
         ul.tiles {
-            (tile(Tone::Plain, thousands(sum(&counts.planned).into()), "planned"))
+            (tile(Tone::Plain, thousands(sum(&counts.planned)), "planned"))
             @for (tone, count, what) in others.into_iter().filter(|(_, count, _)| *count > 0) {
-                (tile(tone, thousands(count.into()), what))
+                (tile(tone, thousands(count), what))
             }
         }
     }
@@ -306,37 +305,31 @@ pub fn held_set(set: &HeldSet, links: Links<'_>, changes: &Markup) -> Markup {
         }
         p { (links.text(&words::capital(&words::reason(set)))) }
         @if !set.is_decided() { (group("Changes", set.changes.len(), changes)) }
-        (approved(set, links))
-        (rejected(set, links))
-    }
-}
-
-/// R47: the changes of a set that were approved since the run.
-fn approved(set: &HeldSet, links: Links<'_>) -> Markup {
-    if set.approved.is_empty() {
-        return Markup::default();
-    }
-    let rows = html! {
-        ul.rows { @for change in &set.approved { li { (badge(Tone::Plain, "approved")) " " (held_change(change, links)) } } }
-        p.soft.small { "They are made, or about to be made, by the run that approves them." }
-    };
-    group("Approved since", set.approved.len(), rows)
-}
-
-/// R47: the changes of a set that were rejected since the run.
-fn rejected(set: &HeldSet, links: Links<'_>) -> Markup {
-    if set.rejected.is_empty() {
-        return Markup::default();
-    }
-    let rows = html! {
-        ul.rows { @for change in &set.rejected { li { (badge(Tone::Plain, "rejected")) " " (held_change(change, links)) } } }
-        p.soft.small {
+        (decided(&set.approved, "approved", &html! {
+            "They are made, or about to be made, by the run that approves them."
+        }, links))
+        (decided(&set.rejected, "rejected", &html! {
             "They are not made, and not approved with the others. An approval that names the account makes them all the \
              same, and ends the rejection (R47). "
             @if let Some(home) = links.home { a href={ (home) "/rejections?format=html" } { "Take a rejection back" } }
-        }
+        }, links))
+    }
+}
+
+/// R47: the changes of a set that were approved or rejected since the run.
+fn decided(changes: &[HeldChange], word: &str, what: &Markup, links: Links<'_>) -> Markup {
+    if changes.is_empty() {
+        return Markup::default();
+    }
+    let rows = html! {
+        ul.rows { @for change in changes { li { (badge(Tone::Plain, word)) " " (held_change(change, links)) } } }
+        p.soft.small { (what) }
     };
-    group("Rejected since", set.rejected.len(), rows)
+    group(
+        &format!("{} since", words::capital(word)),
+        changes.len(),
+        rows,
+    )
 }
 
 pub fn held_rows(set: &HeldSet, links: Links<'_>) -> Markup {

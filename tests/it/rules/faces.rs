@@ -244,7 +244,7 @@ const HARMLESS: [&str; 4] = [
     "Exit codes: 0 in sync",
     "\"not converged\"",
     "Not converged",
-    "{DIM}nothing to do about it",
+    "\"nothing to do about it\"",
 ];
 
 #[test]

@@ -38,14 +38,14 @@ fn read(report: &Report, links: Links<'_>) -> Markup {
     html! {
         @if !source.tenant_id.is_empty() { (fact("Tenant", value(&source.tenant_id))) }
         @if report.has_counted() {
-            @for (name, count) in counts { (fact(name, thousands(count.into()))) }
+            @for (name, count) in counts { (fact(name, thousands(count))) }
         } @else {
             (fact("Mailboxes and accounts", not_told(report)))
         }
         @for (entry, count) in &report.filter_counts {
             (fact(
                 &format!("Target filter {entry}"),
-                words::number(*count as u64, "account", "accounts"),
+                words::number(*count, "account", "accounts"),
             ))
         }
         @if !accounts.is_empty() { (fact("Only for", values(links, &accounts))) }

@@ -1,13 +1,11 @@
 //! Accounts left alone with the reason, differences from the previous run, and accounts that Zivver may delete.
 
-use std::collections::BTreeMap;
-
 use maud::{Markup, html};
 
 use super::{
     super::{
         super::{
-            findings,
+            findings::{self, by_code, taken},
             words::{self, is_about_a_delegation},
         },
         Links, Tone, badge, group, time,
@@ -22,16 +20,10 @@ use domain::{
 };
 
 pub(super) fn notes(report: &Report, links: Links<'_>) -> Markup {
-    let (attention, others): (Vec<&Note>, Vec<&Note>) = report
-        .skipped
-        .iter()
-        .partition(|note| note.code.needs_attention());
-    let (later, others): (Vec<&Note>, Vec<&Note>) = others
-        .into_iter()
-        .partition(|note| note.code.is_left_for_later());
-    let (delegations, others): (Vec<&Note>, Vec<&Note>) = others
-        .into_iter()
-        .partition(|note| is_about_a_delegation(note.code));
+    let mut others: Vec<&Note> = report.skipped.iter().collect();
+    let attention = taken(&mut others, Code::needs_attention);
+    let later = taken(&mut others, Code::is_left_for_later);
+    let delegations = taken(&mut others, is_about_a_delegation);
     html! {
         (groups("Needs attention", &attention, links))
         (groups("Left for a later run", &later, links))
@@ -41,10 +33,6 @@ pub(super) fn notes(report: &Report, links: Links<'_>) -> Markup {
 }
 
 fn groups(title: &str, notes: &[&Note], links: Links<'_>) -> Markup {
-    let mut by_code: BTreeMap<Code, Vec<&Note>> = BTreeMap::new();
-    for note in notes {
-        by_code.entry(note.code).or_default().push(note);
-    }
     let of_code = |code: Code, notes: Vec<&Note>| {
         let rows_of = notes.len();
         let explained = findings::of_code(code);
@@ -56,11 +44,11 @@ fn groups(title: &str, notes: &[&Note], links: Links<'_>) -> Markup {
         group(&title, rows_of, rows)
     };
     html! {
-        @if !by_code.is_empty() {
+        @if !notes.is_empty() {
             section {
                 h2 { (title) }
                 @if let Some(kinds) = words::left_by_kind(notes) { p { (words::capital(&kinds)) "." } }
-                @for (code, notes) in by_code {
+                @for (code, notes) in by_code(notes) {
                     div id=(words::key(code)) { (of_code(code, notes)) }
                 }
             }
