@@ -151,6 +151,9 @@ explained! {
     RecipientExists: "no mailbox, but Exchange still knows the address",
         "The account has no mailbox, but Exchange has another recipient with its address or object id, such as a mail user. The account is not changed.",
         "Nothing. Suspend the account by hand if the person has left.";
+    MailboxNotListed: "a mailbox that the mailbox list omits",
+        "Exchange still has the mailbox of the account, but did not return it in the list of all mailboxes. The account is not changed, so access that should be gone stays.",
+        "Run again. If the finding stays, ask Microsoft why the list of mailboxes omits it.";
     OwnerUnknown: "no mailbox, and another recipient has the address",
         "The account has no mailbox, another recipient has its address, and no object id tells whose account it is. The account stays active, and its owner can still sign in.",
         "Find out whose account it is, and suspend it by hand if the person has left.";

@@ -95,6 +95,7 @@ codes! {
     RenameBlocked = "R17" true,
     KindMismatch = "R18" true,
     RecipientExists = "R19" false,
+    MailboxNotListed = "R19" true,
     OwnerUnknown = "R19" true,
     AbsenceUnknown = "R19" true,
     MergeCandidate = "R19" true,

@@ -1,5 +1,6 @@
 //! Cases that a sceptical reviewer would try.
 
+use cloud_sync::domain::{note::Code, report::RunOutcome};
 use cloud_sync::sandbox::{
     control::{ControlOptions, Fault, FaultKind},
     exchange::{Group, GroupKind, Link, Mailbox, Paging},
@@ -426,6 +427,9 @@ async fn a_mailbox_that_slips_through_between_two_pages_is_not_gone() {
     assert_eq!(report.error, None);
     assert_eq!(report.source.mailboxes, 24);
     assert_eq!(writes(&world), [""; 0], "{}", shown(&report));
+    let codes = report.skipped.iter().map(|note| note.code);
+    assert_eq!(codes.collect::<Vec<_>>(), [Code::MailboxNotListed]);
+    assert_eq!(report.outcome, RunOutcome::NeedsAttention);
 }
 
 #[tokio::test(start_paused = true)]

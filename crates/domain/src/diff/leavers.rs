@@ -102,6 +102,21 @@ fn still(account: AccountView<'_>) -> &'static str {
     }
 }
 
+/// R19: why an account stays although no mailbox of the list is its own. `words` are those of [`Differ::presence`].
+fn still_there(account: AccountView<'_>, code: Code, words: &str) -> String {
+    match code {
+        Code::RecipientExists => words.to_owned(),
+        // The delegations and the status of the mailbox are then not known (R1).
+        Code::MailboxNotListed => {
+            format!(
+                "{words}, but its mailbox list omits it; {}; run again",
+                still(account)
+            )
+        }
+        _ => format!("{words}; {}", still(account)),
+    }
+}
+
 impl Differ<'_> {
     /// R16, R19: an account that is tied to a mailbox which was not read, and which Exchange does not report as gone,
     /// is not stopped because of the mailbox that now has its address.
@@ -118,8 +133,8 @@ impl Differ<'_> {
         };
         let presence = self.presence(&id.to_string());
         if let Some((code, words)) = &presence {
-            let address = self.world.accounts.get(account).address();
-            self.note(address, *code, &**words);
+            let account = self.world.accounts.get(account);
+            self.note(account.address(), *code, still_there(account, *code, words));
         }
         presence.is_some()
     }
@@ -193,12 +208,12 @@ impl Differ<'_> {
                 self.stop(ix, Class::Suspend, why);
                 true
             }
-            Some((code, words)) if code == Code::AbsenceUnknown => {
-                let text = format!("{words}; {}", still(account));
-                self.note(account.address(), code, text);
+            Some((code, words)) => {
+                if code != Code::RecipientExists {
+                    self.note(account.address(), code, still_there(account, code, &words));
+                }
                 false
             }
-            Some(_) => false,
         }
     }
 
@@ -350,7 +365,7 @@ impl Differ<'_> {
                 .filter(|(code, _)| *code == Code::AbsenceUnknown)
                 .or_else(|| self.is_at_address(account, id)),
             None => at_address.map(|(code, words)| {
-                if code != Code::RecipientExists {
+                if code == Code::AbsenceUnknown {
                     return (code, words);
                 }
                 let text = format!("{words}, and no object id says whether the account is of it");
@@ -358,12 +373,7 @@ impl Differ<'_> {
             }),
         });
         if let Some((code, words)) = kept {
-            let text = if code == Code::RecipientExists {
-                words
-            } else {
-                format!("{words}; {}", still(account))
-            };
-            self.note(account.address(), code, text);
+            self.note(account.address(), code, still_there(account, code, &words));
             self.kept.insert(ix);
         } else if id.is_none() {
             let why = match tie {

@@ -51,11 +51,17 @@ impl<'a> Differ<'a> {
         Some(match self.world.answers.recipients.get(text) {
             Some(RecipientAnswer::NotFound) => return None,
             Some(RecipientAnswer::Found(recipient)) => {
-                let kind = &recipient.recipient_type_details;
-                (
-                    Code::RecipientExists,
-                    format!("Exchange still has {text} as a {kind}"),
-                )
+                let kind = recipient.recipient_type_details.trim();
+                if !recipient.has_kind() {
+                    let words = format!("Exchange still has {text}, but does not say as what");
+                    return Some((Code::AbsenceUnknown, words));
+                }
+                let code = if recipient.may_be_in_scope() {
+                    Code::MailboxNotListed
+                } else {
+                    Code::RecipientExists
+                };
+                (code, format!("Exchange still has {text} as a {kind}"))
             }
             Some(RecipientAnswer::Ambiguous) => (
                 Code::RecipientExists,

@@ -19,6 +19,30 @@ fn notes(world: &str) -> String {
     lines.join("\n").replace("corp.example", "")
 }
 
+/// R1: the list of all mailboxes should contain it, so its status and its delegations are not known.
+#[test]
+fn r19_a_mailbox_that_the_list_omits_needs_attention() {
+    let world = "
+        mailbox anna@
+        account anna@
+        account user@ ext=user
+        found #user UserMailbox
+        functional box@ members=anna ext=box
+        found #box SharedMailbox
+        account room@ ext=room
+        found #room RoomMailbox
+        account kind@ ext=kind
+        found #kind
+    ";
+    assert_snapshot!(notes(world), @r"
+    MailboxNotListed box@: Exchange still has 00000000-0000-4000-8000-000000626f78 as a SharedMailbox, but its mailbox list omits it; its members can still open it; run again
+    AbsenceUnknown kind@: Exchange still has 00000000-0000-4000-8000-00006b696e64, but does not say as what; its owner can still sign in
+    RecipientExists room@: Exchange still has 00000000-0000-4000-8000-0000726f6f6d as a RoomMailbox
+    MailboxNotListed user@: Exchange still has 00000000-0000-4000-8000-000075736572 as a UserMailbox, but its mailbox list omits it; its owner can still sign in; run again
+    ");
+    assert!(crate::note::Code::MailboxNotListed.needs_attention());
+}
+
 #[test]
 fn r19_a_colleague_who_is_renamed_to_a_leavers_address_gets_it() {
     let world = "

@@ -235,7 +235,7 @@ fn r16_a_disabled_namesake_still_suspends_it() {
 fn r16_a_namesake_does_not_suspend_the_account_of_a_mailbox_that_exchange_still_has() {
     for namesake in ["disabled", ""] {
         for (answer, note) in [
-            ("found #old SharedMailbox", "RecipientExists"),
+            ("found #old SharedMailbox", "MailboxNotListed"),
             ("failed #old", "AbsenceUnknown"),
             ("unasked", "AbsenceUnknown"),
         ] {
