@@ -506,6 +506,32 @@ async fn r16_the_review_gives_nobody_the_account_of_a_leaver() {
     );
 }
 
+/// R16, R22: the address of the leaver is a colleague's now, and the account of the leaver has another one.
+#[tokio::test(flavor = "multi_thread")]
+async fn r43_a_leaver_is_named_by_the_present_address_of_the_account() {
+    let bench = Bench::start(bench::small()).await;
+    bench.apply();
+    bench.change(|tenant| {
+        assert!(tenant.remove_mailbox("anna@corp.example"));
+        let bob = tenant.mailbox_mut("bob@corp.example").unwrap();
+        bob.primary_smtp_address = "anna@corp.example".into();
+        bob.email_addresses = vec!["SMTP:anna@corp.example".into()];
+        let info = tenant.mailbox_mut("info@corp.example").unwrap();
+        info.permissions.clear();
+        // R11: a name that Exchange does not find.
+        tenant.grant("info@corp.example", "Somebody", |_| ());
+    });
+    bench.apply();
+    let table = bench.offline(&["access", "info", "--format", "csv"]).out;
+    assert!(table.contains(r#","anna",""#), "{table}");
+    assert!(!table.contains("anna@corp.example"), "{table}");
+    let found = bench.offline(&["access", "cloud-sync-"]).out;
+    let row = "\ninfo@corp.example \"info\"\n  cloud-sync-";
+    assert!(found.contains(row), "{found}");
+    let by_person = bench.offline(&["access", "anna@corp.example", "--by", "person"]);
+    assert!(!by_person.out.contains("info@"), "{by_person:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn r43_a_mailbox_without_a_person_comes_last_and_is_counted_apart() {
     let bench = Bench::start(bench::small()).await;

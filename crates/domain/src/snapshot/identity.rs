@@ -244,6 +244,12 @@ impl<'a> Index<'a> {
         self.mailboxes.get(&key).copied()
     }
 
+    /// Whether a mailbox has it as its primary address, or a user account as any.
+    pub(super) fn has_address(&self, address: &str) -> bool {
+        self.by_primary.contains_key(address)
+            || self.users.contains_key(&SmtpAddress::verbatim(address))
+    }
+
     pub(super) fn rejected_mailbox(&self, key: Key<'a>) -> Option<&'a Rejected> {
         self.rejected_mailboxes.get(&key).copied()
     }

@@ -275,9 +275,10 @@ impl World {
     /// Who a row may be about; only by address, which the two snapshots may give to two, where there is no name.
     fn who(&self, then: &Self, named: &Named) -> Vec<usize> {
         let all = 0..NAMES.len();
+        let name = named.name.trim_end_matches(" (had this address before)");
         let is_it = |at: &usize| {
             let texts = [NAMES[*at].to_owned(), scim_id(*at)];
-            let is = |text: &String| *text == named.name || *text == named.address;
+            let is = |text: &String| *text == name || *text == named.address;
             texts.iter().any(is)
         };
         if let Some(found) = all.clone().find(is_it) {

@@ -11,7 +11,7 @@ use crate::ids::ScimId;
 use crate::snapshot::diff::differences;
 use crate::snapshot::{
     Access, Effect, Head, Left, Line, Snapshot,
-    access::{By, Delegated, Filter, Granted, InExchange, InZivver, Since, review},
+    access::{By, Delegated, Filter, Granted, InExchange, InZivver, Named, Since, review},
     lines,
 };
 
@@ -329,6 +329,101 @@ fn r16_a_new_person_at_an_address_has_nothing_of_the_leaver() {
     info@ bert@: [] 2 it is not certain whose account it has | no [Granted]
     "#);
     assert_eq!(grants(&all[1], "info@"), ["anna@  1", "bert@  2"]);
+}
+
+/// R16: the address that the leaver had is the colleague's now.
+#[test]
+fn r43_a_leaver_is_named_by_the_present_address_of_the_account() {
+    let before = "
+        people anna@ eve@ fred@
+        shared info@ grants=anna@,fred@
+        functional info@ as=g members=anna,fred
+        mailbox dora@ grants=fred@
+        account dora@ delegates=fred@
+        map fred=fred eve=eve
+    ";
+    let leaver = |grants: &str, delegates: &str| {
+        format!(
+            "
+            people anna@
+            mailbox fred@ id=eve name=Eve
+            account fred@ as=eve name=Eve ext=eve
+            account aside@ as=fred name=Fred ext=fred off
+            shared info@ grants={grants}
+            functional info@ as=g members=anna{}
+            mailbox dora@ grants={grants}
+            account dora@{}
+            map fred=fred eve=eve
+            ",
+            if delegates.is_empty() { "" } else { ",fred" },
+            if delegates.is_empty() {
+                ""
+            } else {
+                " delegates=aside@"
+            },
+        )
+    };
+    let all = series(&[before, &leaver("?", "aside@"), &leaver("anna@", "")]);
+    assert_snapshot!(reviewed(&all[1], Some(&all[0]), &["dora", "info"]), @r#"
+    dora@ aside@: unknown (throttled (R11)) Some("[] 1- delegate") | 1- suspended []
+    info@ anna@: unknown (throttled (R11)) Some("[] 1- delegate") | 1- []
+    info@ aside@: unknown (throttled (R11)) Some("[] 1- delegate") | 1- suspended []
+    "#);
+    assert_snapshot!(reviewed(&all[2], Some(&all[0]), &["aside"]), @r#"
+    aside@ ?: no mailbox | no []
+    dora@ aside@: no | no [Withdrawn, DelegateRemoved]
+    info@ aside@: no | no [Withdrawn, DelegateRemoved]
+    "#);
+}
+
+/// R16: nothing but the last access is known of the leaver.
+#[test]
+fn r43_the_former_address_of_a_leaver_is_marked_when_it_is_another_persons() {
+    let before = "
+        people anna@ eve@
+        mailbox fred@
+        shared info@ grants=anna@,fred@
+        shared desk@ grants=anna@
+    ";
+    let after = |address: &str, grants: &str| {
+        format!(
+            "
+            people anna@
+            mailbox {address} id=eve name=Eve
+            account {address} as=eve name=Eve ext=eve
+            shared info@ grants={grants}
+            shared desk@ id=new grants=anna@
+            "
+        )
+    };
+    let names = |now: &Snapshot, then: Option<&Snapshot>| {
+        let rows = review(now, then, &Filter::default()).rows.into_iter();
+        let named = |it: &Named| format!("{} \"{}\"", it.address, it.name);
+        let named = rows.map(|row| {
+            let person = row.person.as_ref().map_or_else(String::new, named);
+            format!("{}: {person}\n", named(&row.mailbox))
+        });
+        super::shown::short(&named.collect::<String>())
+    };
+    let all = series(&[before, &after("fred@", "?"), &after("fred@", "anna@")]);
+    assert_snapshot!(names(&all[1], None), @r#"
+    desk@ "desk": anna@ "anna"
+    info@ "info": anna@ "anna"
+    info@ "info": fred@ "had this address before"
+    "#);
+    assert_snapshot!(names(&all[2], Some(&all[0])), @r#"
+    desk@ "desk": anna@ "anna"
+    desk@ "desk (had this address before)": anna@ "anna"
+    info@ "info": anna@ "anna"
+    info@ "info": fred@ "fred (had this address before)"
+    "#);
+    let all = series(&[before, &after("eve@", "?")]);
+    assert_snapshot!(names(&all[1], Some(&all[0])), @r#"
+    desk@ "desk": anna@ "anna"
+    desk@ "desk (had this address before)": anna@ "anna"
+    info@ "info": anna@ "anna"
+    info@ "info": fred@ "fred"
+    "#);
 }
 
 /// R16: what was approved for the new person is the new person's.

@@ -13,7 +13,7 @@ use crate::{
     scope::ClaimedDomains,
     sides::{NOT_CLAIMED, delegate_not_compared},
     snapshot::{
-        AccountEntry, Delegate, Grant, MailboxEntry, Rejected, Side,
+        Access, AccountEntry, Delegate, Grant, MailboxEntry, Rejected, Side,
         identity::{Fact, Index, Key, key_of},
     },
 };
@@ -93,6 +93,8 @@ struct Joined<'i, 'a> {
     accounts: HashMap<Key<'a>, Key<'a>>,
     /// The same of what is not there any more.
     gone: HashMap<Key<'a>, &'a AccountEntry>,
+    /// The present addresses of people with access, as Exchange states them.
+    called: HashMap<Key<'a>, &'a str>,
     domains: ClaimedDomains,
 }
 
@@ -104,6 +106,7 @@ impl<'i, 'a> Joined<'i, 'a> {
             whose: HashMap::default(),
             accounts: HashMap::default(),
             gone: HashMap::default(),
+            called: called(here),
             domains: ClaimedDomains::new(&here.snapshot.head.claimed_domains),
         };
         for (id, mailbox) in own(here) {
@@ -228,9 +231,9 @@ impl<'i, 'a> Joined<'i, 'a> {
         let account = draft.zivver.map(|(_, account)| account);
         let account = account.or_else(|| self.accounts.get(&person).copied());
         Row {
-            mailbox: self.named(owner, None),
+            mailbox: self.owner(owner),
             kind: self.kind(owner),
-            person: Some(self.named(person, draft.text(self))),
+            person: Some(self.person(person, draft.text(self))),
             exchange: self.exchange(exchange),
             zivver: self.zivver(zivver, self.stays_suspended(owner), account),
             changes: without_opposites(draft.changes.clone()),
@@ -351,7 +354,7 @@ impl<'i, 'a> Joined<'i, 'a> {
         let is_unread = mailbox.is_none_or(|it| it.access.is_unread());
         let is_unknown = is_rejected || !is_unread && !exchange.is_known();
         (is_unknown || is_named).then(|| Row {
-            mailbox: self.named(owner, None),
+            mailbox: self.owner(owner),
             kind: self.kind(owner),
             person: None,
             exchange: self.exchange(exchange),
@@ -454,6 +457,19 @@ fn own<'a>(index: &Index<'a>) -> impl Iterator<Item = (&'a str, &'a MailboxEntry
         let is_own = mailbox.account_unknown.is_none() && !is_tied_to_other;
         is_own.then_some((id.as_str(), mailbox))
     })
+}
+
+/// What Exchange calls those of whom it says now that they have access.
+fn called<'a>(index: &Index<'a>) -> HashMap<Key<'a>, &'a str> {
+    let mailboxes = index.snapshot.mailboxes.iter();
+    let known = mailboxes.filter_map(|it| match &it.access {
+        Access::Known(grants) => Some(grants),
+        Access::Unknown { .. } | Access::Unread { .. } => None,
+    });
+    let grants = known.flatten();
+    grants
+        .map(|it| (index.grantee(it), it.who.as_str()))
+        .collect()
 }
 
 /// Who is not synchronised, or not understood, by address.

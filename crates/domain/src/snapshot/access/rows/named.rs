@@ -3,17 +3,32 @@
 use super::Joined;
 use crate::{
     accounts::AccountKind,
+    address::SmtpAddress,
     mailbox::MailboxKind,
     snapshot::{access::Named, identity::Key},
 };
 
+/// Of a person or mailbox whose last known address is that of another one now: behind the name, or instead of it.
+const FORMER: &str = "had this address before";
+
+fn of(address: &str, name: &str) -> Named {
+    Named {
+        address: address.to_owned(),
+        name: name.to_owned(),
+    }
+}
+
 impl<'a> Joined<'_, 'a> {
-    /// `text` is what the row itself calls it.
-    pub(super) fn named(&self, key: Key<'a>, text: Option<&str>) -> Named {
-        let of = |address: &str, name: &str| Named {
-            address: address.to_owned(),
-            name: name.to_owned(),
-        };
+    pub(super) fn owner(&self, key: Key<'a>) -> Named {
+        self.named(key, None, None)
+    }
+
+    /// `former` is what the services call the person in the row, and may be older than the snapshot.
+    pub(super) fn person(&self, key: Key<'a>, former: Option<&str>) -> Named {
+        self.named(key, self.called.get(&key).copied(), former)
+    }
+
+    fn named(&self, key: Key<'a>, called: Option<&str>, former: Option<&str>) -> Named {
         if let Some(mailbox) = self.here.mailbox(key) {
             return of(mailbox.primary.as_str(), &mailbox.name);
         }
@@ -26,21 +41,33 @@ impl<'a> Joined<'_, 'a> {
         }
         let account = self.accounts.get(&key).copied().unwrap_or(key);
         if let Some(account) = self.here.account(account) {
-            return of(text.unwrap_or(account.address.as_str()), &account.name);
+            return of(called.unwrap_or(account.address.as_str()), &account.name);
         }
         if let Key::Account(id) = account
             && let Some(rejected) = self.here.rejected_account(id)
         {
             let before = || self.there?.account(account);
             let last = rejected.last_account().or_else(before);
-            let label = last.map_or(rejected.label.as_str(), |it| it.address.as_str());
             let name = last.map_or(&rejected.label, |it| &it.name);
-            return of(text.unwrap_or(label), name);
+            let shown = &rejected.addresses;
+            let known = last.map(|it| &it.address);
+            let known = known.filter(|it| shown.is_empty() || shown.contains(it));
+            let address = known.or(shown.first()).map(SmtpAddress::as_str);
+            return of(called.or(address).unwrap_or(&rejected.label), name);
         }
-        self.named_before(key, text)
+        let named = self.named_before(key, called.or(former));
+        let has_only_text = matches!(key, Key::Nobody | Key::Text(_));
+        if called.is_some() || has_only_text || !self.here.has_address(&named.address) {
+            return named;
+        }
+        let name = match named.name.as_str() {
+            "" => FORMER.to_owned(),
+            name => format!("{name} ({FORMER})"),
+        };
+        Named { name, ..named }
     }
 
-    pub(super) fn named_before(&self, key: Key<'a>, text: Option<&str>) -> Named {
+    fn named_before(&self, key: Key<'a>, text: Option<&str>) -> Named {
         let there = self.there;
         let mailbox = there.and_then(|there| there.mailbox(key));
         let mailbox = mailbox.map(|it| (it.primary.as_str(), it.name.as_str()));
