@@ -233,7 +233,7 @@ fn write_change(out: &mut String, change: &AttributeChange, detail: DetailArgs) 
                 writeln!(
                     out,
                     "      {name:<10} {style}{sign} {}{style:#}{}",
-                    inert(&words::entry(change, value)),
+                    inert(&change.entry_in_words(value)),
                     origin(value)
                 )?;
             }

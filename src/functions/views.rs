@@ -354,7 +354,7 @@ fn account_table(explanation: &Explanation) -> String {
     for action in &explanation.actions {
         for change in &action.changes {
             let (verb, attribute) = (words::verb(action.kind), words::attribute(change.attribute));
-            let [before, after] = [&change.before, &change.after].map(|it| it.join("; "));
+            let [before, after] = [change.before.join("; "), change.after_in_words().join("; ")];
             let what = format!("{verb} {attribute}");
             let value = format!("{before} -> {after}");
             push("planned", action.address.as_str(), &what, &value);

@@ -61,7 +61,10 @@ pub(crate) fn details(event: &Event) -> Vec<String> {
 }
 
 fn change(change: &AttributeChange) -> String {
-    let values = arrow(&change.before.join(", "), &change.after.join(", "));
+    let values = arrow(
+        &change.before.join(", "),
+        &change.after_in_words().join(", "),
+    );
     format!("{} {values}", words::attribute(change.attribute))
 }
 

@@ -24,8 +24,8 @@ pub(crate) use domain::{
     name_in_json as key,
 };
 pub(crate) use names::{
-    NOT_MADE, account, action_outcome, approves, attribute, class, code, entry, finding, meaning,
-    mode, origin, outcome, past, started_by, verb,
+    NOT_MADE, account, action_outcome, approves, attribute, class, code, finding, meaning, mode,
+    origin, outcome, past, started_by, verb,
 };
 
 pub(crate) fn capital(text: &str) -> String {
@@ -525,6 +525,7 @@ pub(crate) fn taken_back(by_hand: &ByHand<'_>) -> String {
                 return format!("{name} {} → {entry}", change.before.join(", "));
             }
             let comes = change.after.iter().any(|it| it == entry);
+            let entry = change.entry_in_words(entry);
             format!("{name} {} {entry}", if comes { '+' } else { '-' })
         }
         ByHand::Held(change) => format!("{} (held)", change.in_words()),

@@ -114,6 +114,20 @@ pub struct AttributeChange {
 }
 
 impl AttributeChange {
+    /// An entry of a set; of a delegate whom the same plan renames, with the new address (R22).
+    pub fn entry_in_words(&self, entry: &str) -> String {
+        match self.renamed.get(entry) {
+            Some(now) => format!("{now} (until then {entry})"),
+            None => entry.to_owned(),
+        }
+    }
+
+    /// [`AttributeChange::after`], as a person reads it.
+    pub fn after_in_words(&self) -> Vec<String> {
+        let after = self.after.iter();
+        after.map(|it| self.entry_in_words(it)).collect()
+    }
+
     fn followed_by(&mut self, later: Self) {
         for (entry, origin) in later.origins {
             self.origins.entry(entry).or_insert(origin);

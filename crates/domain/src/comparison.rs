@@ -134,32 +134,31 @@ fn details(report: &Report) -> BTreeMap<Key, String> {
         let changes = action.changes.iter();
         let changes = changes.filter(|it| !is_whole || it.attribute != Attribute::Active);
         let whole = format!("{kind} {}", name_in_json(action.account));
-        let whole = is_whole.then_some(whole);
-        for text in changes.flat_map(in_words).chain(whole) {
-            let key = (
-                FindingKind::Pending,
-                action.address.to_string(),
-                text.clone(),
-            );
-            found.insert(key, text);
+        let whole = is_whole.then(|| (whole.clone(), whole));
+        for (text, in_words) in changes.flat_map(in_words).chain(whole) {
+            let key = (FindingKind::Pending, action.address.to_string(), text);
+            found.insert(key, in_words);
         }
     }
     found
 }
 
-/// `name A → B`; for a set one text for each entry.
-fn in_words(change: &AttributeChange) -> Vec<String> {
+/// `name A → B`; for a set one text for each entry. The first text is the same if only one of the plans renames a
+/// delegate, the second is for a person.
+fn in_words(change: &AttributeChange) -> Vec<(String, String)> {
     let name = if change.attribute == Attribute::SignInKey {
         "sign-in key".to_owned()
     } else {
         name_in_json(change.attribute).replace('_', " ")
     };
     if change.attribute.is_set() {
-        let gone = change
-            .before
-            .iter()
-            .map(|it| format!("{name}: remove {it}"));
-        let come = change.after.iter().map(|it| format!("{name}: add {it}"));
+        let in_words = |verb: &str, entry: &str| {
+            let named = change.entry_in_words(entry);
+            let of = |entry: &str| format!("{name}: {verb} {entry}");
+            (of(entry), of(&named))
+        };
+        let gone = change.before.iter().map(|it| in_words("remove", it));
+        let come = change.after.iter().map(|it| in_words("add", it));
         return gone.chain(come).collect();
     }
     let (before, after) = (change.before.join(", "), change.after.join(", "));
@@ -168,7 +167,8 @@ fn in_words(change: &AttributeChange) -> Vec<String> {
     } else {
         format!("{before} → {after}")
     };
-    vec![format!("{name}: {text}")]
+    let text = format!("{name}: {text}");
+    vec![(text.clone(), text)]
 }
 
 fn numbers(before: &Report, now: &Report) -> Vec<NumberChange> {
@@ -247,6 +247,24 @@ mod tests {
             (7, 9)
         );
         assert_eq!((since.run.as_str(), since.compared.new_total), ("one", 2));
+    }
+
+    #[test]
+    fn r22_a_renamed_delegate_is_no_other_finding_and_is_named_by_the_new_address() {
+        let [old, new] = ["a@corp.example", "b@corp.example"].map(str::to_owned);
+        let change = AttributeChange {
+            attribute: Attribute::Delegates,
+            before: Vec::new(),
+            after: vec![old.clone()],
+            origins: BTreeMap::new(),
+            renamed: [(old, new)].into(),
+        };
+        let (key, text) = in_words(&change).remove(0);
+        assert_eq!(key, "delegates: add a@corp.example");
+        assert_eq!(
+            text,
+            "delegates: add b@corp.example (until then a@corp.example)"
+        );
     }
 
     #[test]

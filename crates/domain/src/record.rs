@@ -515,7 +515,7 @@ impl PlannedAction {
                 before,
                 after,
                 origins: BTreeMap::new(),
-                renamed: BTreeMap::new(),
+                renamed: change.renamed.clone(),
             })
         };
         self.action.changes.iter().filter_map(lacking).collect()

@@ -9,7 +9,7 @@ use domain::{
     mode::{Mode, Trigger},
     note::Code,
     origin::Origin,
-    plan::{ActionKind, Attribute, AttributeChange},
+    plan::{ActionKind, Attribute},
     report::{ActionOutcome, Report, RunOutcome},
     since::FindingKind,
 };
@@ -168,13 +168,5 @@ pub(crate) fn origin(origin: Origin) -> &'static str {
         Origin::NotManaged => "not managed before",
         Origin::FailedBefore => "failed before",
         Origin::Unchanged => "already open or due to another change",
-    }
-}
-
-/// An entry of a set; of a delegate whom the same plan renames, with the new address (R22).
-pub(crate) fn entry(change: &AttributeChange, entry: &str) -> String {
-    match change.renamed.get(entry) {
-        Some(now) => format!("{now} (until then {entry})"),
-        None => entry.to_owned(),
     }
 }

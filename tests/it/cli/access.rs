@@ -506,6 +506,32 @@ async fn r16_the_review_gives_nobody_the_account_of_a_leaver() {
     );
 }
 
+/// R22: after a swap, the address by which a delegate was named is another person's.
+#[tokio::test(flavor = "multi_thread")]
+async fn r42_the_history_names_a_renamed_delegate_like_the_report() {
+    let (tenant, organisation) = bench::small();
+    let tenant = tenant
+        .user("carl@corp.example")
+        .full_access("carl@corp.example", "anna@corp.example");
+    let bench = Bench::start((tenant, organisation)).await;
+    bench.apply();
+    bench.change(|tenant| {
+        for (from, to) in [("anna", "aside"), ("bob", "anna"), ("aside", "bob")] {
+            let (from, to) = [from, to].map(|it| format!("{it}@corp.example")).into();
+            let mailbox = tenant.mailbox_mut(&from).unwrap();
+            mailbox.email_addresses = vec![format!("SMTP:{to}")];
+            mailbox.primary_smtp_address = to;
+        }
+    });
+    let explained = bench.run(&["explain", "carl@corp.example", "--live"]);
+    let report = bench.run(&["apply", "--verbose"]);
+    let history = bench.offline(&["history", "carl@corp.example"]);
+    let named = "bob@corp.example (until then anna@corp.example)";
+    for shown in [explained, report, history] {
+        assert!(shown.out.contains(&format!("+ {named}")), "{shown:?}");
+    }
+}
+
 /// R16, R22: the address of the leaver is a colleague's now, and the account of the leaver has another one.
 #[tokio::test(flavor = "multi_thread")]
 async fn r43_a_leaver_is_named_by_the_present_address_of_the_account() {

@@ -324,10 +324,12 @@ fn r22_r23_r35_a_delegate_at_an_intermediate_address_is_named_in_part_and_the_ke
     let then = office("ben", &[], &["ann", "ben"]);
     let mut naming = removal_of_ben("u4", &then);
     naming.delegates = DelegateChanges::default();
+    let renamed: BTreeMap<_, _> =
+        [(address("ben").to_string(), address("benny").to_string())].into();
     let change = &mut naming.action.changes[0];
     change.before.clear();
     change.after = vec![address("ben").to_string()];
-    change.renamed = [(address("ben").to_string(), address("benny").to_string())].into();
+    change.renamed = renamed.clone();
     for (ben, outcome) in [
         ("benny", ActionOutcome::Applied),
         (ASIDE, ActionOutcome::Partly),
@@ -335,6 +337,7 @@ fn r22_r23_r35_a_delegate_at_an_intermediate_address_is_named_in_part_and_the_ke
         let now = office(ben, &[], &["ann", ben]);
         let (shown, _) = naming.made_in(None, &now.accounts).unwrap();
         assert_eq!(shown.outcome, outcome, "{ben}");
+        assert!(shown.left.iter().all(|left| left.renamed == renamed));
         assert!(naming.shows_extension(&now.accounts), "{ben}");
     }
     // A leaver keeps such an address.
