@@ -104,16 +104,14 @@ fn still(account: AccountView<'_>) -> &'static str {
 
 /// R19: why an account stays although no mailbox of the list is its own. `words` are those of [`Differ::presence`].
 fn still_there(account: AccountView<'_>, code: Code, words: &str) -> String {
-    match code {
-        Code::RecipientExists => words.to_owned(),
-        // The delegations and the status of the mailbox are then not known (R1).
-        Code::MailboxNotListed => {
-            format!(
-                "{words}, but its mailbox list omits it; {}; run again",
-                still(account)
-            )
-        }
-        _ => format!("{words}; {}", still(account)),
+    if code == Code::RecipientExists {
+        return words.to_owned();
+    }
+    let still = still(account);
+    if code == Code::MailboxNotListed {
+        format!("{words}, but its mailbox list omits it; {still}; run again")
+    } else {
+        format!("{words}; {still}")
     }
 }
 
