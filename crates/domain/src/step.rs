@@ -115,6 +115,17 @@ impl Call {
         *self == nothing
     }
 
+    /// Whether it gives a user another address.
+    pub fn renames(&self) -> bool {
+        match self {
+            Self::UpdateUser { address, .. } => address.is_some(),
+            Self::CreateUser { .. }
+            | Self::CreateFunctional { .. }
+            | Self::UpdateFunctional { .. }
+            | Self::Empty { .. } => false,
+        }
+    }
+
     /// R25: a suspend or an empty.
     pub fn is_stop(&self) -> bool {
         match self {

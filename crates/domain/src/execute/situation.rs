@@ -1,6 +1,6 @@
 //! The state during the execution of a plan: how steps ended, and which accounts were created or renamed so far.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::{
     account::UserAccount,
@@ -11,7 +11,7 @@ use crate::{
     ids::ScimId,
     ineffective::Asked,
     plan::ApprovedPlan,
-    step::{Call, Delegate, Step, StepIx},
+    step::{Delegate, Step, StepIx, When},
     world::World,
 };
 
@@ -38,6 +38,8 @@ pub(super) struct Situation<'a> {
     /// The accounts as the answers to their creates show them.
     pub created: BTreeMap<MailboxIx, Account>,
     renamed: HashMap<AccountIx, SmtpAddress>,
+    /// Users who did not get the address that the last step for it asked for.
+    failed_renames: HashSet<AccountIx>,
     /// Users whose extension was written, with its last accepted content.
     extended: HashMap<AccountIx, UserExtensionNow>,
 }
@@ -57,6 +59,7 @@ impl<'a> Situation<'a> {
             ends: vec![None; plan.steps().len()],
             created: BTreeMap::new(),
             renamed: HashMap::new(),
+            failed_renames: HashSet::new(),
             extended: HashMap::new(),
         }
     }
@@ -76,10 +79,20 @@ impl<'a> Situation<'a> {
         // R22: the answer says what was stored, so a rename that it does not show released nothing.
         let asked = accepted.address.as_ref();
         let is_kept = asked.is_none() || shown.is_none() || asked == shown;
-        self.ends[step.0 as usize] = Some(if is_kept { end } else { StepEnd::Failed });
-        let Target::Existing(ix) = self.step(step).target else {
+        let end = if is_kept { end } else { StepEnd::Failed };
+        self.ends[step.0 as usize] = Some(end);
+        let step = self.step(step);
+        let Target::Existing(ix) = step.target else {
             return;
         };
+        // A rename that is taken back stays failed.
+        if step.call.renames() && step.when == When::Always {
+            if end == StepEnd::Done {
+                self.failed_renames.remove(&ix);
+            } else {
+                self.failed_renames.insert(ix);
+            }
+        }
         if let Some(address) = asked.filter(|_| is_kept) {
             self.renamed.insert(ix, address.clone());
         }
@@ -135,14 +148,18 @@ impl<'a> Situation<'a> {
         };
         let account = self.world.accounts.get(ix);
         let has_it = account.address() == address || account.extension().aliases.contains(address);
-        let moves = matches!(
-            &step.call,
-            Call::UpdateUser {
-                address: Some(_),
-                ..
-            }
-        );
-        (!has_it && !moves).then(|| account.address())
+        (!has_it && !step.call.renames()).then(|| account.address())
+    }
+
+    /// R22: the delegates whom the action names anew, but whose own rename failed.
+    pub(super) fn not_renamed(&self, step: &Step, user: &UserAccount) -> Vec<&SmtpAddress> {
+        let delta = &self.plan.deltas()[step.action as usize];
+        let failed = delta.add_delegates.iter().filter_map(|it| match it {
+            Target::Existing(ix) => self.failed_renames.contains(ix).then_some(*ix),
+            Target::New(_) => None,
+        });
+        let addresses = failed.map(|ix| self.world.accounts.get(ix).address());
+        addresses.filter(|it| user.delegates.contains(it)).collect()
     }
 
     /// Whether the extension of a user was written, with its key.

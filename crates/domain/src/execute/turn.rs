@@ -329,6 +329,10 @@ impl Situation<'_> {
                 None => left_out.push("a delegate without account".into()),
             }
         }
+        let not_renamed = self.not_renamed(step, user).into_iter();
+        left_out.extend(not_renamed.map(|it| {
+            format!("Zivver did not confirm the new address of the delegate {it}, so the account is not written with it (R22)")
+        }));
         let UserExtensionNow {
             aliases: stored,
             delegates: stored_delegates,

@@ -620,6 +620,39 @@ fn r22_a_delegate_is_written_with_its_new_address() {
     );
 }
 
+#[test]
+fn r22_a_delegate_whose_rename_fails_is_not_said_to_be_named_anew() {
+    let swap = "
+        mailbox bert@ id=anna name=anna
+        account anna@ as=u1 ext=anna name=anna
+        mailbox anna@ id=bert name=bert
+        account bert@ as=u2 ext=bert name=bert
+        mailbox carl@ grants=bert@
+        account carl@ as=u3 ext=carl delegates=anna@
+    ";
+    let planned = Scene::parse(swap).plan();
+    let actions = planned.plan.approved.actions();
+    let naming = actions.iter().position(|it| it.address == address("carl@"));
+    let naming = naming.unwrap();
+    let played = play_plan(&planned, plainly);
+    assert_eq!(outcome(&played, naming), Some(ActionOutcome::Applied));
+    let is_rename = |request: &Request| matches!(request, Request::UpdateUser(id, update) if id.as_str() == "u1" && update.address.is_some());
+    for answer in [outage(), refuse(Blame::Request)] {
+        let played = play_plan(&planned, |_, request| {
+            is_rename(request).then(|| answer.clone())
+        });
+        let to_carl = played.sent.iter().filter(|it| it.starts_with("u3"));
+        assert_eq!(to_carl.count(), 0, "{:?}", played.sent);
+        assert_eq!(outcome(&played, naming), Some(ActionOutcome::Refused));
+        assert_eq!(
+            played.applied.actions[naming].problems[..],
+            [
+                "Zivver did not confirm the new address of the delegate anna@corp.example, so the account is not written with it (R22)"
+            ]
+        );
+    }
+}
+
 const THREE_USERS: &str = "
     mailbox anna@
     mailbox bert@
