@@ -15,8 +15,8 @@ pub(super) const LAYOUT: u32 = 1;
 /// Documents from this size on are stored as gzip: plans and reports shrink to about a tenth.
 const COMPRESSED_FROM_BYTES: usize = 8 * 1024;
 
-/// Two thirds of the time of the usual level, for a twentieth more bytes.
-const LINES_COMPRESSION: Compression = Compression::new(4);
+/// Three quarters of the time of the usual level, for a hundredth more bytes.
+const LINES_COMPRESSION: Compression = Compression::new(5);
 
 /// No document of this program is larger, compressed or not.
 pub(super) const LONGEST_BYTES: usize = 512 * 1024 * 1024;

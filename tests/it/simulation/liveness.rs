@@ -24,8 +24,7 @@ use super::{
 };
 
 /// Notes that do not explain why access remains.
-const IDLE: [&str; 12] = [
-    "recipient_exists",
+const IDLE: [&str; 11] = [
     "alias_malformed",
     "trustee_deleted",
     "trustee_denied",
@@ -152,7 +151,7 @@ impl Oracle {
         let Some(view) = self.planned_view(at) else {
             return;
         };
-        if !is_whole || !self.worked_alone(at) {
+        if !is_whole || self.row_may_move || !self.worked_alone(at) {
             return;
         }
         let told = self.told(at, report);
