@@ -123,16 +123,24 @@ impl Running<'_> {
     /// A sentence about the progress of a run that ended early.
     fn ended_early(&self, how: &str, rule: &str) -> String {
         let has_written = self.report.counts.may_have_written();
+        // No apply continues an undo.
+        let (next, rules) = match &self.report.undoes {
+            None => ("the next apply".to_owned(), rule.to_owned()),
+            Some(run) => (
+                format!("cloud-sync undo {run} --apply"),
+                format!("{rule}, R37"),
+            ),
+        };
         match self.report.remaining {
             0 if has_written => {
-                format!("{how} before the result was compared; the next apply compares it ({rule})")
+                format!("{how} before the result was compared; {next} compares it ({rules})")
             }
             left if has_written || left > 0 && !self.report.actions.is_empty() => {
                 let (changes, them) = match left {
                     1 => ("1 change".to_owned(), "it"),
                     _ => (format!("{left} changes"), "them"),
                 };
-                format!("{how}, {changes} left; the next apply makes {them} ({rule})")
+                format!("{how}, {changes} left; {next} makes {them} ({rules})")
             }
             _ => format!("{how} before anything was written ({rule})"),
         }

@@ -33,14 +33,15 @@ async fn newcomers() -> Bench {
     bench
 }
 
-/// An apply that gets this signal while it writes.
-async fn signalled(bench: &Bench, signal: &str) -> Ended {
-    let apply = bench.begin(&["apply"]);
-    until("it writes", || bench.writes() > 0).await;
-    let pid = apply.id().to_string();
+/// A run that gets this signal while it writes.
+async fn signalled(bench: &Bench, arguments: &[&str], signal: &str) -> Ended {
+    let before = bench.writes();
+    let run = bench.begin(arguments);
+    until("it writes", || bench.writes() > before).await;
+    let pid = run.id().to_string();
     let sent = Command::new("kill").args(["-s", signal, &pid]).status();
     assert!(sent.unwrap().success());
-    let ended = tokio::task::block_in_place(|| apply.wait_with_output());
+    let ended = tokio::task::block_in_place(|| run.wait_with_output());
     ended.unwrap().into()
 }
 
@@ -48,7 +49,7 @@ async fn signalled(bench: &Bench, signal: &str) -> Ended {
 async fn r34_ctrl_c_stops_the_run_and_the_next_apply_starts_at_once() {
     let bench = newcomers().await;
     let control = bench.sandbox.zivver.control();
-    let ended = signalled(&bench, "INT").await;
+    let ended = signalled(&bench, &["apply"], "INT").await;
     assert_eq!(ended.code, 2, "{ended:?}");
     assert!(ended.err.contains("press Ctrl+C again"), "{ended:?}");
     assert!(ended.out.contains("Stopped by a person: "), "{ended:?}");
@@ -75,11 +76,34 @@ async fn r34_ctrl_c_stops_the_run_and_the_next_apply_starts_at_once() {
     assert_eq!(bench.sandbox.zivver.state().users.len(), PEOPLE);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn r37_a_stopped_undo_names_the_command_that_undoes_the_rest() {
+    let bench = newcomers().await.with("MAX_SUSPEND", "100%");
+    let control = bench.sandbox.zivver.control();
+    control.set_latency(Duration::ZERO);
+    let applied: Report = bench.run(&["apply", "--json"]).json();
+    control.set_latency(Duration::from_millis(500));
+    let undo = ["undo", &applied.id, "--apply"];
+    let ended = signalled(&bench, &undo, "INT").await;
+    let told = format!(" left; cloud-sync {} makes them (R34, R37)", undo.join(" "));
+    for page in [ended.out, bench.run(&["runs", "last"]).out] {
+        assert!(page.contains(&told), "{page}");
+    }
+    control.set_latency(Duration::ZERO);
+    let active = || {
+        let users = &bench.sandbox.zivver.state().users;
+        users.iter().filter(|user| user.active).count()
+    };
+    assert!((1..PEOPLE).contains(&active()), "{}", active());
+    let again: Report = bench.run(&[&undo[..], &["--json"]].concat()).json();
+    assert_eq!((again.converged, active()), (Some(true), 0));
+}
+
 /// A service manager or a machine that shuts down is no person.
 #[tokio::test(flavor = "multi_thread")]
 async fn r34_a_process_that_is_told_to_end_has_not_been_stopped_by_a_person() {
     let bench = newcomers().await;
-    let ended = signalled(&bench, "TERM").await;
+    let ended = signalled(&bench, &["apply"], "TERM").await;
     assert_eq!(ended.code, 1, "{ended:?}");
     let runs: Vec<RunSummary> = bench.run(&["runs", "--json"]).json();
     assert_eq!(runs[0].outcome, RunOutcome::Failed);
