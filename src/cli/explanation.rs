@@ -100,7 +100,7 @@ fn write_decision(out: &mut String, explained: &Explanation) -> fmt::Result {
         }
         writeln!(
             out,
-            "    cloud-sync apply --approve {CYAN}{}{CYAN:#}  {DIM}approves its whole set; with --account {} only this account{DIM:#}",
+            "    cloud-sync apply --approve {CYAN}{}{CYAN:#}  {DIM}approves its whole set, with --account {} only this account; all changes that are not held are made too{DIM:#}",
             held.code,
             inert(change.address.as_str())
         )?;

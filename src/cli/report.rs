@@ -323,9 +323,9 @@ fn write_held(out: &mut String, report: &Report, detail: DetailArgs) -> fmt::Res
         note: &note,
     };
     heading.write(out, sum(|set| &set.changes))?;
-    let command = words::approve_command(report);
+    let approve = (words::approve_command(report), words::approved_with(report));
     for set in &report.held {
-        write_held_set(out, set, &command, detail)?;
+        write_held_set(out, set, &approve, detail)?;
     }
     writeln!(out)
 }
@@ -333,7 +333,7 @@ fn write_held(out: &mut String, report: &Report, detail: DetailArgs) -> fmt::Res
 fn write_held_set(
     out: &mut String,
     set: &HeldSet,
-    command: &str,
+    (command, scope): &(String, &str),
     detail: DetailArgs,
 ) -> fmt::Result {
     writeln!(
@@ -371,7 +371,7 @@ fn write_held_set(
     } else if set.can_be_made() {
         writeln!(
             out,
-            "      approve with: {} {CYAN}{}{CYAN:#}  {DIM}within 24 hours, exactly these changes (R27){DIM:#}",
+            "      approve with: {} {CYAN}{}{CYAN:#}  {DIM}within 24 hours; {scope} (R27){DIM:#}",
             inert(command),
             set.code
         )?;

@@ -397,6 +397,14 @@ pub(crate) fn approve_command(report: &Report) -> String {
     format!("{}{} --approve", command(report), wave.unwrap_or_default())
 }
 
+/// What the command of [`approve_command`] makes.
+pub(crate) fn approved_with(report: &Report) -> &'static str {
+    match report.wave {
+        Some(_) => "exactly these changes",
+        None => "exactly these, and all changes that are not held",
+    }
+}
+
 /// The command that applies these accounts, or this plan.
 pub(crate) fn apply_command<'a>(subjects: impl IntoIterator<Item = &'a str>) -> String {
     let subjects = subjects.into_iter().map(quoted);

@@ -197,6 +197,7 @@ fn changes(explanation: &Explanation, links: Links<'_>) -> Markup {
                                 "To approve its whole set: "
                                 code { "cloud-sync apply --approve " (held.code) } " (R27). Only what is held of this account: "
                                 code { "--account " (held.change.address) }
+                                ". All changes that are not held are made too."
                             }
                         } }
                     }

@@ -269,11 +269,11 @@ fn held(report: &Report, links: Links<'_>, changes: impl Fn(&HeldSet) -> Markup)
                     section id=[(!set.code.is_empty()).then(|| held_anchor(&set.code))] {
                         (held_set(set, links, &changes(set)))
                         @if let Some(how) = set.second_person.as_ref().filter(|_| set.can_be_made()) { p.why {
-                            "To approve exactly these changes: " (how) ". Never: "
+                            "To approve: " (how) ". Never: "
                             code { "cloud-sync reject " (set.code) } " (R47)."
                         } }
                         @else if !set.code.is_empty() && set.can_be_made() { p.why {
-                            "To approve exactly these changes from elsewhere, within 24 hours: "
+                            "To approve from elsewhere within 24 hours, which makes " (words::approved_with(report)) ": "
                             code { (words::approve_command(report)) " " (set.code) }
                             " or "
                             code { "POST …/SyncHttp" (path) " {\"mode\":\"apply\",\"approve\":[\"" (set.code) "\"]" (accounts) (quick) (only) "}" }

@@ -118,6 +118,14 @@ async fn r27_r39_the_command_of_a_held_set_makes_what_it_shows() {
     ] {
         let bench = Bench::start(bench::small()).await;
         let preview = bench.run(arguments);
+        bench.run(&["runs", "last", "--report", "page.html"]);
+        let html = std::fs::read_to_string(bench.folder().join("page.html")).unwrap();
+        let is_wave = arguments.contains(&"--only");
+        for page in [&preview.out, &html] {
+            let others = page.contains("exactly these, and all changes that are not held");
+            assert_eq!(others, !is_wave, "{page}");
+            assert_eq!(page.contains("exactly these changes"), is_wave, "{page}");
+        }
         let released = follow(&bench, &preview, RELEASE);
         let is_made = |action: &&str| action.starts_with("Suspend supplier@corp.example");
         let made = actions(&released);

@@ -20,7 +20,7 @@ async fn a_preview_reads_like_a_plan() {
     Held back 1 change  until a person approves them
       ! accounts that never had a mailbox: 1 change; MAX_STRAYS=0 allows none (R26)
           supplier@corp.example  suspend  active → suspended
-          approve with: cloud-sync apply --approve a8cbbd54d9  within 24 hours, exactly these changes (R27)
+          approve with: cloud-sync apply --approve a8cbbd54d9  within 24 hours; exactly these, and all changes that are not held (R27)
           or reject them: cloud-sync reject a8cbbd54d9  both commands take --account ADDRESS for single accounts (R47)
 
     Left alone 1 finding  nothing to do about it
