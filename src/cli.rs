@@ -141,7 +141,7 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(error),
     };
-    let output = Output::new(&cli.output);
+    let output = Output::new(&cli.output, cli.env_file.as_deref());
     let Some(command) = cli.command else {
         return help();
     };
@@ -208,11 +208,11 @@ fn unknown_time_zone() -> Option<String> {
 }
 
 fn refuse(error: &CliError) -> ExitCode {
-    Output::new(&args::OutputArgs {
+    let args = args::OutputArgs {
         json: false,
         color: args::Color::Auto,
-    })
-    .error(&error.to_string());
+    };
+    Output::new(&args, None).error(&error.to_string());
     ExitCode::FAILURE
 }
 

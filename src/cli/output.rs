@@ -1,6 +1,9 @@
 //! Output: text for people or JSON for programs on stdout, everything else on stderr.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::{
+    io::{self, IsTerminal as _, Write as _},
+    path::Path,
+};
 
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
@@ -37,10 +40,12 @@ const COLUMNS_MIN: usize = 40;
 pub(super) struct Output {
     json: bool,
     choice: ColorChoice,
+    /// ` --env-file FILE`, if the command was started with it.
+    env_file: &'static str,
 }
 
 impl Output {
-    pub(super) fn new(args: &OutputArgs) -> Self {
+    pub(super) fn new(args: &OutputArgs, env_file: Option<&Path>) -> Self {
         let choice = match args.color {
             Color::Auto => ColorChoice::Auto,
             Color::Always => ColorChoice::Always,
@@ -50,6 +55,10 @@ impl Output {
         Self {
             json: args.json,
             choice,
+            env_file: env_file.map_or("", |file| {
+                let file = words::quoted(&file.to_string_lossy());
+                format!(" --env-file {}", text::inert(&file)).leak()
+            }),
         }
     }
 
@@ -72,6 +81,7 @@ impl Output {
 
     /// Text for a person, wrapped if it goes to a terminal.
     pub(super) fn page(self, page: &str) -> io::Result<()> {
+        let page = &text::with_option(page, self.env_file);
         match terminal_size::terminal_size_of(io::stdout()) {
             Some((width, _)) => {
                 self.print(&text::wrap(page, usize::from(width.0).max(COLUMNS_MIN)))
@@ -91,6 +101,7 @@ impl Output {
 
     /// Prints text that is not the result of the command to stderr.
     pub(super) fn say(self, text: &str) {
+        let text = text::with_option(text, self.env_file);
         let mut err = AutoStream::new(io::stderr().lock(), self.choice);
         // If stderr is closed, the error cannot be reported anywhere.
         drop(writeln!(err, "{text}"));

@@ -1,9 +1,11 @@
 //! Makes text from other systems safe for a terminal.
 
-use std::fmt;
+use std::{fmt, sync::LazyLock};
 
+use clap::CommandFactory as _;
 use unicode_width::UnicodeWidthStr;
 
+use super::args::Cli;
 use crate::render::{visible::is_unseen, words};
 
 /// Shows control characters, escape sequences and bidirectional marks instead of executing them. Names and addresses
@@ -49,6 +51,36 @@ pub(super) fn inert_json(json: &str) -> String {
         } else {
             out.push(c);
         }
+    }
+    out
+}
+
+/// The commands of this program that read settings.
+static COMMANDS: LazyLock<Vec<String>> = LazyLock::new(|| {
+    const WITHOUT_SETTINGS: [&str; 5] =
+        ["completions", "demo", "import-settings", "man", "sandbox"];
+    let cli = Cli::command();
+    let names = cli.get_subcommands().map(clap::Command::get_name);
+    let names = names.filter(|name| !WITHOUT_SETTINGS.contains(name));
+    names.map(str::to_owned).collect()
+});
+
+/// The text with this option in each command line that it quotes. Stored texts and pages quote them without it.
+pub(super) fn with_option(text: &str, option: &str) -> String {
+    const PROGRAM: &str = "cloud-sync";
+    let is_command = |rest: &str| {
+        let mut words = rest.split(|c: char| !c.is_ascii_lowercase());
+        let command = words.nth(1).filter(|_| rest.starts_with(' '));
+        command.is_some_and(|word| COMMANDS.iter().any(|command| command == word))
+    };
+    let mut parts = text.split(PROGRAM);
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        out.push_str(PROGRAM);
+        if is_command(part) {
+            out.push_str(option);
+        }
+        out.push_str(part);
     }
     out
 }

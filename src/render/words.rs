@@ -415,7 +415,7 @@ pub(crate) fn apply_command<'a>(subjects: impl IntoIterator<Item = &'a str>) -> 
 }
 
 /// Quotes a word for a POSIX shell.
-fn quoted(word: &str) -> String {
+pub(crate) fn quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || "@.-_+=/".contains(c);
     if word.chars().all(is_plain) {
         word.to_owned()

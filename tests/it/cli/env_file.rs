@@ -42,6 +42,7 @@ async fn settings_come_from_a_file_that_is_named() {
     for file in ["sync.env", "local.settings.json"] {
         let ended = run(&bench, &[], &["--env-file", file, "preview"]);
         assert_eq!(ended.code, 3, "{ended:?}");
+        let expected = expected.replace("cloud-sync ", &format!("cloud-sync --env-file {file} "));
         assert_eq!(ended.filtered(), expected, "{file}");
         let forbids = [("CLOUD_SYNC__PERFORM_SYNC", "false")];
         let ended = run(&bench, &forbids, &["apply", "--env-file", file]);
@@ -52,6 +53,53 @@ async fn settings_come_from_a_file_that_is_named() {
     let unread = run(&bench, &[], &["preview"]);
     assert_eq!(unread.code, 1, "{unread:?}");
     assert!(unread.err.contains("ZIVVER_API_KEY is not set"));
+}
+
+/// The settings of the bench in a file whose name a shell would split.
+fn my_settings(bench: &Bench) {
+    let lines = bench.settings();
+    let lines: Vec<String> = lines.map(|it| format!("{}={}\n", it.0, it.1)).collect();
+    fs::write(bench.folder().join("my sync.env"), lines.concat()).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_printed_command_names_the_file_of_the_command_that_printed_it() {
+    let bench = Bench::start(bench::small()).await;
+    my_settings(&bench);
+    for (arguments, commands) in [
+        (&["runs", "--report", "r.csv"][..], 1),
+        (&["preview"], 3),
+        (&["preview", "--report", "r.html"], 3),
+        (&["preview", "--out", "plan.json"], 4),
+        (&["runs", "last"], 3),
+        (&["explain", "supplier@corp.example"], 1),
+        (&["apply", "--approve", "0000"], 1),
+        (&["stop", "0000"], 1),
+    ] {
+        let ended = run(
+            &bench,
+            &[],
+            &[&["--env-file", "my sync.env"], arguments].concat(),
+        );
+        let said = ended.out + &ended.err;
+        let all = said.matches("cloud-sync ").count();
+        let with_file = said.matches("cloud-sync --env-file 'my sync.env' ").count();
+        assert_eq!(
+            (all, with_file),
+            (commands, commands),
+            "{arguments:?}: {said}"
+        );
+    }
+    for file in ["r.html", "plan.json"] {
+        let stored = fs::read_to_string(bench.folder().join(file)).unwrap();
+        assert!(!stored.contains("--env-file"), "{file}");
+    }
+    let json = run(
+        &bench,
+        &[],
+        &["runs", "last", "--json", "--env-file", "my sync.env"],
+    );
+    assert!(!json.out.contains("--env-file"), "{json:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
