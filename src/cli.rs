@@ -116,8 +116,8 @@ enum CliError {
     Failed(String),
     #[error("cannot write the output: {0}")]
     Output(#[from] io::Error),
-    #[error("interrupted; an apply that was under way is taken up by the next run (R35)")]
-    Interrupted,
+    #[error("interrupted{0}")]
+    Interrupted(&'static str),
 }
 
 /// One line for each problem.
@@ -261,27 +261,43 @@ async fn interruptible(command: Command, output: Output, links: Links) -> Result
     if matches!(command, Command::Sandbox { .. }) {
         return Box::pin(run(command, output, links)).await;
     }
-    let saves = matches!(
-        command,
-        Command::Preview { .. } | Command::Apply { .. } | Command::Undo { .. }
-    );
+    let unfinished = unfinished(&command);
     let stop = links.stop.clone();
     let mut working = Box::pin(run(command, output, links));
     let signal = tokio::select! {
         result = &mut working => return result,
         signal = shutdown_signal() => signal,
     };
-    if !saves {
-        return Err(CliError::Interrupted);
-    }
+    let Some(unfinished) = unfinished else {
+        return Err(CliError::Interrupted(""));
+    };
     match signal {
         Signal::Interrupt => stop.request_by_person(),
         Signal::Terminate => stop.request(),
     }
+    // A question ends at once.
+    tokio::select! {
+        biased;
+        result = &mut working => return result,
+        () = std::future::ready(()) => {}
+    }
     output.say("ending what is in flight; press Ctrl+C again to stop at once");
     tokio::select! {
         result = working => result,
-        _ = shutdown_signal() => Err(CliError::Interrupted),
+        _ = shutdown_signal() => Err(CliError::Interrupted(unfinished)),
+    }
+}
+
+/// What follows if a run does not end what is in flight; `None` for a command that is no run.
+fn unfinished(command: &Command) -> Option<&'static str> {
+    if matches!(command, Command::Preview { .. }) {
+        Some("; nothing was written")
+    } else if matches!(command, Command::Apply { .. }) {
+        Some("; an apply that was under way is taken up by the next run (R35)")
+    } else if matches!(command, Command::Undo { .. }) {
+        Some("; an undo that was under way is taken up by no other run: start it again (R37)")
+    } else {
+        None
     }
 }
 

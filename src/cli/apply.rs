@@ -289,6 +289,6 @@ async fn answer(stop: &Stop) -> Result<String, CliError> {
     });
     tokio::select! {
         line = line => Ok(line.map_err(io::Error::other)??),
-        () = stop.requested() => Err(CliError::Interrupted),
+        () = stop.requested() => Err(CliError::Interrupted(" before an answer; nothing was written")),
     }
 }

@@ -159,7 +159,8 @@ while True:
     said += more
     if b"Type yes" in said and not answered:
         answered = True
-        os.write(terminal, answer.encode() + b"\n")
+        # Ctrl+C needs no Enter.
+        os.write(terminal, (answer if answer == "\3" else answer + "\n").encode())
 _, status = os.waitpid(child, 0)
 sys.stdout.buffer.write(said)
 sys.exit(os.waitstatus_to_exitcode(status))
@@ -180,6 +181,20 @@ sys.exit(os.waitstatus_to_exitcode(status))
         let ended = bench.run_in(TERMINAL, "yes", &["apply"]).unwrap();
         assert!(ended.out.contains("Converged"), "{ended:?}");
         assert!(has_user(&bench, "bob@corp.example"));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn ctrl_c_at_the_question_writes_nothing_and_says_so() {
+        let bench = Bench::start(bench::small()).await;
+        let Some(ended) = bench.run_in(TERMINAL, "\u{3}", &["apply"]) else {
+            return;
+        };
+        assert_eq!((ended.code, bench.writes()), (1, 0), "{ended:?}");
+        let error = " interrupted before an answer; nothing was written";
+        assert!(ended.out.contains(error), "{ended:?}");
+        for text in ["in flight", "under way"] {
+            assert!(!ended.out.contains(text), "{text}: {ended:?}");
+        }
     }
 
     #[tokio::test(flavor = "multi_thread")]
