@@ -10,7 +10,7 @@ use super::{
     args::{AccessArgs, AccessFormat},
     history::Stored,
     output::{self, BOLD, DIM, Output, YELLOW},
-    report_file::{by_extension, check_folder},
+    report_file::{by_extension, check_place},
     text::{inert, written},
     words,
 };
@@ -31,7 +31,7 @@ pub(super) async fn show(args: AccessArgs, output: Output) -> Result<Status, Cli
         .or_else(|| output.is_json().then_some(AccessFormat::Json));
     let format = match &args.out {
         Some(file) => {
-            check_folder(file)?;
+            check_place(file)?;
             Some(match named {
                 Some(format) => format,
                 None => by_extension(file).ok_or_else(|| unknown_extension(file))?,

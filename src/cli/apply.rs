@@ -12,7 +12,7 @@ use super::{
     observed,
     output::Output,
     report,
-    report_file::{ReportFile, check_folder},
+    report_file::{ReportFile, check_folder, exists},
     reported, shown, text, words,
 };
 use crate::{
@@ -81,10 +81,7 @@ fn check_is_plan(file: &Path) -> Result<(), CliError> {
     if !file.exists() || read_plan(file).is_ok() {
         return Ok(());
     }
-    Err(CliError::Failed(format!(
-        "cannot write the plan to {}: the file exists and is not a plan; choose another name, or delete it",
-        text::inert(&file.display().to_string())
-    )))
+    Err(exists(file, "plan"))
 }
 
 fn write_plan(file: &Path, report: &Report, output: Output) -> Result<(), CliError> {

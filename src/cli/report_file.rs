@@ -1,6 +1,10 @@
 //! Writes the report to a file, in addition to the output on the terminal.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::File,
+    io::Read as _,
+    path::{Path, PathBuf},
+};
 
 use clap::ValueEnum;
 
@@ -52,7 +56,7 @@ impl ReportFile {
                 )));
             }
         };
-        check_folder(&path)?;
+        check_place(&path)?;
         Ok(Some(Self { path, format }))
     }
 
@@ -72,6 +76,38 @@ impl ReportFile {
         output.say(&format!("The report is in {shown}."));
         Ok(())
     }
+}
+
+/// A report replaces no file that is not a report, such as one with settings. Called before a run starts.
+pub(super) fn check_place(file: &Path) -> Result<(), CliError> {
+    check_folder(file)?;
+    // A device or a pipe is not replaced.
+    if file.is_file() && !is_report(file) {
+        return Err(exists(file, "report"));
+    }
+    Ok(())
+}
+
+/// A file is a report if it begins as those that this program writes. An empty file is what `mktemp` makes.
+fn is_report(file: &Path) -> bool {
+    const LENGTH: u64 = 4096;
+    const TABLES: [&str; 2] = ["\u{feff}\"record\"", "\u{feff}\"mailbox\""];
+    const JSON: &str = "{\n  \"run\": \"";
+    const PAGE: [&str; 2] = ["<!doctype html>", "<title>Cloud Sync: "];
+    let mut start = Vec::new();
+    let read = File::open(file).and_then(|file| file.take(LENGTH).read_to_end(&mut start));
+    let start = String::from_utf8_lossy(&start);
+    let is_page = start.starts_with(PAGE[0]) && start.contains(PAGE[1]);
+    let is_data = TABLES.iter().chain([&JSON]).any(|it| start.starts_with(it));
+    read.is_ok() && (start.is_empty() || is_page || is_data)
+}
+
+/// Why a file is not replaced.
+pub(super) fn exists(file: &Path, what: &str) -> CliError {
+    CliError::Failed(format!(
+        "cannot write the {what} to {}: the file exists and is not a {what}; choose another name, or delete it",
+        text::inert(&file.display().to_string())
+    ))
 }
 
 /// Called before a run starts, so that a place where no file can be written is an error before anything is done.

@@ -147,3 +147,50 @@ async fn a_report_that_was_not_written_can_be_written_again() {
     assert_eq!(bench.run(&arguments).code, 0);
     assert!(bench.folder().join("r.csv").exists());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_replaces_no_file_that_is_not_a_report() {
+    let bench = bench().await;
+    bench.run(&["apply"]);
+    fs::write(bench.folder().join("empty.csv"), "").unwrap();
+    let reports = [
+        &["preview", "--report", "r.html"][..],
+        &["preview", "--report", "r.csv"],
+        &["preview", "--report", "r.csv", "--separator", ";"],
+        &["preview", "--report", "empty.csv"],
+        &["runs", "last", "--report", "r.html"],
+        &["access", "--out", "a.html"],
+        &["access", "--out", "a.csv"],
+        &["access", "--out", "a.csv", "--separator", ";"],
+        &["access", "--out", "a.json"],
+    ];
+    for arguments in [reports, reports].concat() {
+        let ended = bench.run(arguments);
+        assert!(ended.err.contains(" is in "), "{arguments:?}: {ended:?}");
+    }
+    let before = bench.sandbox.zivver.control().journal().len();
+    let page = "<!doctype html><title>Another page</title>";
+    for (file, content) in [
+        ("prod.env", "CLOUD_SYNC__STATE=x\n"),
+        ("other.html", page),
+        ("other.json", "{}"),
+    ] {
+        fs::write(bench.folder().join(file), content).unwrap();
+        for command in [
+            &["preview", "--format", "csv", "--report"][..],
+            &["apply", "--format", "html", "--report"],
+            &["undo", "last", "--format", "html", "--report"],
+            &["runs", "last", "--format", "html", "--report"],
+            &["access", "--format", "json", "--out"],
+        ] {
+            let ended = bench.run(&[command, &[file]].concat());
+            let error = format!(
+                "error: cannot write the report to {file}: the file exists and is not a report; choose another name, or delete it\n"
+            );
+            assert_eq!((ended.code, ended.err), (1, error), "{command:?}");
+        }
+        let kept = fs::read_to_string(bench.folder().join(file)).unwrap();
+        assert_eq!(kept, content);
+    }
+    assert_eq!(bench.sandbox.zivver.control().journal().len(), before);
+}
