@@ -397,13 +397,15 @@ async fn what_a_newcomer_changes_in_the_sandbox_is_synchronised() {
     let (_, section) = page.split_once("### Change something").unwrap();
     let (section, _) = section.split_once("\n## ").unwrap();
     let commands = commands(section);
-    let [read, put] = commands.as_slice() else {
+    let [set, read, put] = commands.as_slice() else {
         panic!("{commands:?}");
     };
-    let start = "cloud-sync sandbox --mailboxes 40 --zivver-rate unlimited";
+    let start = "cloud-sync sandbox --mailboxes 40 --zivver-rate unlimited --write-env sandbox.env";
     let running = tokio::task::block_in_place(|| terminal.start(start));
     terminal.type_in("cloud-sync apply --yes");
     ends_as_told((read, 0, ""), &terminal.type_in(read));
+    let from_file = format!("unset CLOUD_SYNC__EXO_URL\n{set}\n{read}");
+    ends_as_told((&from_file, 0, ""), &terminal.type_in(&from_file));
     let file = terminal.folder.path().join("tenant.json");
     let mut tenant: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
     let mailboxes = tenant["mailboxes"].as_array_mut().unwrap();
