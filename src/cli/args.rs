@@ -79,7 +79,7 @@ pub(super) enum Command {
         #[arg(long, short)]
         yes: bool,
         /// Approve a held set by the code that the report shows with it; repeat for several. All other changes that are not held are made too
-        #[arg(long, value_name = "CODE")]
+        #[arg(long, value_name = "CODE", value_parser = code)]
         approve: Vec<String>,
         /// With --approve: only the changes of this account; repeat for several
         #[arg(long = "account", value_name = "ADDRESS", value_parser = address, requires = "approve")]
@@ -121,7 +121,7 @@ pub(super) enum Command {
         apply: bool,
         /// Approve a held set by the code that the report shows with it; repeat for several. All other changes of the undo that are
         /// not held are made too
-        #[arg(long, value_name = "CODE", requires = "apply")]
+        #[arg(long, value_name = "CODE", requires = "apply", value_parser = code)]
         approve: Vec<String>,
         /// With --approve: only the changes of this account; repeat for several
         #[arg(long = "account", value_name = "ADDRESS", value_parser = address, requires = "approve")]
@@ -465,6 +465,13 @@ fn address(text: &str) -> Result<SmtpAddress, String> {
 }
 
 fn setting(text: &str) -> Result<(String, String), String> {
+fn code(text: &str) -> Result<String, String> {
+    if text.contains(',') {
+        return Err("name one code, and repeat the option for each other one".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
     let (name, value) = text
         .split_once('=')
         .ok_or_else(|| "write NAME=VALUE, such as MAX_SUSPEND=10".to_owned())?;

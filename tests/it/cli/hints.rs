@@ -233,3 +233,13 @@ async fn r41_with_four_eyes_the_code_of_an_undo_is_approved_by_a_second_person()
     assert!(refused.err.contains(&how), "{refused:?}");
     assert!(!refused.err.contains("--approve"), "{refused:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r27_codes_in_one_argument_are_refused_with_the_remedy() {
+    for command in [&["apply"][..], &["undo", "last", "--apply"]] {
+        let arguments = [command, &["--approve", "a8cbbd54d9,0123456789"]].concat();
+        let ended = bench::program(&[], &arguments);
+        let remedy = "name one code, and repeat the option for each other one";
+        assert!(ended.code == 1 && ended.err.contains(remedy), "{ended:?}");
+    }
+}
