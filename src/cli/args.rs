@@ -236,12 +236,13 @@ pub(super) struct RunsArgs {
 pub(super) enum RunsCommand {
     /// Say what two runs saw differently: mailboxes, accounts, delegations
     Diff {
-        /// The id of the earlier run, or the beginning of it
+        /// The earlier run: its id, the beginning of it, or last for the newest full run
         #[arg(value_name = "RUN")]
         before: String,
-        /// The later run: its id, the beginning of it, or last for the newest full run
-        #[arg(value_name = "RUN", default_value = "last")]
-        after: String,
+        /// The later run, named in the same way; without it the newest full run, which as the earlier run too is compared with the one
+        /// before it
+        #[arg(value_name = "RUN")]
+        after: Option<String>,
     },
 }
 
@@ -464,7 +465,6 @@ fn address(text: &str) -> Result<SmtpAddress, String> {
     })
 }
 
-fn setting(text: &str) -> Result<(String, String), String> {
 fn code(text: &str) -> Result<String, String> {
     if text.contains(',') {
         return Err("name one code, and repeat the option for each other one".to_owned());
@@ -472,6 +472,7 @@ fn code(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+fn setting(text: &str) -> Result<(String, String), String> {
     let (name, value) = text
         .split_once('=')
         .ok_or_else(|| "write NAME=VALUE, such as MAX_SUSPEND=10".to_owned())?;

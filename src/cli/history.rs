@@ -26,7 +26,7 @@ use crate::{
 
 pub(super) async fn runs(args: &RunsArgs, output: Output) -> Result<Status, CliError> {
     if let Some(RunsCommand::Diff { before, after }) = &args.what {
-        return timeline::diff(before, after, output).await;
+        return timeline::diff(before, after.as_deref(), output).await;
     }
     show(args.run.as_deref(), args.limit, output, &args.show).await
 }

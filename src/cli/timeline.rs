@@ -71,11 +71,25 @@ pub(super) async fn history(
 }
 
 /// `cloud-sync runs diff`
-pub(super) async fn diff(before: &str, after: &str, output: Output) -> Result<Status, CliError> {
+pub(super) async fn diff(
+    before: &str,
+    after: Option<&str>,
+    output: Output,
+) -> Result<Status, CliError> {
     let stored = Stored::open().await?;
     let records = stored.records();
-    let before = records.find(before, Last::Snapshot).await?;
-    let after = records.find(after, Last::Snapshot).await?;
+    let mut before = records.find(before, Last::Snapshot).await?;
+    let newest = after.unwrap_or("last");
+    let newest = records.find(newest, Last::Snapshot).await?;
+    if after.is_none() && before == newest {
+        let earlier = records.before(&newest).await?;
+        before = earlier.ok_or_else(|| {
+            CliError::Failed(format!(
+                "no full run for all accounts before run {newest} is kept: there is nothing to compare it with (R42)"
+            ))
+        })?;
+    }
+    let after = newest;
     let before = records.snapshot_of(&before).await?;
     let after = records.snapshot_of(&after).await?;
     let differences = differences(&before, &after);

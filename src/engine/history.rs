@@ -141,6 +141,14 @@ impl Records<'_> {
         }
     }
 
+    /// The newest full run for all accounts before this run.
+    pub async fn before(&self, run: &RunId) -> Result<Option<RunId>, RunError> {
+        let runs = self.past(usize::MAX).await?.runs.into_iter();
+        let mut earlier = runs.skip_while(|past| past.id != *run).skip(1);
+        let earlier = earlier.find(|past| past.run.facts().saw_everybody());
+        Ok(earlier.map(|past| past.id))
+    }
+
     /// The newest runs, the latest start first. A run without a summary was killed before it wrote one; a summary that
     /// cannot be read is a warning and does not hide other runs (R35).
     pub async fn past(&self, limit: usize) -> Result<PastRuns, RunError> {

@@ -439,6 +439,12 @@ async fn r42_the_history_of_an_account_and_what_two_runs_saw_differently() {
     assert!(diff.contains("Exchange info@corp.example\n  full access − anna@corp.example\n  full access + bob@corp.example via SG Care\n"), "{diff}");
     assert!(diff.contains("Zivver info@corp.example\n  full access − anna@corp.example\n  full access + bob@corp.example\n"), "{diff}");
     assert!(diff.contains("4 differences"), "{diff}");
+    for name in ["last", &second.id] {
+        let last = bench.offline(&["runs", "diff", name]).out;
+        assert_eq!(last, diff);
+    }
+    let oldest = bench.offline(&["runs", "diff", &first.id, &first.id]).out;
+    assert!(oldest.contains("0 differences"), "{oldest}");
     let same = bench.offline(&["runs", "diff", "last", "last"]).out;
     assert!(same.contains("0 differences"), "{same}");
     let scoped: Report = bench.run(&["apply", "bob@corp.example", "--json"]).json();

@@ -243,3 +243,15 @@ async fn r27_codes_in_one_argument_are_refused_with_the_remedy() {
         assert!(ended.code == 1 && ended.err.contains(remedy), "{ended:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r42_the_only_run_is_compared_with_no_other() {
+    let bench = Bench::start(bench::small()).await;
+    let only: Report = bench.run(&["preview", "--json"]).json();
+    let diff = bench.run(&["runs", "diff", "last"]);
+    let error = format!(
+        "error: no full run for all accounts before run {} is kept: there is nothing to compare it with (R42)\n",
+        only.id
+    );
+    assert_eq!((diff.code, diff.err), (1, error));
+}
