@@ -70,7 +70,7 @@ fn write_decision(out: &mut String, explained: &Explanation) -> fmt::Result {
         super::report::write_action(out, action, true)?;
     }
     if !explained.held.is_empty() {
-        writeln!(out, "\n{BOLD}What waits for an approval{BOLD:#}")?;
+        writeln!(out, "\n{BOLD}What is held{BOLD:#}")?;
     }
     for held in &explained.held {
         let change = &held.change;

@@ -202,7 +202,7 @@ async fn r40_every_case_has_its_answer() {
       supplier@corp.example "Supplier"  user, active
         has no mailbox; tied to no object id (R19)
 
-    What waits for an approval
+    What is held
       suspend supplier@corp.example: active → suspended
         1 change; MAX_STRAYS=0 allows none (R26)
         run cloud-sync preview to get a code  no run has shown this set yet, or its code has expired
