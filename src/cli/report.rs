@@ -304,25 +304,30 @@ fn write_held(out: &mut String, report: &Report, detail: DetailArgs) -> fmt::Res
     if report.held.is_empty() {
         return Ok(());
     }
-    let sum = |list: fn(&HeldSet) -> &Vec<HeldChange>| -> usize {
-        report.held.iter().map(|set| list(set).len()).sum()
-    };
-    let mut note = "until a person approves them".to_owned();
-    for (number, word) in [
-        (sum(|set| &set.approved), "approved"),
-        (sum(|set| &set.rejected), "rejected"),
-    ] {
-        if number > 0 {
-            write!(note, "; {} {word} since", words::thousands(number))?;
-        }
+    let held: usize = report.held.iter().map(|set| set.changes.len()).sum();
+    let decided = [
+        (report.decided_since(|set| &set.approved), "approved"),
+        (report.decided_since(|set| &set.rejected), "rejected"),
+    ];
+    let decided = decided.into_iter().filter(|(number, _)| *number > 0);
+    let since = decided.map(|(number, word)| format!("{} {word} since", words::thousands(number)));
+    let mut notes: Vec<String> = since.collect();
+    if held == 0 {
+        let notes = notes.join("; ");
+        writeln!(
+            out,
+            "{YELLOW}{BOLD}Held back then{BOLD:#}{YELLOW:#}  {DIM}{notes}{DIM:#}"
+        )?;
+    } else {
+        notes.insert(0, "until a person approves them".to_owned());
+        let heading = Heading {
+            style: YELLOW,
+            title: "Held back",
+            of: ["change", "changes"],
+            note: &notes.join("; "),
+        };
+        heading.write(out, held)?;
     }
-    let heading = Heading {
-        style: YELLOW,
-        title: "Held back",
-        of: ["change", "changes"],
-        note: &note,
-    };
-    heading.write(out, sum(|set| &set.changes))?;
     let approve = (words::approve_command(report), words::approved_with(report));
     for set in &report.held {
         write_held_set(out, set, &approve, detail)?;

@@ -1,7 +1,10 @@
 //! The sentences that say that nothing is left to do. Terminal, pages, mails and notifications take them from here,
 //! each after the one decision that allows it.
 
+use std::collections::BTreeSet;
+
 use super::{
+    held::{HeldChange, HeldSet},
     mode::{Depth, Mode},
     note::Code,
     report::{Report, RunOutcome},
@@ -119,8 +122,14 @@ impl Report {
     pub fn rejected(&self) -> usize {
         let notes = self.skipped.iter();
         let notes = notes.filter(|note| note.code == Code::Rejection).count();
-        let since = self.held.iter().map(|set| set.rejected.len());
-        notes + since.sum::<usize>()
+        notes + self.decided_since(|set| &set.rejected)
+    }
+
+    /// R47: how many changes that the run held are in these lists. A companion is in the list of each set.
+    pub fn decided_since(&self, list: fn(&HeldSet) -> &Vec<HeldChange>) -> usize {
+        let changes = self.held.iter().flat_map(list);
+        let different: BTreeSet<&str> = changes.map(|it| it.fingerprint.as_str()).collect();
+        different.len()
     }
 
     /// R28, R47: how many findings are about changes that are left for a later run.

@@ -289,6 +289,7 @@ fn rest(report: &Report) -> Vec<String> {
     let mut parts = Vec::new();
     for (number, word) in [
         (report.counts.held as usize, "held back"),
+        (report.decided_since(|set| &set.approved), "approved since"),
         (report.attention().count(), "to look at"),
         (report.rejected(), "rejected"),
         (report.left_for_later(), "left for later"),

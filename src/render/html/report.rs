@@ -202,6 +202,11 @@ fn tiles(report: &Report) -> Markup {
         (Tone::Good, sum(&counts.applied), "applied"),
         (Tone::Notice, counts.in_part, "of them in part"),
         (Tone::Notice, counts.held, "held back"),
+        (
+            Tone::Plain,
+            count(report.decided_since(|set| &set.approved)),
+            "approved since",
+        ),
         (Tone::Notice, counts.refused, "refused"),
         (Tone::Bad, counts.failed, "failed"),
         (Tone::Notice, report.not_started(), "not started"),

@@ -73,6 +73,7 @@ async fn r47_what_was_approved_is_not_offered_again() {
     for text in [
         "Held back 1 change",
         "1 approved since",
+        "1 held back, 1 approved since",
         "when the run held it: 2 changes",
     ] {
         assert!(shown.out.contains(text), "{text}: {shown:?}");
