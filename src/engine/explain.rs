@@ -42,13 +42,7 @@ impl Records<'_> {
         if explanation.held.is_empty() {
             return;
         }
-        let shown = match self.shown_sets().await {
-            Ok(shown) => shown,
-            Err(error) => {
-                tracing::warn!("cannot read what runs have held: {error}");
-                Vec::new()
-            }
-        };
+        let shown = self.shown_sets_if_readable().await;
         let mut approvals: BTreeMap<&str, Option<Approval>> = BTreeMap::new();
         for fact in &mut explanation.held {
             fact.code.clear();
@@ -78,6 +72,13 @@ impl Records<'_> {
         explanation.restate_held();
     }
 
+    pub(super) async fn shown_sets_if_readable(&self) -> Vec<(String, HeldSet)> {
+        self.shown_sets().await.unwrap_or_else(|error| {
+            tracing::warn!("cannot read what runs have held: {error}");
+            Vec::new()
+        })
+    }
+
     /// The held sets of the last complete run and of the runs since, each with its run.
     async fn shown_sets(&self) -> Result<Vec<(String, HeldSet)>, RunError> {
         let Some(complete) = self.complete().await? else {
@@ -87,11 +88,13 @@ impl Records<'_> {
             .held()
             .map(|(report, set)| (report.id.clone(), set.clone()))
             .collect();
+        let since = complete.since.iter();
+        let codes: Vec<String> = since.flat_map(|it| &it.approve).cloned().collect();
         let scoped = complete.since.iter().take(RUNS_SINCE);
         let scoped = scoped.filter(|run| run.depth == Depth::Full && run.undo.is_none());
         for run in scoped.filter(|run| run.counts.held > 0) {
             if let Some(id) = RunId::parse(&run.id) {
-                let report = self.report_to_show(&id).await?;
+                let report = self.report_after(&id, &codes).await?;
                 let held = report.held.into_iter();
                 shown.extend(held.map(|set| (run.id.clone(), set)));
             }

@@ -319,9 +319,11 @@ impl Records<'_> {
         Ok(summary.map(|summary| summary.summary))
     }
 
-    /// The report of a run, for people: what was rejected since is set apart (R47).
+    /// The report of a run, for people: what was approved or rejected since is set apart (R47).
     pub async fn report_to_show(&self, run: &RunId) -> Result<Report, RunError> {
-        self.report_after(run, &[]).await
+        let later = self.later_than(run).await?;
+        let codes: Vec<String> = later.iter().flat_map(|it| &it.approve).cloned().collect();
+        self.report_after(run, &codes).await
     }
 
     /// The same, if later runs were started with these codes.
@@ -335,13 +337,20 @@ impl Records<'_> {
         if let Some(began) = began.filter(|_| !report.held.is_empty()) {
             let own = report.held.iter().map(|set| &set.code);
             let used = self.used_since(own.chain(later), began.as_second()).await;
-            report.set_approved_apart(&used);
+            report.set_approved_apart(&used.into_keys().collect());
             match self.rejections().await {
                 Ok(rejections) => report.set_rejected_apart(&rejections, began.as_second()),
                 Err(error) => tracing::warn!("cannot read what was rejected: {error}"),
             }
         }
         Ok(report)
+    }
+
+    async fn later_than(&self, run: &RunId) -> Result<Vec<RunSummary>, RunError> {
+        let ids = self.state.run_ids().await?;
+        let later = ids.iter().rev().take_while(|id| *id != run).count();
+        let past = self.past(later.min(RUNS_MAX)).await?.runs;
+        Ok(past.into_iter().map(|past| past.run).collect())
     }
 
     /// The report of a run. If the run has not ended, the report contains what is known so far.

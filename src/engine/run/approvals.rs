@@ -160,23 +160,41 @@ impl Records<'_> {
     }
 
     /// R47: fingerprints of the changes that were approved with these codes since then (epoch seconds), and made or
-    /// about to be made.
+    /// about to be made, each with its code.
     pub(in crate::engine) async fn used_since(
         &self,
         codes: impl Iterator<Item = &String>,
         since: i64,
-    ) -> BTreeSet<String> {
-        let mut used = BTreeSet::new();
+    ) -> BTreeMap<String, String> {
+        let mut used = BTreeMap::new();
         for code in codes.filter(|code| !code.is_empty()) {
             match known_approval(self.state, code).await {
                 Ok(approval) => {
                     let approval = approval.filter(|it| it.last_used >= Some(since));
-                    used.extend(approval.into_iter().flat_map(|it| it.used));
+                    let of_code = approval.into_iter().flat_map(|it| it.used);
+                    used.extend(of_code.map(|it| (it, code.clone())));
                 }
                 Err(error) => tracing::warn!("cannot read what was approved: {error}"),
             }
         }
         used
+    }
+
+    /// R47: the same of the changes of one set, since a run last held it.
+    async fn made_since_held(
+        &self,
+        code: &str,
+        approval: &Approval,
+    ) -> Result<BTreeSet<String>, RunError> {
+        let shown = self.shown_sets_if_readable().await.into_iter();
+        let shown = shown.filter(|(_, set)| set.code == code);
+        if let Some((_, set)) = shown.max_by(|(one, _), (other, _)| one.cmp(other)) {
+            return Ok(set.approved.into_iter().map(|it| it.fingerprint).collect());
+        }
+        let past = self.past(RUNS_ENOUGH).await?.runs;
+        let codes = past.iter().flat_map(|it| &it.run.approve);
+        let made = self.used_since(codes, approval.shown).await;
+        Ok(made.into_keys().collect())
     }
 
     /// Whether the last complete run holds the set.
@@ -203,6 +221,8 @@ impl Records<'_> {
             let mut approval = self.valid_approval(code, now).await?;
             approval.keep_own();
             know_accounts(std::iter::once(&approval), accounts)?;
+            let made = Box::pin(self.made_since_held(code, &approval)).await?;
+            approval.used.extend(made);
             memory.reject(code, &approval, accounts, by, now)
         };
         if *takes_back && changed.is_empty() {
@@ -367,21 +387,19 @@ impl Running<'_> {
         let chosen = approvals.flat_map(|it| self.chosen(it).filter(|change| it.is_open(change)));
         let mut missing: BTreeSet<&str> = chosen.map(|it| it.fingerprint.as_str()).collect();
         missing.retain(|it| !plan.used_approvals.contains(*it));
-        let mut made_with = BTreeMap::new();
         if missing.is_empty() {
-            return Ok(made_with);
+            return Ok(BTreeMap::new());
         }
         let past = self.engine.past(RUNS_ENOUGH).await?.runs;
         let mut codes: BTreeSet<String> = past.into_iter().flat_map(|it| it.run.approve).collect();
         codes.retain(|code| !self.approvals.contains_key(code));
-        for code in codes {
-            let Some(approval) = known_approval(self.state, &code).await? else {
-                continue;
-            };
-            let used = approval.used.into_iter();
-            let used = used.filter(|it| missing.contains(it.as_str()));
-            made_with.extend(used.map(|it| (it, code.clone())));
-        }
+        let mut made_with = self
+            .engine
+            .records()
+            .await?
+            .used_since(codes.iter(), i64::MIN)
+            .await;
+        made_with.retain(|fingerprint, _| missing.contains(fingerprint.as_str()));
         Ok(made_with)
     }
 

@@ -86,6 +86,40 @@ async fn r47_what_was_approved_is_not_offered_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn r47_what_was_approved_with_a_newer_code_is_not_offered_again() {
+    let (tenant, organisation) = bench::small();
+    let bench = Bench::start((tenant, organisation)).await;
+    let old: Report = bench.run(&["preview", "--json"]).json();
+    bench.sandbox.zivver.with_state(|zivver| {
+        let trainer = User::new("trainer@corp.example", "Trainer");
+        *zivver = zivver.clone().with_user(trainer);
+    });
+    let new: Report = bench.run(&["preview", "--json"]).json();
+    assert_ne!(code(&old), code(&new));
+    let page = |expected: &[&str]| {
+        let shown = bench.run(&["runs", &old.id]);
+        for text in expected {
+            assert!(shown.out.contains(text), "{text}: {shown:?}");
+        }
+        shown.out
+    };
+    page(&["Held back 1 change", "approve with: ", "1 held back"]);
+    bench.run(&["apply", "--approve", code(&new)]);
+    let out = page(&[
+        "Held back then  1 approved since\n",
+        "approved since, and made or about to be made",
+        "1 approved since",
+    ]);
+    assert!(!out.contains("approve with: "), "{out}");
+    assert!(!out.contains("1 held back"), "{out}");
+    let rejected = bench.run(&["reject", code(&old)]);
+    assert!(
+        rejected.out.starts_with("Nothing more is rejected: "),
+        "{rejected:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn r47_what_is_rejected_is_counted_once_and_not_called_settled() {
     let bench = Bench::start(suppliers()).await;
     let preview: Report = bench.run(&["preview", "--json"]).json();

@@ -101,6 +101,8 @@ async fn r27_the_code_of_a_rename_is_enough_for_the_address_of_a_leaver() {
     let text =
         format!("the approval does nothing for \"{what}\": it was made with the code {renames}");
     assert_eq!(note.text, text);
+    // R47: what is made cannot be rejected.
+    assert_eq!(decide(&world, suspends, &[], false).await, 0);
 }
 
 #[tokio::test(start_paused = true)]
