@@ -323,7 +323,9 @@ impl Records<'_> {
     pub async fn report_to_show(&self, run: &RunId) -> Result<Report, RunError> {
         let later = self.later_than(run).await?;
         let codes: Vec<String> = later.iter().flat_map(|it| &it.approve).cloned().collect();
-        self.report_after(run, &codes).await
+        let mut report = self.report_after(run, &codes).await?;
+        report.is_outdated = later.iter().any(RunSummary::may_have_written);
+        Ok(report)
     }
 
     /// The same, if later runs were started with these codes.

@@ -123,6 +123,10 @@ pub(crate) fn settings(others: &[OtherSetting]) -> String {
     others.join("; ")
 }
 
+/// What follows an old preview instead of the command that applies it.
+pub(crate) const OUTDATED: &str =
+    "Later runs have changed accounts: a new preview shows what is left.";
+
 /// R46: what to do with a plan that cannot be applied.
 pub(crate) const HYPOTHETICAL: &str = "Nothing was written, and this plan cannot be applied: it was made under other settings. To get its \
      changes, change the settings of the program, and preview again (R46).";

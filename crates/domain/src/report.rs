@@ -64,6 +64,9 @@ pub struct Report {
     /// The same run would fail again until a person has changed something. Not stored.
     #[serde(skip)]
     pub is_final: bool,
+    /// A later run may have changed accounts. Not stored.
+    #[serde(skip)]
+    pub is_outdated: bool,
     /// RFC 3339, UTC.
     pub started: String,
     #[serde(skip_serializing_if = "Option::is_none", default)]

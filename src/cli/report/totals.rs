@@ -216,12 +216,14 @@ fn write_planned(out: &mut String, report: &Report) -> fmt::Result {
     if report.is_hypothetical() {
         writeln!(out, "{}", words::HYPOTHETICAL)?;
     } else if report.planned_writes > 0 {
-        writeln!(
-            out,
-            "{}. Nothing was written: {} makes these changes.",
-            words::estimate(report.planned_writes, report.estimate_ms),
-            inert(&words::apply_command_of(report))
-        )?;
+        let estimate = words::estimate(report.planned_writes, report.estimate_ms);
+        write!(out, "{estimate}. Nothing was written")?;
+        if report.is_outdated {
+            writeln!(out, ". {}", words::OUTDATED)?;
+        } else {
+            let command = words::apply_command_of(report);
+            writeln!(out, ": {} makes these changes.", inert(&command))?;
+        }
     }
     Ok(())
 }

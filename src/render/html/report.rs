@@ -242,6 +242,7 @@ fn estimate(report: &Report) -> Markup {
                     Mode::Preview => ". Nothing was written.",
                     Mode::Apply => ".",
                 })
+                @if report.mode == Mode::Preview && report.is_outdated { " " (words::OUTDATED) }
                 @if let Some(forbidden) = words::forbidden(report) { " " (forbidden) "." }
             }
         }

@@ -44,6 +44,21 @@ async fn r37_a_run_is_named_by_the_beginning_of_its_id_or_as_last() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_preview_after_which_a_run_wrote_promises_nothing() {
+    let bench = Bench::start(bench::small()).await;
+    let preview: Report = bench.run(&["preview", "--json"]).json();
+    let promise = "Nothing was written: cloud-sync apply makes these changes.";
+    let shown = bench.run(&["runs", &preview.id]);
+    assert!(shown.out.contains(promise), "{shown:?}");
+    bench.run(&["apply"]);
+    let shown = bench.run(&["runs", &preview.id]);
+    assert!(!shown.out.contains("makes these changes"), "{shown:?}");
+    let followed =
+        "Nothing was written. Later runs have changed accounts: a new preview shows what is left.";
+    assert!(shown.out.contains(followed), "{shown:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn runs_lists_as_many_as_asked_for() {
     let bench = Bench::start(bench::small()).await;
     let ids: Vec<String> = (0..3)
