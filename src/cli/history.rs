@@ -69,7 +69,7 @@ pub(super) async fn stop(name: &str, output: Output) -> Result<Status, CliError>
     output.show(&stopped, || match stopped.state {
         RunState::Ended => format!("run {id} is stopped\n"),
         RunState::Queued | RunState::Running | RunState::Continues => {
-            format!("run {id} stops within seconds, after what is in flight\n")
+            format!("run {id} stops within seconds, after what is in flight, or ends normally if all its changes are made\n")
         }
     })?;
     Ok(Status::InSync)

@@ -316,7 +316,8 @@ async fn r34_a_run_is_stopped_from_another_terminal() {
             break stopped;
         }
     };
-    assert!(stopped.out.contains("stops within seconds"), "{stopped:?}");
+    let told = "stops within seconds, after what is in flight, or ends normally if all its changes are made\n";
+    assert!(stopped.out.ends_with(told), "{stopped:?}");
     let ended = tokio::task::block_in_place(|| running.wait_with_output()).unwrap();
     let ended: Ended = ended.into();
     assert_eq!(ended.code, 2, "{ended:?}");
