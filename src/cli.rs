@@ -112,6 +112,9 @@ enum CliError {
     /// R39
     #[error("{}: {why} (R39)", text::inert(.address))]
     UnknownAddress { address: String, why: String },
+    /// The command asks for a run, a code or a snapshot, and the place of the state holds no run.
+    #[error("{error} (no run yet in {})", text::inert(place))]
+    NoRuns { error: RunError, place: String },
     #[error("{0}")]
     Failed(String),
     #[error("cannot write the output: {0}")]
@@ -173,13 +176,39 @@ pub fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(interruptible(command, output, links)) {
+    let ended = async {
+        match interruptible(command, output, links).await {
+            Err(CliError::Run(error)) => Err(with_empty_place(error).await),
+            ended => ended,
+        }
+    };
+    match runtime.block_on(ended) {
         Ok(status) => status.code(),
         Err(error) => {
             output.error(&error.to_string());
             ExitCode::FAILURE
         }
     }
+}
+
+/// Names the place of the state with an error about what is not in it, if no run is.
+async fn with_empty_place(error: RunError) -> CliError {
+    let is_about_state = matches!(
+        error,
+        RunError::NoRun(_)
+            | RunError::UnknownRun(_)
+            | RunError::UnknownApproval(_)
+            | RunError::NotRejected { .. }
+            | RunError::NoSnapshot(_)
+    );
+    if is_about_state
+        && let Ok(stored) = history::Stored::open().await
+        && let Some(place) = stored.empty_place().await
+    {
+        let place = place.to_owned();
+        return CliError::NoRuns { error, place };
+    }
+    error.into()
 }
 
 /// A report as it appears on a terminal, without shortened lists.

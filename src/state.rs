@@ -118,6 +118,18 @@ impl State {
         Ok(state)
     }
 
+    /// Opens the place for a command that only reads: a folder that is missing is not created, and read as empty.
+    pub async fn open_to_read(location: &StateLocation) -> Result<Self, StateError> {
+        match location {
+            StateLocation::Folder(path) if matches!(path.try_exists(), Ok(false)) => {
+                Ok(Self::over(Arc::new(InMemory::new()), &location.place()))
+            }
+            StateLocation::Azure { .. } | StateLocation::Folder(_) | StateLocation::Memory => {
+                Self::open(location).await
+            }
+        }
+    }
+
     /// Fails if the place cannot be reached.
     pub async fn reach(&self) -> Result<(), StateError> {
         self.objects.open().await

@@ -114,11 +114,19 @@ pub(super) struct Stored {
 impl Stored {
     pub(super) async fn open() -> Result<Self, CliError> {
         let settings = StateSettings::read(settings::environment)?;
-        let state = State::open(&settings.location).await;
+        let state = State::open_to_read(&settings.location).await;
         Ok(Self {
             state: state.map_err(RunError::from)?,
             lease: Lease::of(settings.lock_lease),
         })
+    }
+
+    /// The place, if it holds no run: perhaps the user meant another one.
+    pub(super) async fn empty_place(&self) -> Option<&str> {
+        match self.state.newest_run().await {
+            Ok(None) => Some(self.state.place()),
+            Ok(Some(_)) | Err(_) => None,
+        }
     }
 
     pub(super) fn records(&self) -> Records<'_> {
@@ -130,10 +138,14 @@ impl Stored {
     }
 }
 
+pub(super) fn no_runs(place: &str) -> String {
+    format!("No runs yet in {}.\n", text::inert(place))
+}
+
 pub(super) fn page(runs: &[RunSummary], place: &str) -> String {
     let mut out = String::new();
     if runs.is_empty() {
-        return format!("No runs yet in {}.\n", text::inert(place));
+        return no_runs(place);
     }
     let width = runs.iter().map(|run| run.id.len()).max().unwrap_or(0);
     let what = words::what;

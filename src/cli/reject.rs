@@ -8,7 +8,7 @@ use std::{
 use super::{
     CliError, Status,
     explanation::Arrow,
-    history::Stored,
+    history::{self, Stored},
     output::{BOLD, CYAN, DIM, Output},
     text::{inert, written},
     words,
@@ -46,7 +46,12 @@ pub(super) async fn reject(
             (title, records.decide(&decision, Some(&super::me())).await?)
         }
     };
-    output.show(&changes, || written(|out| write(out, title, &changes)))?;
+    let is_nothing = title == LISTED && changes.is_empty();
+    let empty = stored.empty_place().await.filter(|_| is_nothing);
+    output.show(&changes, || match empty {
+        Some(place) => history::no_runs(place),
+        None => written(|out| write(out, title, &changes)),
+    })?;
     Ok(Status::InSync)
 }
 

@@ -66,7 +66,9 @@ pub(super) async fn history(
             });
         }
     }
-    output.show(&history, || written(|out| write(out, &history)))?;
+    output.show(&history, || {
+        written(|out| write(out, &history, stored.state.place()))
+    })?;
     Ok(Status::InSync)
 }
 
@@ -99,7 +101,7 @@ pub(super) async fn diff(
     Ok(Status::InSync)
 }
 
-fn write(out: &mut String, history: &History) -> fmt::Result {
+fn write(out: &mut String, history: &History, place: &str) -> fmt::Result {
     writeln!(out, "{BOLD}{}{BOLD:#}", inert(&history.address))?;
     for standing in &history.standing {
         writeln!(
@@ -115,7 +117,13 @@ fn write(out: &mut String, history: &History) -> fmt::Result {
     }
     let runs = words::number(history.runs, "run", "runs");
     match &history.oldest {
-        None => return writeln!(out, "\nNo run is kept that could say what happened."),
+        None => {
+            return writeln!(
+                out,
+                "\nNo run is kept in {} that could say what happened.",
+                inert(place)
+            );
+        }
         Some(oldest) if history.events.is_empty() => {
             return writeln!(
                 out,

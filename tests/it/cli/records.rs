@@ -59,6 +59,43 @@ async fn a_preview_after_which_a_run_wrote_promises_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_empty_state_is_named_by_each_command_that_finds_no_run() {
+    let bench = Bench::start(bench::small()).await;
+    let folder = bench.setting("STATE").trim_start_matches("file://");
+    let place = format!("(no run yet in folder {folder})\n");
+    for arguments in [
+        &["runs", "last"][..],
+        &["stop"],
+        &["reject", "c0de"],
+        &["reject", "--undo", "c0de"],
+        &["access"],
+        &["explain", "bob@corp.example", "--run", "last"],
+        &["runs", "diff", "last", "last"],
+    ] {
+        let ended = bench.run(arguments);
+        assert_eq!(ended.code, 1, "{arguments:?}: {ended:?}");
+        assert!(ended.err.ends_with(&place), "{arguments:?}: {ended:?}");
+    }
+    for arguments in [&["runs"][..], &["reject"]] {
+        let listed = bench.run(arguments);
+        assert_eq!(listed.out, format!("No runs yet in folder {folder}.\n"));
+    }
+    let history = bench.run(&["history", "bob@corp.example"]);
+    let told = format!("No run is kept in folder {folder} that could say what happened.\n");
+    assert!(history.out.ends_with(&told), "{history:?}");
+    // What only reads creates nothing.
+    assert!(!std::path::Path::new(folder).exists());
+    for arguments in [&["undo", "last"][..], &["apply", "--approve", "c0de"]] {
+        let ended = bench.run(arguments);
+        assert_eq!(ended.code, 1, "{arguments:?}: {ended:?}");
+        assert!(ended.err.ends_with(&place), "{arguments:?}: {ended:?}");
+    }
+    bench.run(&["preview"]);
+    let unknown = bench.run(&["reject", "c0de"]);
+    assert!(!unknown.err.contains("no run yet in"), "{unknown:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn runs_lists_as_many_as_asked_for() {
     let bench = Bench::start(bench::small()).await;
     let ids: Vec<String> = (0..3)
