@@ -31,6 +31,8 @@ const DEFAULT_URL: &str = "https://app.zivver.com/api";
 pub struct Import {
     pub settings: Vec<Setting>,
     pub warnings: Vec<Warning>,
+    /// The names of variables that belong to neither program.
+    pub unknown: Vec<String>,
 }
 
 /// One translated setting, with its full name.
@@ -76,7 +78,7 @@ impl Import {
                     text: "is not a setting of the original nor of this program: left out"
                         .to_owned(),
                 }),
-                None => {}
+                None => import.unknown.push(variable.name),
             }
         }
         if known.is_empty() {

@@ -23,6 +23,8 @@ struct Imported<'a> {
     /// Names of settings whose values are not shown.
     secrets: Vec<&'a str>,
     warnings: &'a [Warning],
+    /// Names only: the values of unknown variables may be secret.
+    unknown: &'a [String],
 }
 
 pub(super) fn import(file: &Path, show_secrets: bool, output: Output) -> Result<Status, CliError> {
@@ -45,6 +47,12 @@ pub(super) fn import(file: &Path, show_secrets: bool, output: Output) -> Result<
                 "{YELLOW}{}{YELLOW:#} {}",
                 text::inert(name),
                 text::inert(text)
+            ));
+        }
+        if !import.unknown.is_empty() {
+            output.say(&format!(
+                "not known and left out: {}",
+                text::inert(&import.unknown.join(", "))
             ));
         }
         output.say(&format!(
@@ -81,6 +89,7 @@ fn shown(import: &Import, show_secrets: bool) -> Imported<'_> {
             .collect(),
         secrets: secrets.into_iter().map(|s| s.name.as_str()).collect(),
         warnings: &import.warnings,
+        unknown: &import.unknown,
     }
 }
 

@@ -44,6 +44,20 @@ fn lines_go_to_stdout_and_warnings_to_stderr_without_a_secret_in_either() {
 }
 
 #[test]
+fn lines_that_are_not_known_are_named_without_their_values() {
+    let text = format!("{OLD}ZIVVER_KEY=s3cret\nMORE=of it\n");
+    let output = import(&text, &[]);
+    let err = String::from_utf8(output.stderr).unwrap();
+    let named = "not known and left out: ZIVVER_KEY, MORE\n";
+    assert!(err.contains(named), "{err}");
+    for value in ["s3cret", "of it"] {
+        assert!(!err.contains(value), "{err}");
+    }
+    let json: Value = serde_json::from_slice(&import(&text, &["--json"]).stdout).unwrap();
+    assert_eq!(json["unknown"], serde_json::json!(["ZIVVER_KEY", "MORE"]));
+}
+
+#[test]
 fn a_pipe_is_read_like_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("old.env");
