@@ -317,7 +317,7 @@ impl Guarding<'_> {
             let runs: Vec<String> = runs.into_iter().collect();
             reasons.remove("");
             reasons.insert(format!(
-                "undone with run {}, and not done again until approved or until its cause in Exchange changes (R37)",
+                "made by run {} and undone since, and not done again until approved or until its cause in Exchange changes (R37)",
                 runs.join(", ")
             ));
         }

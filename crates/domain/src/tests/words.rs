@@ -510,7 +510,7 @@ fn r37_what_was_undone_is_held_and_says_by_which_run() {
         },
     );
     assert_snapshot!(told_of(&scene.plan()), @r"
-    Undone held: undone with run R1, and not done again until approved or until its cause in Exchange changes (R37)
+    Undone held: made by run R1 and undone since, and not done again until approved or until its cause in Exchange changes (R37)
       anna@: change name Old → New
     ");
     let still = scene.plan().plan.undone;
