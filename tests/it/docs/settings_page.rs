@@ -157,7 +157,7 @@ fn page() -> String {
     let (name, value) = SCHEDULE;
     writeln!(
         page,
-        "| `{name}` | `{value}` | NCRONTAB, six fields, UTC | {SCHEDULE_WHAT} | |"
+        "| `{name}` | `{value}` | NCRONTAB of six fields, or of five without seconds; UTC | {SCHEDULE_WHAT} | |"
     )
     .unwrap();
     page.push_str(
