@@ -59,6 +59,7 @@ async fn r27_a_preview_takes_no_approval() {
     let bench = Bench::start(bench::small()).await;
     let refused = error(&bench, &["preview", "--approve", "c0de"]);
     assert_snapshot!(refused, @"a preview applies nothing, so it takes no approval codes; start the run as apply (R27)");
+    bench.run(&["preview"]);
     let none = bench.run(&["reject"]);
     assert_eq!((none.code, &*none.out), (0, "Nothing is rejected.\n"));
 }
@@ -163,8 +164,8 @@ async fn r28_apply_is_refused_where_nothing_may_write() {
 #[tokio::test(flavor = "multi_thread")]
 async fn arguments_that_make_no_sense() {
     let bench = Bench::start(bench::small()).await;
-    assert_snapshot!(error(&bench, &["apply", "--approve", "c0ffee"]), @r#"no held set has the code "c0ffee"; start a preview, or for the set of an undo `cloud-sync undo RUN`: it shows the codes of what is held now (R27)"#);
-    assert_snapshot!(error(&bench, &["runs", "yesterday"]), @r#"no run has the id "yesterday"; `cloud-sync runs` lists them"#);
+    assert_snapshot!(error(&bench, &["apply", "--approve", "c0ffee"]), @r#"no held set has the code "c0ffee"; start a preview, or for the set of an undo `cloud-sync undo RUN`: it shows the codes of what is held now (R27) (no run yet in folder FOLDER/state)"#);
+    assert_snapshot!(error(&bench, &["runs", "yesterday"]), @r#"no run has the id "yesterday"; `cloud-sync runs` lists them (no run yet in folder FOLDER/state)"#);
     assert_snapshot!(error(&bench, &["apply", "info.corp.example"]), @r"
     invalid value 'info.corp.example' for '[ADDRESS|PLAN]...': info.corp.example is neither a mail address nor an existing file; write an address like anna@corp.example, or the file of a plan that `cloud-sync preview --out plan.json` wrote
 
