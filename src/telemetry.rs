@@ -57,6 +57,9 @@ pub fn for_host(settings: &LogSettings, otlp: Result<Option<Otlp>, OtlpError>) -
     })
 }
 
+pub(crate) const LOG_DIR_REMEDY: &str =
+    "set CLOUD_SYNC__LOG_DIR to a folder that this process may write";
+
 /// Sets up the log of the command line: readable text on stderr, level `warn` unless `LOG_LEVEL` is set.
 pub fn for_cli(settings: &LogSettings, otlp: Result<Option<Otlp>, OtlpError>) -> Telemetry {
     let level = settings.level.unwrap_or(LogLevel::Warn);
@@ -114,7 +117,7 @@ fn start(
         tracing::error!(
             dir = %dir.display(),
             error = &error as &dyn std::error::Error,
-            "cannot write log files: set CLOUD_SYNC__LOG_DIR to a folder that this process may write"
+            "cannot write log files: {LOG_DIR_REMEDY}"
         );
     }
     if let Some(error) = untraced {
@@ -124,6 +127,16 @@ fn start(
         _files: guard,
         otlp,
     }
+}
+
+/// Why no log files can be written although a folder for them is set.
+pub(crate) fn unwritable(settings: &LogSettings) -> Option<String> {
+    let dir = settings.dir.as_ref()?;
+    let error = open(dir).err()?;
+    Some(format!(
+        "cannot write log files in {}: {error}",
+        dir.display()
+    ))
 }
 
 /// One file a day, `cloud-sync.2026-11-23.log`.

@@ -11,16 +11,17 @@ use crate::{
     domain::probe::AnswerSheet,
     engine::{
         Engine, Links,
-        check::{Checkup, Level},
+        check::{Checkup, Finding, Level},
     },
-    settings::{self, Settings},
+    settings::{self, LogSettings, Settings},
+    telemetry,
 };
 
 /// The file for the answers of `--probe`. It contains no names, so it can be shared.
 const ANSWERS: &str = "cloud-sync-answers.json";
 
 pub(super) async fn check(output: Output, probe: bool) -> Result<Status, CliError> {
-    let checkup = match Settings::read(settings::environment, &settings::environment_names()) {
+    let mut checkup = match Settings::read(settings::environment, &settings::environment_names()) {
         Ok(settings) => {
             let engine = Engine::new(settings, Links::default());
             if probe {
@@ -30,6 +31,15 @@ pub(super) async fn check(output: Output, probe: bool) -> Result<Status, CliErro
         }
         Err(error) => Checkup::of_settings(&error),
     };
+    let log = LogSettings::read(settings::environment);
+    if let Some(why) = telemetry::unwritable(&log) {
+        checkup.findings.push(Finding {
+            level: Level::Error,
+            topic: "log",
+            text: why,
+            remedy: vec![telemetry::LOG_DIR_REMEDY.to_owned()],
+        });
+    }
     output.show(&checkup, || page(&checkup))?;
     match checkup.level() {
         Level::Good => Ok(Status::InSync),
@@ -96,7 +106,6 @@ fn page(checkup: &Checkup) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::check::Finding;
 
     #[test]
     fn a_finding_is_a_line_with_its_remedies_below() {

@@ -531,3 +531,17 @@ async fn r28_a_plan_replaces_no_file_that_is_not_a_plan() {
     let same = bench.run(&["preview", "--out", &page, "--report", &page]);
     assert!(same.err.contains("name the same file"), "{same:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_folder_that_cannot_be_written_fails_the_check() {
+    let bench = Bench::start(bench::small()).await;
+    let good = bench.run(&["check"]);
+    assert!(!good.out.contains("LOG_DIR"), "{good:?}");
+    let no_folder = bench.folder().join("file");
+    std::fs::write(&no_folder, "").unwrap();
+    let folder = no_folder.join("logs").display().to_string();
+    let checked = bench.run_with(&[("CLOUD_SYNC__LOG_DIR", &folder)], &["check"]);
+    assert_eq!(checked.code, 1, "{checked:?}");
+    let told = format!("fail log       cannot write log files in {folder}: ");
+    assert!(checked.out.contains(&told), "{checked:?}");
+}
