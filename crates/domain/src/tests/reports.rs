@@ -65,7 +65,13 @@ pub(super) fn held() -> HeldSet {
         class: Class::Suspend,
         code: "c0de".into(),
         reason: "over its limit".into(),
-        changes: vec![change.clone(), change],
+        changes: vec![
+            change.clone(),
+            HeldChange {
+                fingerprint: "g".into(),
+                ..change
+            },
+        ],
         companions: vec![],
         rejected: vec![],
     }
