@@ -321,10 +321,14 @@ impl Records<'_> {
 
     /// The report of a run, for people: what was approved or rejected since is set apart (R47).
     pub async fn report_to_show(&self, run: &RunId) -> Result<Report, RunError> {
-        let later = self.later_than(run).await?;
-        let codes: Vec<String> = later.iter().flat_map(|it| &it.approve).cloned().collect();
-        let mut report = self.report_after(run, &codes).await?;
-        report.is_outdated = later.iter().any(RunSummary::may_have_written);
+        let mut report = self.report(run).await?;
+        // Of others, later runs change nothing that is shown, and reading them takes time.
+        if !report.held.is_empty() || report.mode == Mode::Preview {
+            let later = self.later_than(run).await?;
+            let codes: Vec<String> = later.iter().flat_map(|it| &it.approve).cloned().collect();
+            self.set_decided_apart(&mut report, &codes).await;
+            report.is_outdated = later.iter().any(RunSummary::may_have_written);
+        }
         Ok(report)
     }
 
@@ -335,6 +339,11 @@ impl Records<'_> {
         later: &[String],
     ) -> Result<Report, RunError> {
         let mut report = self.report(run).await?;
+        self.set_decided_apart(&mut report, later).await;
+        Ok(report)
+    }
+
+    async fn set_decided_apart(&self, report: &mut Report, later: &[String]) {
         let began: Option<Timestamp> = report.started.parse().ok();
         if let Some(began) = began.filter(|_| !report.held.is_empty()) {
             let own = report.held.iter().map(|set| &set.code);
@@ -345,7 +354,6 @@ impl Records<'_> {
                 Err(error) => tracing::warn!("cannot read what was rejected: {error}"),
             }
         }
-        Ok(report)
     }
 
     async fn later_than(&self, run: &RunId) -> Result<Vec<RunSummary>, RunError> {
