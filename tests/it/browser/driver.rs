@@ -15,7 +15,8 @@ use serde_json::{Value, json};
 
 /// The key of an element in answers (`WebDriver` section 12.1).
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Far above what any step takes, since a machine that runs these tests can stand still for a while.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// One browser window. Closed at the end of the test.
 pub(super) struct Browser {
@@ -111,6 +112,7 @@ impl Browser {
             "browserName": "chrome",
             "goog:chromeOptions": {"binary": chromium, "args": arguments},
             "goog:loggingPrefs": {"browser": "ALL"},
+            "timeouts": {"script": PATIENCE.as_millis(), "pageLoad": PATIENCE.as_millis()},
         }}});
         let begun = browser.post("", &capabilities).await;
         let id = begun["sessionId"].as_str().unwrap();

@@ -1,7 +1,5 @@
 //! A report of 20,000 accounts in a browser.
 
-use std::time::{Duration, Instant};
-
 use cloud_sync::{
     domain::{
         accounts::AccountKind,
@@ -18,8 +16,6 @@ use cloud_sync::{
 use super::driver::{Browser, Look};
 
 const ACCOUNTS: usize = 20_000;
-/// On a machine that has other work too.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 fn report() -> Report {
     let mut report = Report::begin(
@@ -65,7 +61,7 @@ fn report() -> Report {
     report
 }
 
-/// 40,000 rows: the page opens, is searched and unfolded in acceptable times, even while other tests run.
+/// 40,000 rows: the page opens, is searched and is unfolded a part at a time.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_report_of_20000_accounts_stays_usable() {
     let Some(browser) = Browser::open().await else {
@@ -75,36 +71,25 @@ async fn a_report_of_20000_accounts_stays_usable() {
     std::fs::create_dir_all(file.parent().unwrap()).unwrap();
     std::fs::write(&file, html::report(&report())).unwrap();
     let url = url::Url::from_file_path(&file).unwrap();
-    let begun = Instant::now();
     browser.go(url.as_str()).await;
-    let step = |what: &str, begun: Instant| {
-        assert!(begun.elapsed() < PATIENCE, "{what}: {:?}", begun.elapsed());
-    };
-    step("open", begun);
 
-    let begun = Instant::now();
     let field = browser.element("//input[@id='q']").await;
     browser.write(&field, "user12345").await;
     browser.says("1 found").await;
-    step("search", begun);
 
-    let begun = Instant::now();
     browser.write(&field, &"\u{e003}".repeat(9)).await;
     browser.element("//output[.='']").await;
     browser.click("Create").await;
     let height = browser
         .run("return document.documentElement.scrollHeight")
         .await;
-    step("unfold", begun);
     let height = height.as_u64().unwrap();
     assert!(
         (5_000..100_000).contains(&height),
         "a page of the list, not all of it: {height}"
     );
-    let begun = Instant::now();
     browser.click("Show 200 more of 19800").await;
     browser
         .element("//button[.='Show 200 more of 19600']")
         .await;
-    step("more", begun);
 }
