@@ -172,6 +172,13 @@ pub(super) struct Proposal {
     undone: BTreeMap<ScimId, Undone>,
 }
 
+impl Proposal {
+    fn into_deltas(self) -> BTreeMap<Target, Delta> {
+        let deltas = self.deltas.into_iter();
+        deltas.map(|delta| (delta.target, delta)).collect()
+    }
+}
+
 /// diff, guard, settle, order: the part of a run without I/O.
 pub fn plan(
     world: &World,
@@ -187,24 +194,23 @@ pub fn plan(
         matching,
     };
     let proposal = propose(given, wishes);
-    let plan = decide(&proposal, given, wishes);
-    let mut plan = match certain_owners(matching, plan.approved.deltas()) {
-        None => plan,
-        Some(certain) => {
-            let given = given.with(&certain);
-            decide(&propose(given, wishes), given, wishes)
-        }
-    };
+    let mut plan = decide(&proposal, given, wishes);
+    let mut with_certain = None;
+    if let Some(certain) = certain_owners(matching, plan.approved.deltas()) {
+        let given = given.with(&certain);
+        plan = decide(with_certain.insert(propose(given, wishes)), given, wishes);
+    }
     complete(&mut plan, &wishes.approved, |approved| {
         let weighed = weigh(&proposal, given, wishes, approved);
-        match certain_owners(matching, &weighed.settled.deltas) {
-            None => weighed.unmade,
-            Some(certain) => {
-                let given = given.with(&certain);
-                weigh(&propose(given, wishes), given, wishes, approved).unmade
-            }
-        }
+        let certain = certain_owners(matching, &weighed.settled.deltas);
+        let unmade = weighed.unmade;
+        let Some(certain) = certain else {
+            return unmade;
+        };
+        let given = given.with(&certain);
+        weigh(&propose(given, wishes), given, wishes, approved).unmade
     });
+    plan.proposed = with_certain.unwrap_or(proposal).into_deltas();
     plan
 }
 
@@ -262,29 +268,30 @@ pub fn plan_undo(
     complete(&mut plan, &wishes.approved, |approved| {
         weigh(&proposal, given, wishes, approved).unmade
     });
+    plan.proposed = proposal.into_deltas();
     let undone = still_undone(given);
     plan.undone = undone_after(undone, undo, plan.approved.deltas(), given);
     plan
 }
 
 /// What the guard and the other changes leave of a proposal.
-struct Weighed {
+struct Weighed<'a> {
     seen: Baseline,
     doubt: Doubt,
     base: Base,
     began: Base,
-    proposed: BTreeMap<Target, Delta>,
+    proposed: BTreeMap<Target, &'a Delta>,
     guarded: Guarded,
     settled: Settled,
     unmade: BTreeMap<String, Unmade>,
 }
 
-fn weigh(
-    proposal: &Proposal,
+fn weigh<'a>(
+    proposal: &'a Proposal,
     given: Given<'_>,
     wishes: &Wishes,
     approved: &BTreeSet<String>,
-) -> Weighed {
+) -> Weighed<'a> {
     let Given { world, policy, .. } = given;
     let memory = &without_untaken(given.memory, &proposal.untaken);
     let base = Base::count(&world.accounts, policy, given.matching);
@@ -302,7 +309,7 @@ fn weigh(
         late: &proposal.late,
     };
     let deltas = proposal.deltas.iter();
-    let proposed = deltas.map(|delta| (delta.target, delta.clone())).collect();
+    let proposed = deltas.map(|delta| (delta.target, delta)).collect();
     let asked = Asked {
         given: Given { memory, ..given },
         outside: &proposal.others,
@@ -374,7 +381,7 @@ fn decide(proposal: &Proposal, given: Given<'_>, wishes: &Wishes) -> Plan {
         approved_for_later: &possible - &used,
         used_approvals: used,
         unmade: weighed.unmade,
-        proposed,
+        proposed: BTreeMap::new(),
         waiting: proposal.waiting.clone(),
         undone: guarded.undone,
         rejections,
@@ -451,10 +458,8 @@ fn restricted(
         };
         return (all, None);
     };
-    let proposed: Vec<Delta> = sides.proposed.values().cloned().collect();
     let written = &wishes.written;
-    let mut restricted =
-        reviewed.restrict(&proposed, allowed, settled.deltas, sides, memory, written);
+    let mut restricted = reviewed.restrict(allowed, settled.deltas, sides, memory, written);
     restricted.notes.extend(settled.notes);
     (restricted, Some(reviewed))
 }
@@ -473,13 +478,13 @@ fn without_untaken<'a>(memory: &'a Memory, untaken: &Untaken) -> Cow<'a, Memory>
 fn rejected_owners<'a>(
     memory: &'a Memory,
     guarded: &'a Guarded,
-    proposed: &'a BTreeMap<Target, Delta>,
+    proposed: &'a BTreeMap<Target, &Delta>,
 ) -> impl Iterator<Item = &'a Delta> {
     let rejections = memory.rejections.iter();
     rejections
         .filter(|rejection| rejection.class == Class::Identity)
         .filter_map(|rejection| guarded.rejected.get(&rejection.change.fingerprint))
-        .filter_map(|target| proposed.get(target))
+        .filter_map(|target| proposed.get(target).copied())
 }
 
 /// R16, R17: removes the notes that ask who owns an account if a person has approved or rejected the answer.

@@ -39,7 +39,7 @@ pub(super) struct Asked<'a> {
     /// R39: the deltas of accounts that the run does not cover.
     pub(super) outside: &'a BTreeMap<Target, Delta>,
     /// The deltas before the guard.
-    pub(super) proposed: &'a BTreeMap<Target, Delta>,
+    pub(super) proposed: &'a BTreeMap<Target, &'a Delta>,
 }
 
 impl<'a> Asked<'a> {

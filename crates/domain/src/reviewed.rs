@@ -203,11 +203,10 @@ impl Reviewed {
         self
     }
 
-    /// Takes out of the deltas what was not reviewed, with what depends on it. `proposed` is what both sides ask for,
-    /// `allowed` what the guard left of it, `settled` the possible part of that.
+    /// Takes out of the deltas what was not reviewed, with what depends on it. `allowed` is what the guard left, `settled`
+    /// the possible part of that.
     pub(super) fn restrict(
         &self,
-        proposed: &[Delta],
         allowed: &[Delta],
         mut settled: Vec<Delta>,
         sides: &Sides<'_>,
@@ -220,7 +219,7 @@ impl Reviewed {
             memory,
             written,
         };
-        let proposed = review.found(proposed);
+        let proposed = review.found(sides.proposed.values().copied());
         let allowed = review.found(allowed);
         let possible = review.found(&settled);
         let mut notes = Vec::new();
@@ -285,13 +284,16 @@ struct Review<'a> {
 
 impl<'a> Review<'a> {
     /// The reviewed parts that are in the deltas.
-    fn found(&self, deltas: &[Delta]) -> BTreeSet<(&'a str, &'a Part)> {
+    fn found<'d>(
+        &self,
+        deltas: impl IntoIterator<Item = &'d Delta>,
+    ) -> BTreeSet<(&'a str, &'a Part)> {
         let parts = |delta: &Delta| {
             let parts = self.parts_of(delta).into_iter();
             let found: Vec<_> = parts.filter_map(|part| self.find(delta, &part)).collect();
             found
         };
-        deltas.iter().flat_map(parts).collect()
+        deltas.into_iter().flat_map(parts).collect()
     }
 
     /// Takes out of a delta what was not reviewed, and the same of `unless_approved`. Returns a note about what is left

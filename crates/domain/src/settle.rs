@@ -43,7 +43,7 @@ pub struct Sides<'a> {
     /// R39: the deltas of accounts that the run does not cover.
     pub outside: &'a BTreeMap<Target, Delta>,
     /// The deltas before the guard.
-    pub proposed: &'a BTreeMap<Target, Delta>,
+    pub proposed: &'a BTreeMap<Target, &'a Delta>,
     /// What the guard took out of them.
     pub taken: Taken<'a>,
 }

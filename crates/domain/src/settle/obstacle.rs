@@ -113,7 +113,7 @@ impl<'a> Settling<'a> {
             );
         }
         let proposed = self.sides.proposed.get(&target);
-        if proposed.is_some_and(|it| gives_up(&it))
+        if proposed.is_some_and(gives_up)
             && let Some(remedy) = self.sides.remedy([wait], &BTreeSet::new())
         {
             return remedy;

@@ -109,7 +109,8 @@ impl<'a> Sides<'a> {
     /// The fingerprints, among these, of the changes that a change waits for.
     fn among(&self, wait: &Wait, decided: &BTreeSet<String>) -> Vec<String> {
         let mut found = Vec::new();
-        let Some(delta) = self.proposed.get(&wait.by).filter(|_| !decided.is_empty()) else {
+        let proposed = self.proposed.get(&wait.by).copied();
+        let Some(delta) = proposed.filter(|_| !decided.is_empty()) else {
             return found;
         };
         let accounts = &self.world.accounts;
@@ -153,7 +154,7 @@ impl<'a> Sides<'a> {
     /// R23: why the key of an account is not written, if no change that needs it is made, and what a person can do.
     pub fn remedy_of_key(&self, delta: &Delta) -> String {
         let (mut held, mut rejected) = (Vec::new(), Vec::new());
-        let all = self.proposed.get(&delta.target).map(Delta::changes);
+        let all = self.proposed.get(&delta.target).map(|it| it.changes());
         for change in all.iter().flatten().filter(|it| !it.is_sign_in_key()) {
             let of = |all| hold::decided(delta, change, &self.world.accounts, all);
             held.extend(self.taken.held_as(&of(&self.taken.held_fingerprints)));
