@@ -1,7 +1,7 @@
 //! The format of every document: a JSON envelope, compressed if it is large. A document that is too large to be in memory as
 //! a whole is a sequence of lines behind an envelope without data.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 
 use bytes::Bytes;
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
@@ -53,6 +53,47 @@ struct Heading<'a> {
     at: Timestamp,
 }
 
+/// A document while it is written. It is never in memory as a whole, unless it is small.
+#[derive(Default)]
+struct Document {
+    /// Less than [`COMPRESSED_FROM_BYTES`], unless one write has more.
+    text: Vec<u8>,
+    compressed: Option<GzEncoder<Vec<u8>>>,
+}
+
+impl Document {
+    fn compress(&mut self) -> io::Result<()> {
+        let new = || GzEncoder::new(Vec::new(), Compression::fast());
+        let encoder = self.compressed.get_or_insert_with(new);
+        encoder.write_all(&self.text)?;
+        self.text.clear();
+        Ok(())
+    }
+
+    fn finish(mut self) -> io::Result<Bytes> {
+        if self.compressed.is_some() {
+            self.compress()?;
+        }
+        self.compressed
+            .map_or(Ok(self.text), GzEncoder::finish)
+            .map(Bytes::from)
+    }
+}
+
+impl Write for Document {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.text.extend_from_slice(bytes);
+        if self.text.len() >= COMPRESSED_FROM_BYTES {
+            self.compress()?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Why bytes are not the expected document.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum DecodeError {
@@ -67,23 +108,16 @@ pub(super) fn encode<T: Serialize>(
     at: Timestamp,
     data: &T,
 ) -> Result<Bytes, String> {
-    let json = serde_json::to_vec(&Written {
+    let mut document = Document::default();
+    let written = Written {
         v: LAYOUT,
         kind,
         by,
         at,
         data,
-    })
-    .map_err(|error| error.to_string())?;
-    if json.len() < COMPRESSED_FROM_BYTES {
-        return Ok(json.into());
-    }
-    let mut encoder = GzEncoder::new(Vec::with_capacity(json.len() / 8), Compression::fast());
-    encoder
-        .write_all(&json)
-        .and_then(|()| encoder.finish())
-        .map(Bytes::from)
-        .map_err(|error| error.to_string())
+    };
+    serde_json::to_writer(&mut document, &written).map_err(|error| error.to_string())?;
+    document.finish().map_err(|error| error.to_string())
 }
 
 /// The data of a document of this `kind`.
@@ -135,9 +169,8 @@ pub(super) fn decode_lines<T: DeserializeOwned>(
     bytes: &[u8],
     mut take: impl FnMut(T),
 ) -> Result<(), DecodeError> {
-    let broken = |error: std::io::Error| {
-        DecodeError::Garbled(format!("its compression is broken ({error})"))
-    };
+    let broken =
+        |error: io::Error| DecodeError::Garbled(format!("its compression is broken ({error})"));
     let mut lines = BufReader::new(GzDecoder::new(bytes).take(LONGEST_BYTES as u64));
     let mut line = Vec::new();
     let mut is_first = true;
