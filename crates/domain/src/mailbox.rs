@@ -17,6 +17,8 @@ pub struct Mailbox {
     pub object_id: Option<ObjectId>,
     pub kind: MailboxKind,
     pub display_name: Box<str>,
+    /// R4: whether Exchange sent a display name, also an empty one.
+    pub knows_name: bool,
     pub aliases: Vec<SmtpAddress>,
     /// R4: whether Exchange listed its addresses completely. Unknown is not empty.
     pub knows_aliases: bool,
@@ -210,6 +212,7 @@ fn mailbox(record: &MailboxRecord, primary: SmtpAddress, kind: MailboxKind) -> M
         object_id: record.object_id.as_deref().and_then(ObjectId::parse),
         kind,
         display_name,
+        knows_name: record.display_name.is_some(),
         aliases,
         knows_aliases,
         user_principal_name,

@@ -61,6 +61,7 @@ pub struct MailboxEntry {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub object_id: Option<ObjectId>,
     pub kind: MailboxKind,
+    /// R4: empty if it is unknown.
     pub name: String,
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub aliases: Vec<SmtpAddress>,

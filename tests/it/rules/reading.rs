@@ -586,3 +586,27 @@ async fn r02_a_verification_believes_no_more_than_a_run() {
     );
     assert_ne!(report.converged, Some(true));
 }
+
+#[tokio::test(start_paused = true)]
+async fn r04_a_display_name_that_exchange_does_not_send_changes_no_name() {
+    let mut tenant = people(&["ann", "ben", "new"]);
+    for mailbox in &mut tenant.mailboxes {
+        mailbox.missing.push("DisplayName".into());
+    }
+    tenant.mailbox_mut(&at("ben")).unwrap().missing.clear();
+    tenant.mailbox_mut(&at("ben")).unwrap().display_name = String::new();
+    let world = World::still(tenant, accounts(&["ann", "ben"])).await;
+    let report = world.apply().await;
+    assert_converged(&report);
+    let names = ["ann", "ben", "new"].map(|local| user(&world, local).name);
+    assert_eq!(names, ["ann".to_owned(), at("ben"), at("new")]);
+    // The name that is known again is followed again.
+    let back = |tenant: &mut Tenant| {
+        let ann = tenant.mailbox_mut(&at("ann")).unwrap();
+        ann.missing.clear();
+        ann.display_name = "Ann".into();
+    };
+    world.sandbox.exchange.with_state(back);
+    world.apply().await;
+    assert_eq!(user(&world, "ann").name, "Ann");
+}

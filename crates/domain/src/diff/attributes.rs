@@ -57,7 +57,7 @@ impl Differ<'_> {
             },
         }
         let name = view.name().trim();
-        if name != &*mailbox.display_name {
+        if mailbox.knows_name && name != &*mailbox.display_name {
             delta.name = Some((name.into(), mailbox.display_name.clone()));
         }
         self.aliases(&mut delta, mailbox, view);

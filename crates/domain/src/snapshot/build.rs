@@ -218,7 +218,11 @@ impl Build<'_> {
             primary: mailbox.primary.clone(),
             object_id: mailbox.object_id,
             kind: mailbox.kind.clone(),
-            name: mailbox.display_name.to_string(),
+            name: if mailbox.knows_name {
+                mailbox.display_name.to_string()
+            } else {
+                String::new()
+            },
             aliases: mailbox.aliases.clone(),
             aliases_unknown: !mailbox.knows_aliases,
             upn: upn

@@ -113,7 +113,9 @@ impl<'a> Found<'_, 'a> {
             return;
         };
         self.address(&before.primary, &after.primary);
-        self.one(&address, Attribute::Name, &before.name, &after.name);
+        if !before.name.is_empty() && !after.name.is_empty() {
+            self.one(&address, Attribute::Name, &before.name, &after.name);
+        }
         let kinds = (&before.kind, &after.kind);
         self.one(&address, Attribute::Kind, kinds.0.words(), kinds.1.words());
         self.one(

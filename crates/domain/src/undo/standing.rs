@@ -178,7 +178,9 @@ fn wanted_by(ix: MailboxIx, matter: Matter<'_>, given: Given<'_>) -> Option<Stri
             };
             format!("{:?} {scope:?} {grants}", mailbox.kind)
         }
-        Matter::Name => mailbox.display_name.to_string(),
+        Matter::Name => mailbox
+            .knows_name
+            .then(|| mailbox.display_name.to_string())?,
         Matter::Address => mailbox.primary.to_string(),
         Matter::Alias(alias) => {
             let alias = SmtpAddress::verbatim(alias);
