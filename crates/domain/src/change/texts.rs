@@ -72,7 +72,7 @@ impl Change {
             Self::Empty { members, .. } => {
                 let members = members.iter().map(|ix| address(Target::Existing(*ix)));
                 let members: Vec<String> = members.collect();
-                ("empty", members.join(" "), "no members".into())
+                ("empty", members.join(", "), "no members".into())
             }
             Self::SignInKey { .. } => ("replace the sign-in key", before, after),
             Self::AddAlias(_) => ("add alias", before, after),

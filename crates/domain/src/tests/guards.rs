@@ -161,7 +161,7 @@ fn r26_an_empty_of_a_stray_is_held_once_and_approved_by_one_code() {
         people anna@ bert@
         functional info@ members=anna,bert
     ";
-    assert_snapshot!(changes_of(world), @r"held Stray: info@ empty [anna@ bert@] -> [no members]");
+    assert_snapshot!(changes_of(world), @r"held Stray: info@ empty [anna@, bert@] -> [no members]");
     assert_snapshot!(changes_of(&format!("{world}\napprove strays")), @r"empty info@; active -yes +no; delegates -anna@ -bert@");
 }
 
@@ -755,7 +755,7 @@ fn r26_an_empty_needs_its_members_removed() {
         functional info@ members=anna,bert
         people anna@ bert@
     ";
-    assert_snapshot!(changes_of(world), @r"held Suspend: info@ empty [anna@ bert@] -> [no members]");
+    assert_snapshot!(changes_of(world), @r"held Suspend: info@ empty [anna@, bert@] -> [no members]");
 }
 
 #[test]
