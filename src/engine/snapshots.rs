@@ -111,6 +111,11 @@ impl Records<'_> {
                             .into(),
                     );
                 }
+                if at > self.clock.now().as_second() {
+                    remarks.push(
+                        "that day has not begun yet, so nothing can have changed since".into(),
+                    );
+                }
                 then
             }
             None => None,

@@ -91,3 +91,29 @@ async fn r44_a_report_says_what_was_changed_by_hand_and_what_in_exchange() {
     assert_eq!(applied["converged"], json!(true));
     host.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r43_a_day_in_the_future_has_no_changes_and_the_review_says_why() {
+    let state = tempfile::tempdir().unwrap();
+    let office = Office::open(1, 0).await;
+    let host = Host::start(office.settings(&folder_url(state.path()))).await;
+    start(&host, json!({"mode": "apply", "wait": 60})).await;
+    for (day, remarks) in [
+        (
+            "2020-01-01",
+            json!(["no snapshot is as old as that day, so it is compared with the oldest one"]),
+        ),
+        (
+            "2999-01-01",
+            json!(["that day has not begun yet, so nothing can have changed since"]),
+        ),
+    ] {
+        let call = Call::get(&format!("{START}/access")).query("since", day);
+        let review = host.call(call).await.json();
+        assert_eq!(
+            (&review["remarks"], &review["changed"]),
+            (&remarks, &json!(0)),
+            "{review}"
+        );
+    }
+}
