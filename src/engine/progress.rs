@@ -82,10 +82,13 @@ impl Engine {
         let all = Duration::from_millis(estimate(self.settings().zivver_rate, parts(of)));
         let left = all / parts(of).max(1) * parts(of.saturating_sub(done));
         let zivver = self.shared.zivver.get();
+        let wait = zivver.and_then(|zivver| zivver.waits());
+        // The estimate assumes an unused budget.
+        let left = left.max(wait.unwrap_or_default());
         Outlook {
             progress,
             left: (!left.is_zero()).then_some(left),
-            is_waiting: zivver.is_some_and(|zivver| zivver.is_waiting()),
+            is_waiting: wait.is_some(),
         }
     }
 }

@@ -135,9 +135,9 @@ impl ZivverClient {
         &self.gate
     }
 
-    /// R30: whether the next call waits for Zivver's limit.
-    pub fn is_waiting(&self) -> bool {
-        self.governor.is_waiting()
+    /// R30: how long the next call waits for Zivver's limit; `None` if it does not.
+    pub fn waits(&self) -> Option<Duration> {
+        self.governor.waits()
     }
 
     pub fn counters(&self) -> &Counters {

@@ -104,3 +104,32 @@ async fn r30_a_line_of_progress_says_how_long_the_plan_takes_and_what_it_waits_f
     assert!((1..=report.estimate_ms / 1000).contains(&seconds), "{err}");
     assert_eq!(wait, ", waiting for Zivver's limit", "{err}");
 }
+
+/// The lists that a run reads are a part of the budget, which the estimate of the plan does not know.
+#[tokio::test(flavor = "multi_thread")]
+async fn r30_a_plan_within_one_budget_says_how_long_it_waits_for_the_used_part() {
+    let newcomers = ["ann", "ben"]
+        .iter()
+        .fold(Tenant::new("corp.example"), |tenant, name| {
+            tenant.user(&format!("{name}@corp.example"))
+        });
+    let bench = Bench::start((newcomers, bench::small().1)).await;
+    let bench = bench.with("ZIVVER_RATE", "4/20s");
+    let apply = bench.begin(&["apply", "--yes", "--json"]);
+    let ended = tokio::task::block_in_place(|| apply.wait_with_output()).unwrap();
+    let err = String::from_utf8(ended.stderr.clone()).unwrap();
+    let report: Report = Ended::from(ended).json();
+    assert_eq!((report.planned_writes, report.estimate_ms), (3, 0));
+    let line = err
+        .lines()
+        .find(|line| line.starts_with("progress: applying: 2 of 3 writes"));
+    let line = line.unwrap_or_else(|| panic!("{err}"));
+    let wait = line
+        .split_once(", about ")
+        .and_then(|(_, left)| left.split_once(" s"));
+    let (seconds, _) = wait.unwrap_or_else(|| panic!("{line}"));
+    assert!(
+        (1..=20).contains(&seconds.parse::<u64>().unwrap()),
+        "{line}"
+    );
+}

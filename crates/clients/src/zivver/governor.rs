@@ -66,10 +66,11 @@ impl Governor {
         }
     }
 
-    /// Whether the next call waits for the budget.
-    pub(super) fn is_waiting(&self) -> bool {
+    /// How long the next call still waits for the budget; `None` if it does not.
+    pub(super) fn waits(&self) -> Option<Duration> {
         let until = *self.wait.lock().unwrap_or_else(PoisonError::into_inner);
-        until.is_some_and(|until| Instant::now() < until)
+        let left = until?.saturating_duration_since(Instant::now());
+        (!left.is_zero()).then_some(left)
     }
 
     pub(super) async fn permit(&self) -> Permit<'_> {
