@@ -297,19 +297,31 @@ impl Settings {
         })
     }
 
-    /// The host kills the process at its timeout, which host.json sets to 10 minutes (`docs/specs/functions-host.md`,
-    /// "1.6 Function timeout").
+    /// The host kills the process at its timeout, which host.json sets and an app setting can replace
+    /// (`docs/specs/functions-host.md`, "1.6 Function timeout").
     fn budget_warning(&self, lookup: &impl Fn(&str) -> Option<String>) -> Option<String> {
-        const HOST_TIMEOUT: Duration = Duration::from_secs(600);
-        let host_default = lookup("FUNCTIONS_CUSTOMHANDLER_PORT").is_some()
-            && lookup("AzureFunctionsJobHost__functionTimeout").is_none();
-        (host_default && self.time_budget >= HOST_TIMEOUT).then(|| {
+        const IN_HOST_JSON: &str = "00:10:00";
+        lookup("FUNCTIONS_CUSTOMHANDLER_PORT")?;
+        let replaced = lookup("AzureFunctionsJobHost__functionTimeout");
+        let timeout = replaced.as_deref().unwrap_or(IN_HOST_JSON);
+        (self.time_budget >= time_span(timeout)?).then(|| {
             format!(
-                "{PREFIX}TIME_BUDGET is not below the host's functionTimeout of 10 minutes: the host would kill a long \
-                 run; lower it, or raise functionTimeout where the plan allows it"
+                "{PREFIX}TIME_BUDGET is not below the host's functionTimeout of {timeout}: the host would kill a long run; \
+                 lower it, or raise functionTimeout (to 10 minutes at most in a Consumption plan)"
             )
         })
     }
+}
+
+/// Hours, minutes and seconds; `None` for what is another form, such as `-1`, which sets no limit.
+fn time_span(text: &str) -> Option<Duration> {
+    let parts = text.split(':').map(|part| part.parse::<u32>().ok());
+    let parts: Vec<u32> = parts.collect::<Option<_>>()?;
+    let [hours, minutes, seconds] = parts[..] else {
+        return None;
+    };
+    let minutes = u64::from(hours) * 60 + u64::from(minutes);
+    Some(Duration::from_secs(minutes * 60 + u64::from(seconds)))
 }
 
 fn read_identity<L: Fn(&str) -> Option<String>>(r: &mut Reader<'_, L>, lookup: &L) -> Identity {

@@ -161,7 +161,7 @@ settings! {
          quick one: it reads no permissions.";
     TIME_BUDGET: Duration = Value("9m"), value::duration,
         "duration", "R34",
-        "How long one invocation works before it saves its work and hands over. Keep it below `functionTimeout` in `host.json`.";
+        "How long one invocation works before it saves its work and hands over. Keep it below `functionTimeout` in `host.json`, which can be at most 10 minutes in a Consumption plan.";
     ZIVVER_RATE: Rate = Value("50/10s"), value::rate,
         "calls/duration, `unlimited`", "R30",
         "How many calls Zivver accepts in which time. `unlimited` is for tests.";

@@ -249,9 +249,16 @@ fn a_budget_beyond_the_hosts_timeout_is_a_warning() {
     let raised = ("AzureFunctionsJobHost__functionTimeout", "00:30:00");
     assert_eq!(read(&[long]).unwrap().warnings, Vec::<String>::new());
     assert_eq!(read(&[long, port]).unwrap().warnings.len(), 1);
-    assert_eq!(
-        read(&[long, port, raised]).unwrap().warnings,
-        Vec::<String>::new()
+    let unlimited = ("AzureFunctionsJobHost__functionTimeout", "-1");
+    for other in [raised, unlimited] {
+        let settings = read(&[long, port, other]).unwrap();
+        assert_eq!(settings.warnings, Vec::<String>::new());
+    }
+    let lowered = ("AzureFunctionsJobHost__functionTimeout", "00:05:00");
+    let warnings = read(&[port, lowered]).unwrap().warnings;
+    assert!(
+        warnings[0].contains("functionTimeout of 00:05:00: "),
+        "{warnings:?}"
     );
 }
 
