@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 use domain::{
     guard::Class,
     note::{Code, Note},
+    origin::Origin,
 };
 
 use super::words;
@@ -285,6 +286,14 @@ pub fn page() -> String {
             .expect("writing to a string does not fail");
         out.push('\n');
     };
+    write(format_args!(
+        "\n## Origins of changes\n\nWhat caused a change, as far as it is known \
+         ([R44](specs/reconciliation.md#r44-drift)).\n\n| in JSON and CSV | on terminals and pages |\n|---|---|"
+    ));
+    for origin in Origin::ALL {
+        let (key, text) = (words::key(origin), words::origin(origin));
+        write(format_args!("| `{key}` | {text} |"));
+    }
     write(format_args!(
         "\n## Held sets\n\nA held set is not made until a person approves it with its code ([how](operations.md#held))."
     ));
