@@ -34,6 +34,34 @@ pub(super) async fn load(state: &State, run: &RunId) -> Result<Undo, RunError> {
     Ok(of(run, plans))
 }
 
+/// A warning if the run is an undo itself: a person who wants to undo the rest of the first run must name that one.
+pub(super) async fn takes_back_an_undo(
+    state: &State,
+    run: &RunId,
+) -> Result<Option<String>, RunError> {
+    let summary = state.summary::<RunSummary>(run).await?;
+    let Some(RunSummary {
+        undo: Some(first),
+        outcome,
+        ..
+    }) = summary.map(|summary| summary.summary)
+    else {
+        return Ok(None);
+    };
+    let rest = match outcome {
+        RunOutcome::Open | RunOutcome::Stopped | RunOutcome::Failed => {
+            format!("; to undo the rest of that run instead: cloud-sync undo {first} --apply")
+        }
+        RunOutcome::InSync
+        | RunOutcome::Done
+        | RunOutcome::ChangesPending
+        | RunOutcome::NeedsAttention => String::new(),
+    };
+    Ok(Some(format!(
+        "run {run} is the undo of run {first}: to take it back makes the changes of run {first} again{rest} (R37)"
+    )))
+}
+
 /// The undo of a run with these plans.
 pub(super) fn of(run: &RunId, plans: Vec<(PlanRecord, Vec<Entry>)>) -> Undo {
     let mut deeds = Vec::new();

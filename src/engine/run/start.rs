@@ -126,6 +126,10 @@ impl Engine {
                 "that run changed nothing, so there is nothing to undo (R37)".into(),
             );
         }
+        if let Some(run) = &request.undo {
+            let warning = undo::takes_back_an_undo(state, run).await?;
+            report.warnings.extend(warning);
+        }
         report.lock_owner = lock.map(|_| owner_since(&id, &report.started));
         let process = &self.shared.links.stop;
         let watch = Watch::start(state, &id, process, request.started_by.as_ref());

@@ -90,6 +90,16 @@ async fn r37_a_stopped_undo_names_the_command_that_undoes_the_rest() {
         assert!(page.contains(&told), "{page}");
     }
     control.set_latency(Duration::ZERO);
+    // The last run that changed something is the undo itself, so `last` makes the changes again, and says so.
+    let last = bench.run(&["undo", "last"]).out;
+    let told = format!(
+        "is the undo of run {}: to take it back makes the changes of run {} again; to undo the rest of that run \
+         instead: cloud-sync {} (R37)",
+        applied.id,
+        applied.id,
+        undo.join(" ")
+    );
+    assert!(last.contains(&told), "{last}");
     let active = || {
         let users = &bench.sandbox.zivver.state().users;
         users.iter().filter(|user| user.active).count()
