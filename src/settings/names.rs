@@ -44,12 +44,14 @@ pub(super) fn unprefixed<'a>(names: impl Iterator<Item = &'a str>) -> Vec<Stray<
     names.filter_map(stray).collect()
 }
 
-fn nearest(rest: &str) -> Option<&'static str> {
+/// The setting whose name is most like this one, in any spelling and without the prefix.
+pub(super) fn nearest(name: &str) -> Option<&'static str> {
+    let name = squashed(name);
     let known = SETTINGS
         .iter()
         .map(|setting| setting.name)
         .chain([SCHEDULE]);
-    let distances = known.map(|known| (strsim::osa_distance(rest, &squashed(known)), known));
+    let distances = known.map(|known| (strsim::osa_distance(&name, &squashed(known)), known));
     distances
         .filter(|(distance, known)| *distance <= known.len() / 3)
         .min_by_key(|(distance, _)| *distance)

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     PREFIX, Problem, Setting, SettingDefault, Settings, SettingsError, SsoAccountKey,
+    names::nearest,
     table::{self, Typed},
     value::{Fault, Parsed, fault},
 };
@@ -118,7 +119,11 @@ fn shaping_of(name: &str) -> Option<&'static Shaping> {
 
 fn unknown(name: String) -> Problem {
     let names: Vec<&str> = SHAPING.iter().map(|it| it.setting.name).collect();
-    let remedy = format!("a preview takes {}", names.join(", "));
+    let short = name.strip_prefix(PREFIX).unwrap_or(&name);
+    let remedy = match nearest(short).filter(|it| names.contains(it)) {
+        Some(nearest) => format!("did you mean {nearest}?"),
+        None => format!("a preview takes {}", names.join(", ")),
+    };
     Problem {
         name,
         wrong: "is not a setting that a preview can take (R46)".to_owned(),

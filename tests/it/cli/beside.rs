@@ -69,3 +69,16 @@ async fn r46_a_preview_under_other_settings_says_so_and_cannot_be_applied() {
         assert!(refused.err.contains(error), "{arguments:?} {refused:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r46_a_mistyped_setting_is_answered_with_the_nearest_one() {
+    let bench = Bench::start(bench::small()).await;
+    for name in ["max_suspend", "MAX_SUSPNED", "CLOUD_SYNC__MAX-SUSPEND"] {
+        let ended = bench.run(&["preview", "--with", &format!("{name}=3")]);
+        assert_eq!(ended.code, 1, "{ended:?}");
+        assert!(
+            ended.err.ends_with(": did you mean MAX_SUSPEND?\n"),
+            "{ended:?}"
+        );
+    }
+}
