@@ -247,6 +247,7 @@ fn refuse(error: &CliError) -> ExitCode {
 
 /// Not clap's own exit code for usage errors, 2, which means "changes pending" here.
 fn usage(mut error: clap::Error) -> ExitCode {
+    remove_false_tips(&mut error);
     let is_approve = |it: &ContextValue| matches!(it, ContextValue::String(it) if it == "approve");
     let unknown = error.get(ContextKind::InvalidSubcommand);
     if unknown.is_some_and(is_approve) {
@@ -261,6 +262,33 @@ fn usage(mut error: clap::Error) -> ExitCode {
     match error.print() {
         Ok(()) if !error.use_stderr() => ExitCode::SUCCESS,
         Ok(()) | Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// No value of a command begins with `-`, so none is to be passed after `--`. A name that is not nearly what was typed is
+/// that of something else.
+fn remove_false_tips(error: &mut clap::Error) {
+    if let Some(ContextValue::StyledStrs(mut tips)) = error.remove(ContextKind::Suggested) {
+        tips.retain(|tip| !tip.to_string().contains("as a value"));
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
+    }
+    for (typed, suggested) in [
+        (ContextKind::InvalidArg, ContextKind::SuggestedArg),
+        (
+            ContextKind::InvalidSubcommand,
+            ContextKind::SuggestedSubcommand,
+        ),
+    ] {
+        let is_near = |near: &ContextValue| {
+            let typed = error.get(typed).map(ToString::to_string);
+            let near = near.to_string();
+            typed.is_some_and(|typed| strsim::osa_distance(&typed, &near) <= near.len() / 3)
+        };
+        if error.get(suggested).is_some_and(|near| !is_near(near)) {
+            error.remove(suggested);
+            // It shows how to use the suggested one.
+            error.remove(ContextKind::Usage);
+        }
     }
 }
 

@@ -164,6 +164,28 @@ async fn help_and_usage() {
     assert!(!approve.err.contains("similar"), "{approve:?}");
 }
 
+#[test]
+fn a_tip_is_only_about_what_was_nearly_typed() {
+    for (arguments, tip) in [
+        (
+            &["runs", "--lmit", "3"][..],
+            Some("a similar argument exists: '--limit'"),
+        ),
+        (&["rejct"], Some("a similar subcommand exists: 'reject'")),
+        (&["apply", "--max_suspend", "3"], None),
+        (&["apply", "--approve", "-5"], None),
+        (&["access", "--report", "page.html"], None),
+        (&["list"], None),
+    ] {
+        let ended = bench::program(&[], arguments);
+        assert_eq!(ended.code, 1, "{ended:?}");
+        let told = ended.err.split_once("tip: ").map(|(_, told)| told);
+        let told = told.and_then(|told| told.lines().next());
+        assert_eq!(told, tip, "{ended:?}");
+        assert!(!ended.err.contains("--separator"), "{ended:?}");
+    }
+}
+
 /// A sandbox whose temporary files are in this folder, and the settings that it prints for a POSIX shell.
 fn sandbox_in(folder: &Path, others: &[&str]) -> (Running, Vec<(String, String)>) {
     let child = bench::command(folder)
