@@ -151,7 +151,7 @@ pub(super) enum Command {
         #[arg(long = "account", value_name = "ADDRESS", value_parser = address, requires = "code")]
         accounts: Vec<SmtpAddress>,
         /// With CODE: take back what was rejected with it
-        #[arg(long, requires = "code")]
+        #[arg(long)]
         undo: bool,
     },
     /// Test everything that a run needs, and name the command that corrects what fails

@@ -28,6 +28,12 @@ pub(super) async fn reject(
     takes_back: bool,
     output: Output,
 ) -> Result<Status, CliError> {
+    if takes_back && code.is_none() {
+        return Err(CliError::Failed(
+            "--undo takes back what was rejected with a code, and none is given; `cloud-sync reject` lists the codes (R47)"
+                .to_owned(),
+        ));
+    }
     let stored = Stored::open().await?;
     let records = stored.records();
     let (title, changes) = match code {
