@@ -8,11 +8,11 @@ use std::{
 
 use super::{
     CliError, Status,
-    args::{PreviewArgs, ShowArgs, Subject, WaveArgs},
+    args::{FileFormat, PreviewArgs, ShowArgs, Subject, WaveArgs},
     observed,
     output::Output,
     report,
-    report_file::{ReportFile, check_folder, exists},
+    report_file::{ReportFile, by_extension, check_folder, exists},
     reported, shown, text, words,
 };
 use crate::{
@@ -51,6 +51,13 @@ pub(super) async fn preview(
             ));
         }
         check_folder(file)?;
+        if by_extension::<FileFormat>(file).is_some() {
+            let file = words::quoted(&file.to_string_lossy());
+            return Err(CliError::Failed(format!(
+                "--out writes a plan, which is JSON: name it like plan.json; for a page or a table use --report {}",
+                text::inert(&file)
+            )));
+        }
         check_is_plan(file)?;
     }
     let depth = wave.depth();

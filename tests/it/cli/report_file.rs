@@ -86,6 +86,10 @@ async fn a_form_that_is_not_known_starts_no_run() {
             "error: the extension of report.xlsx is not html or csv: add --format (for JSON use --json, for a plan `preview --out`)\n",
         ),
         (
+            &["preview", "--out", "plan.csv"],
+            "error: --out writes a plan, which is JSON: name it like plan.json; for a page or a table use --report plan.csv\n",
+        ),
+        (
             &["apply", "--report", "r.html", "--separator", ";"],
             "error: --separator is for CSV: remove it, or add --format csv\n",
         ),
