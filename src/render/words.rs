@@ -224,7 +224,8 @@ pub(crate) fn others(others: Others) -> Option<String> {
     let findings = number(others.findings, "finding", "findings");
     let attention = thousands(others.attention);
     Some(format!(
-        "not listed: {findings} about other accounts, {attention} to look at; a run for all accounts lists them (R39)"
+        "not listed: {findings} about other accounts, {attention} to look at; a run for all accounts lists them, and can find \
+         more, since it plans their changes too (R39)"
     ))
 }
 

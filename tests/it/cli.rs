@@ -148,7 +148,7 @@ async fn r39_the_report_is_about_the_named_accounts() {
     assert!(!anna.out.contains("room@"), "{anna:?}");
     assert!(
         anna.out.contains(
-            "not listed: 1 finding about other accounts, 0 to look at; a run for all accounts lists them (R39)"
+            "not listed: 1 finding about other accounts, 0 to look at; a run for all accounts lists them, and can find more, since it plans their changes too (R39)"
         ),
         "{anna:?}"
     );

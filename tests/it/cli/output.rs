@@ -47,7 +47,7 @@ async fn an_apply_says_what_it_did() {
 
     warning: state is kept on this machine only, so the lock of a function app is not seen (R29)
     only for bob@corp.example (R39)
-    not listed: 1 finding about other accounts, 0 to look at; a run for all accounts lists them (R39)
+    not listed: 1 finding about other accounts, 0 to look at; a run for all accounts lists them, and can find more, since it plans their changes too (R39)
     In sync: 1 created.
     Converged: read again, the named accounts are as planned.
     read 4 mailboxes, 3 in scope; Zivver has 3 users and 0 functional, 3 active
