@@ -184,7 +184,7 @@ pub fn subject(report: &Report) -> String {
     let standing = words::standing_of(report.state, report.outcome);
     let held = match report.counts.held {
         0 => String::new(),
-        held => format!(", {held} held"),
+        held => format!(", {} held", words::number(held, "change", "changes")),
     };
     let scope = match &*report.accounts {
         _ if report.undoes.is_some() => ", an undo".to_owned(),

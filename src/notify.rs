@@ -121,7 +121,8 @@ fn facts(notice: &Notice) -> Vec<Value> {
     }
     for held in figures.into_iter().flat_map(|figures| &figures.held) {
         let class = words::class(held.class);
-        let value = format!("{} change(s), code {}", held.changes, held.code);
+        let changes = words::number(held.changes, "change", "changes");
+        let value = format!("{changes}, code {}", held.code);
         facts.push(json!({"title": format!("Held: {class}"), "value": value}));
     }
     facts

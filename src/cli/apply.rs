@@ -235,33 +235,39 @@ async fn asked(
         return shown(&plan, None, output, show).map(Answered::No);
     };
     output.say(&report::page(&plan, show.detail));
-    // A preview does not take codes, so it does not show what they approve (R27).
-    let codes = request.approve.join(" and ");
-    if !plan.actions.is_empty() || !codes.is_empty() {
-        let changes = words::number(plan.actions.len(), "change", "changes");
-        let accounts = request.approve_accounts.iter();
-        let accounts: Vec<&str> = accounts.map(SmtpAddress::as_str).collect();
-        let of = match accounts.join(" and ") {
-            accounts if accounts.is_empty() => accounts,
-            accounts => format!(" of {accounts}"),
-        };
-        let approved = match codes.as_str() {
-            "" => String::new(),
-            codes => format!(" and what {codes} approves{of}"),
-        };
+    if let Some(changes) = to_make(&plan, &request) {
         output.ask(&format!(
-            "Make {changes}{} in Zivver? Type yes to apply: ",
-            text::inert(&approved)
+            "Make {} in Zivver? Type yes to apply: ",
+            text::inert(&changes)
         ));
         if answer(stop).await?.trim() != "yes" {
             output.say("nothing was written: only the whole word yes applies");
             return Ok(Answered::No(status));
         }
     }
-    if request.plan.is_none() && codes.is_empty() {
+    if request.plan.is_none() && request.approve.is_empty() {
         request.plan = Some(PlanSource::of(plan)?);
     }
     Ok(Answered::Yes(Box::new(request)))
+}
+
+/// `the changes of 2 accounts and what 1f0c6a2b9d approves`; `None` if the request makes nothing. A preview takes no codes, so
+/// it does not show what they approve (R27).
+fn to_make(plan: &Report, request: &RunRequest) -> Option<String> {
+    let accounts = request.approve_accounts.iter();
+    let accounts: Vec<&str> = accounts.map(SmtpAddress::as_str).collect();
+    let of = match accounts.join(" and ") {
+        accounts if accounts.is_empty() => accounts,
+        accounts => format!(" of {accounts}"),
+    };
+    let planned = (!plan.actions.is_empty()).then(|| {
+        let accounts = words::number(plan.actions.len(), "account", "accounts");
+        format!("the changes of {accounts}")
+    });
+    let codes = request.approve.join(" and ");
+    let approved = (!codes.is_empty()).then(|| format!("what {codes} approves{of}"));
+    let parts: Vec<String> = planned.into_iter().chain(approved).collect();
+    (!parts.is_empty()).then(|| parts.join(" and "))
 }
 
 /// The reviewed plan, or a new preview of the request.

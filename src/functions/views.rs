@@ -183,10 +183,10 @@ pub(super) fn run_table(runs: &[RunSummary], base: &str) -> Markup {
                         th scope="col" { "Outcome" }
                         th.wide scope="col" { "What" }
                         th.wide scope="col" { "By" }
-                        th.n.wide scope="col" { "Planned" }
-                        th.n scope="col" { "Applied" }
-                        th.n scope="col" { "Held" }
-                        th.n.wide scope="col" { "Refused or failed" }
+                        th.n.wide scope="col" { "Accounts planned" }
+                        th.n scope="col" { "Accounts applied" }
+                        th.n scope="col" { "Changes held" }
+                        th.n.wide scope="col" { "Accounts refused or failed" }
                     }
                 }
                 tbody { @for run in runs { (run_row(run, base)) } }

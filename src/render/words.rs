@@ -35,6 +35,16 @@ pub(crate) fn capital(text: &str) -> String {
     })
 }
 
+/// `3 accounts created`, `2 renamed`: the counts that are not 0. The first one names the unit for all.
+pub(crate) fn of_accounts<'a>(counts: impl IntoIterator<Item = (u32, &'a str)>) -> Vec<String> {
+    let counts = counts.into_iter().filter(|(count, _)| *count > 0);
+    let parts = counts.enumerate().map(|(at, (count, what))| match at {
+        0 => format!("{} {what}", number(count, "account", "accounts")),
+        _ => format!("{} {what}", thousands(count)),
+    });
+    parts.collect()
+}
+
 /// The state of a run that has not ended, otherwise its outcome.
 pub(crate) fn standing_of(state: RunState, ended: RunOutcome) -> &'static str {
     match state {

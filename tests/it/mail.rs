@@ -409,7 +409,11 @@ mod graph {
         }
         let sent = office.sandbox.graph.sent();
         assert_eq!(sent.len(), 1, "{sent:?}");
-        assert!(sent[0].subject.contains("8 held"), "{}", sent[0].subject);
+        assert!(
+            sent[0].subject.contains("8 changes held"),
+            "{}",
+            sent[0].subject
+        );
         host.stop().await;
     }
 }

@@ -362,6 +362,10 @@ async fn r28_a_run_in_progress_shows_what_is_known_of_it_and_no_zeros() {
     let zivver = site.world.sandbox.zivver.control();
     zivver.set_latency(std::time::Duration::from_millis(300));
     let request = RunRequest::new(Mode::Apply, StartedBy::Http);
+    let applied = |page: &str| {
+        let one = tile(page, "account applied");
+        one.or_else(|| tile(page, "accounts applied"))
+    };
     let look = async {
         let (id, page) = loop {
             let runs = site.runs().await;
@@ -370,7 +374,7 @@ async fn r28_a_run_in_progress_shows_what_is_known_of_it_and_no_zeros() {
                 .unwrap_or_default()
                 .to_owned();
             let page = site.browse(&format!("/runs/{id}")).await.body;
-            if tile(&page, "applied").is_some() {
+            if applied(&page).is_some() {
                 break (id, page);
             }
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
@@ -397,7 +401,7 @@ async fn r28_a_run_in_progress_shows_what_is_known_of_it_and_no_zeros() {
         let counts = &runs["runs"][0]["counts"];
         assert_eq!(
             Some(sum(&counts["planned"])),
-            tile(&page, "planned").map(u64::from)
+            tile(&page, "accounts planned").map(u64::from)
         );
         assert!(sum(&counts["applied"]) > 0);
         let table = site.get("/runs?format=csv", "*/*").await.body;

@@ -42,7 +42,7 @@ pub fn under_other_settings(present: &Report, under: &Report) -> Comparison {
     let plan = |report: &Report| {
         let figures = Figures::of(report);
         let held = u32::try_from(figures.held_changes()).unwrap_or(u32::MAX);
-        [("planned", figures.pending_changes()), ("held", held)]
+        [("planned", figures.pending_accounts()), ("held", held)]
     };
     numbers.extend(differing(plan(present), plan(under)));
     compared(&was, &is, numbers, usize::MAX)

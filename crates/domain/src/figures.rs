@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, fmt};
 use serde::Serialize;
 
 use super::{
+    counted::number,
     guard::Class,
     plan::ActionKind,
     report::{ActionOutcome, Report},
@@ -22,7 +23,7 @@ pub struct Figures {
     pub in_scope: u32,
     /// Active accounts in Zivver.
     pub active: u32,
-    /// Changes that were not made, by kind.
+    /// Accounts with changes that were not made, by kind.
     pub pending: BTreeMap<ActionKind, u32>,
     pub held: Vec<HeldLine>,
     /// Accounts with a change that was refused or failed.
@@ -80,7 +81,7 @@ impl Figures {
         self.held.iter().map(|set| set.changes).sum()
     }
 
-    pub fn pending_changes(&self) -> u32 {
+    pub fn pending_accounts(&self) -> u32 {
         self.pending.values().sum()
     }
 }
@@ -107,23 +108,19 @@ impl ActionOutcome {
     }
 }
 
-/// `last complete run ended at 2026-11-23T02:00:07Z: 5 pending, 3 held, 0 failed, 7 findings need attention`.
+/// `last complete run ended at 2026-11-23T02:00:07Z: 5 accounts pending, 3 changes held, 0 accounts refused or failed, 7 findings need
+/// attention`.
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (pending, failed, findings) = (self.pending_changes(), self.failed, self.findings);
-        let changes = if pending == 1 { "change" } else { "changes" };
-        let accounts = if failed == 1 { "account" } else { "accounts" };
-        let need = if findings == 1 {
-            "finding needs"
-        } else {
-            "findings need"
-        };
+        let accounts = |count| number(count, "account", "accounts");
         write!(
             f,
-            "last complete run ended at {}: {pending} {changes} pending, {} held, {failed} {accounts} refused or failed, \
-             {findings} {need} attention",
+            "last complete run ended at {}: {} pending, {} held, {} refused or failed, {} attention",
             self.ended,
-            self.held_changes(),
+            accounts(self.pending_accounts()),
+            number(self.held_changes(), "change", "changes"),
+            accounts(self.failed),
+            number(self.findings, "finding needs", "findings need"),
         )
     }
 }

@@ -147,7 +147,8 @@ fn write_comparison(
         .collect();
     for (total, word) in [(compared.new_total, come), (compared.gone_total, gone)] {
         if total > 0 {
-            parts.push(format!("{} {word}", words::thousands(total)));
+            let total = words::number(total, "finding", "findings");
+            parts.push(format!("{total} {word}"));
         }
     }
     if parts.is_empty() {
@@ -199,16 +200,15 @@ fn write_verdict(out: &mut String, report: &Report) -> fmt::Result {
 }
 
 fn write_planned(out: &mut String, report: &Report) -> fmt::Result {
-    let mut parts = Vec::new();
-    for kind in KINDS {
-        if let Some(count) = report.counts.planned.get(&kind) {
-            parts.push(format!(
-                "{} to {}",
-                words::thousands(*count),
-                words::verb(kind)
-            ));
-        }
-    }
+    let planned = KINDS.map(|kind| {
+        let count = report.counts.planned.get(&kind);
+        (
+            count.copied().unwrap_or_default(),
+            format!("to {}", words::verb(kind)),
+        )
+    });
+    let planned = planned.iter().map(|(count, what)| (*count, &**what));
+    let mut parts = words::of_accounts(planned);
     let nothing = report.nothing_to_change();
     parts.extend(nothing.map(|it| words::all_clear(it, false, report)));
     parts.extend(rest(report));
@@ -229,28 +229,20 @@ fn write_planned(out: &mut String, report: &Report) -> fmt::Result {
 }
 
 fn write_applied(out: &mut String, report: &Report) -> fmt::Result {
-    let mut parts = Vec::new();
-    for kind in KINDS {
-        if let Some(count) = report.counts.applied.get(&kind) {
-            parts.push(format!(
-                "{} {}",
-                words::thousands(*count),
-                words::past(kind)
-            ));
-        }
-    }
-    if parts.is_empty() && report.state == RunState::Ended {
-        parts.push("nothing was changed".to_owned());
-    }
-    for (count, word) in [
-        (report.counts.in_part, "of them in part"),
-        (report.counts.refused, "refused"),
-        (report.counts.failed, "failed"),
+    let counts = &report.counts;
+    let applied = KINDS.map(|kind| {
+        let count = counts.applied.get(&kind);
+        (count.copied().unwrap_or_default(), words::past(kind))
+    });
+    let others = [
+        (counts.in_part, "of them in part"),
+        (counts.refused, "refused"),
+        (counts.failed, "failed"),
         (report.not_started(), "not started"),
-    ] {
-        if count > 0 {
-            parts.push(format!("{} {word}", words::thousands(count)));
-        }
+    ];
+    let mut parts = words::of_accounts(applied.into_iter().chain(others));
+    if counts.applied.is_empty() && report.state == RunState::Ended {
+        parts.insert(0, "nothing was changed".to_owned());
     }
     parts.extend(rest(report));
     write_parts(out, &parts)?;
@@ -288,19 +280,19 @@ fn write_parts(out: &mut String, parts: &[String]) -> fmt::Result {
 }
 
 fn rest(report: &Report) -> Vec<String> {
-    let mut parts = Vec::new();
-    for (number, word) in [
-        (report.counts.held as usize, "held back"),
-        (report.decided_since(|set| &set.approved), "approved since"),
-        (report.attention().count(), "to look at"),
-        (report.rejected(), "rejected"),
-        (report.left_for_later(), "left for later"),
-    ] {
-        if number > 0 {
-            parts.push(format!("{} {word}", words::thousands(number)));
-        }
-    }
-    parts
+    let approved = report.decided_since(|set| &set.approved);
+    let (change, finding) = (["change", "changes"], ["finding", "findings"]);
+    let parts = [
+        (report.counts.held as usize, change, "held back"),
+        (approved, change, "approved since"),
+        (report.attention().count(), finding, "to look at"),
+        (report.rejected(), change, "rejected"),
+        (report.left_for_later(), finding, "left for later"),
+    ];
+    let parts = parts.into_iter().filter(|(count, ..)| *count > 0);
+    let parts = parts
+        .map(|(count, [one, many], what)| format!("{} {what}", words::number(count, one, many)));
+    parts.collect()
 }
 
 fn write_read(out: &mut String, report: &Report) -> fmt::Result {

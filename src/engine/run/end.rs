@@ -6,6 +6,7 @@ use super::{Running, Stage, millis, release, second};
 use crate::{
     domain::{
         comparison::since,
+        counted::number,
         execute::Applied,
         mode::{Depth, Trigger},
         record::PlanRecord,
@@ -136,11 +137,8 @@ impl Running<'_> {
                 format!("{how} before the result was compared; {next} compares it ({rules})")
             }
             left if has_written || left > 0 && !self.report.actions.is_empty() => {
-                let (changes, them) = match left {
-                    1 => ("1 change".to_owned(), "it"),
-                    _ => (format!("{left} changes"), "them"),
-                };
-                format!("{how}, {changes} left; {next} makes {them} ({rules})")
+                let accounts = number(left, "account", "accounts");
+                format!("{how} with changes of {accounts} left; {next} makes them ({rules})")
             }
             _ => format!("{how} before anything was written ({rule})"),
         }

@@ -18,7 +18,8 @@ const HEIGHT: u32 = 64;
 struct Bar<'a> {
     run: &'a RunSummary,
     applied: u32,
-    problems: u32,
+    held: u32,
+    failed: u32,
     has_failed: bool,
 }
 
@@ -28,23 +29,30 @@ impl<'a> Bar<'a> {
         Self {
             run,
             applied: counts.applied.values().sum(),
-            problems: counts.held + counts.failed + counts.refused,
+            held: counts.held,
+            failed: counts.failed + counts.refused,
             has_failed: run.outcome == RunOutcome::Failed,
         }
     }
 
     fn title(&self) -> String {
-        let (applied, problems) = (self.applied, self.problems);
         let moment = words::moment(&self.run.started);
+        let accounts = |count| words::number(count, "account", "accounts");
+        let applied = accounts(self.applied);
         if self.has_failed {
-            format!("{moment}: failed, {applied} applied")
-        } else {
-            format!("{moment}: {applied} applied, {problems} held, refused or failed")
+            return format!("{moment}: failed, {applied} applied");
         }
+        let held = words::number(self.held, "change", "changes");
+        let failed = accounts(self.failed);
+        format!("{moment}: {applied} applied, {held} held, {failed} refused or failed")
+    }
+
+    fn problems(&self) -> u32 {
+        self.held + self.failed
     }
 }
 
-/// One bar for each of the last runs, the newest on the right: applied changes upwards, what needs attention downwards.
+/// One bar for each of the last runs, the newest on the right: changed accounts upwards, what needs attention downwards.
 /// Heights are logarithmic, so that one large run does not flatten all others, and the caption says so.
 pub(super) fn trend(runs: &[RunSummary]) -> Markup {
     let ended = runs
@@ -54,12 +62,13 @@ pub(super) fn trend(runs: &[RunSummary]) -> Markup {
     let [newest, .., oldest] = &*bars else {
         return Markup::default();
     };
-    let most = bars.iter().map(|bar| bar.applied.max(bar.problems)).max();
+    let most = bars.iter().map(|bar| bar.applied.max(bar.problems())).max();
     let scale = Scale::up_to(most.unwrap_or_default());
+    let applied = bars.iter().map(|bar| u64::from(bar.applied)).sum::<u64>();
     let label = format!(
-        "The last {} runs: {} changes were applied in all",
+        "The last {} runs changed {}, each counted once per run",
         bars.len(),
-        bars.iter().map(|bar| u64::from(bar.applied)).sum::<u64>()
+        words::number(applied, "account", "accounts")
     );
     html! {
         figure.trend {
@@ -72,7 +81,7 @@ pub(super) fn trend(runs: &[RunSummary]) -> Markup {
                 line.zero x1="0" x2=(BARS * WIDTH) y1=(HEIGHT) y2=(HEIGHT) {}
                 @for (at, bar) in bars.iter().enumerate() {
                     @let x = (bars.len() - 1 - at) * WIDTH + 1;
-                    @let (up, down) = (scale.height(bar.applied), scale.height(bar.problems));
+                    @let (up, down) = (scale.height(bar.applied), scale.height(bar.problems()));
                     g {
                         title { (bar.title()) }
                         @if bar.has_failed {
@@ -90,8 +99,8 @@ pub(super) fn trend(runs: &[RunSummary]) -> Markup {
             }
         }
         p.soft.small {
-            span.key.applied {} " applied \u{a0} "
-            span.key.problems {} " held, refused or failed (downwards) \u{a0} "
+            span.key.applied {} " accounts applied \u{a0} "
+            span.key.problems {} " changes held, accounts refused or failed (downwards) \u{a0} "
             span.key.failures {} " run failed"
         }
     }

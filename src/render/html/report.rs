@@ -136,26 +136,25 @@ fn without_plan(report: &Report) -> &'static str {
 
 /// The figures of a complete run: what is not done yet, and what needs a person.
 pub fn tally(figures: &Figures) -> Markup {
-    let figure = |of: Tone, count: u64, what: &str| {
-        let tone = if count > 0 { of } else { Tone::Plain };
-        tile(tone, thousands(count), what)
-    };
+    let tone = |of: Tone, count: u64| if count > 0 { of } else { Tone::Plain };
+    let figure =
+        |of: Tone, count: u64, unit: Unit, what: &str| counted(tone(of, count), count, unit, what);
     html! {
         p.soft {
             "It read " (number(figures.active, "active account", "active accounts")) " and "
             (number(figures.in_scope, "mailbox", "mailboxes")) " in scope."
         }
-        h3 { "Changes not made yet" }
+        h3 { "Accounts with changes not made yet" }
         ul.tiles {
             @for (kind, count) in &figures.pending {
-                (figure(Tone::Notice, (*count).into(), words::verb(*kind)))
+                (tile(tone(Tone::Notice, (*count).into()), thousands(*count), words::verb(*kind)))
             }
         }
         h3 { "For a person" }
         ul.tiles {
-            (figure(Tone::Notice, figures.held_changes() as u64, "held"))
-            (figure(Tone::Notice, figures.findings.into(), "findings to look at"))
-            (figure(Tone::Bad, figures.failed.into(), "refused or failed"))
+            (figure(Tone::Notice, figures.held_changes() as u64, CHANGES, "held"))
+            (figure(Tone::Notice, figures.findings.into(), FINDINGS, "to look at"))
+            (figure(Tone::Bad, figures.failed.into(), ACCOUNTS, "refused or failed"))
         }
     }
 }
@@ -198,38 +197,41 @@ fn tiles(report: &Report) -> Markup {
     let sum = |counts: &BTreeMap<ActionKind, u32>| counts.values().sum::<u32>();
     let counts = &report.counts;
     let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    let approved = count(report.decided_since(|set| &set.approved));
+    let attention = count(report.attention().count());
+    let left = count(report.left_for_later());
     let others = [
-        (Tone::Good, sum(&counts.applied), "applied"),
-        (Tone::Notice, counts.in_part, "of them in part"),
-        (Tone::Notice, counts.held, "held back"),
-        (
-            Tone::Plain,
-            count(report.decided_since(|set| &set.approved)),
-            "approved since",
-        ),
-        (Tone::Notice, counts.refused, "refused"),
-        (Tone::Bad, counts.failed, "failed"),
-        (Tone::Notice, report.not_started(), "not started"),
-        (
-            Tone::Notice,
-            count(report.attention().count()),
-            "to look at",
-        ),
-        (Tone::Plain, count(report.rejected()), "rejected"),
-        (
-            Tone::Notice,
-            count(report.left_for_later()),
-            "left for later",
-        ),
+        (Tone::Good, sum(&counts.applied), ACCOUNTS, "applied"),
+        (Tone::Notice, counts.in_part, ["of them"; 2], "in part"),
+        (Tone::Notice, counts.held, CHANGES, "held back"),
+        (Tone::Plain, approved, CHANGES, "approved since"),
+        (Tone::Notice, counts.refused, ACCOUNTS, "refused"),
+        (Tone::Bad, counts.failed, ACCOUNTS, "failed"),
+        (Tone::Notice, report.not_started(), ACCOUNTS, "not started"),
+        (Tone::Notice, attention, FINDINGS, "to look at"),
+        (Tone::Plain, count(report.rejected()), CHANGES, "rejected"),
+        (Tone::Notice, left, FINDINGS, "left for later"),
     ];
+    let others = others.into_iter().filter(|(_, count, ..)| *count > 0);
     html! {
         ul.tiles {
-            (tile(Tone::Plain, thousands(sum(&counts.planned)), "planned"))
-            @for (tone, count, what) in others.into_iter().filter(|(_, count, _)| *count > 0) {
-                (tile(tone, thousands(count), what))
-            }
+            (counted(Tone::Plain, sum(&counts.planned).into(), ACCOUNTS, "planned"))
+            @for (tone, count, of, what) in others { (counted(tone, count.into(), of, what)) }
         }
     }
+}
+
+/// One entry, and several.
+type Unit = [&'static str; 2];
+
+const ACCOUNTS: Unit = ["account", "accounts"];
+const CHANGES: Unit = ["change", "changes"];
+const FINDINGS: Unit = ["finding", "findings"];
+
+/// A tile that names the unit of its number.
+fn counted(tone: Tone, count: u64, [one, many]: Unit, what: &str) -> Markup {
+    let unit = if count == 1 { one } else { many };
+    tile(tone, thousands(count), &format!("{unit} {what}"))
 }
 
 fn estimate(report: &Report) -> Markup {

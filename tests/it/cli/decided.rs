@@ -73,7 +73,7 @@ async fn r47_what_was_approved_is_not_offered_again() {
     for text in [
         "Held back 1 change",
         "1 approved since",
-        "1 held back, 1 approved since",
+        "1 change held back, 1 change approved since",
         "when the run held it: 2 changes",
     ] {
         assert!(shown.out.contains(text), "{text}: {shown:?}");
@@ -103,7 +103,7 @@ async fn r47_what_was_approved_with_a_newer_code_is_not_offered_again() {
         }
         shown.out
     };
-    page(&["Held back 1 change", "approve with: ", "1 held back"]);
+    page(&["Held back 1 change", "approve with: ", "1 change held back"]);
     bench.run(&["apply", "--approve", code(&new)]);
     let out = page(&[
         "Held back then  1 approved since\n",
@@ -111,7 +111,7 @@ async fn r47_what_was_approved_with_a_newer_code_is_not_offered_again() {
         "1 approved since",
     ]);
     assert!(!out.contains("approve with: "), "{out}");
-    assert!(!out.contains("1 held back"), "{out}");
+    assert!(!out.contains("1 change held back"), "{out}");
     let rejected = bench.run(&["reject", code(&old)]);
     assert!(
         rejected.out.starts_with("Nothing more is rejected: "),
@@ -134,7 +134,7 @@ async fn r47_what_is_rejected_is_counted_once_and_not_called_settled() {
     assert_eq!((set.changes.len(), set.rejected.len()), (1, 1));
     assert_eq!(shown.counts.held, 1);
     let next = bench.run(&["preview"]);
-    assert!(next.out.contains(", 1 rejected"), "{next:?}");
+    assert!(next.out.contains(", 1 change rejected"), "{next:?}");
     assert!(!next.out.contains("- trainer@corp.example"), "{next:?}");
 }
 

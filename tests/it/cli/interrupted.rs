@@ -118,7 +118,7 @@ async fn r34_a_process_that_is_told_to_end_has_not_been_stopped_by_a_person() {
     let runs: Vec<RunSummary> = bench.run(&["runs", "--json"]).json();
     assert_eq!(runs[0].outcome, RunOutcome::Failed);
     let error = runs[0].error.as_deref().unwrap();
-    assert!(error.starts_with("interrupted, "), "{error}");
+    assert!(error.starts_with("interrupted with changes of "), "{error}");
 }
 
 /// On the same machine the end of a process is seen at once, not when its lease has expired.

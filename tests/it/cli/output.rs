@@ -27,7 +27,7 @@ async fn a_preview_reads_like_a_plan() {
           1  room, equipment or another kind that is not synchronised  R3
              room@corp.example  a mailbox of kind "RoomMailbox" is not synchronised
 
-    Needs attention: 2 to create, 1 held back.
+    Needs attention: 2 accounts to create, 1 change held back.
     2 writes, in less than a second at Zivver's rate. Nothing was written: cloud-sync apply makes these changes.
     read 4 mailboxes, 3 in scope; Zivver has 2 users and 0 functional, 2 active
     asked Exchange 5 times and Zivver 2 times
@@ -48,7 +48,7 @@ async fn an_apply_says_what_it_did() {
     warning: state is kept on this machine only, so the lock of a function app is not seen (R29)
     only for bob@corp.example (R39)
     not listed: 1 finding about other accounts, 0 to look at; a run for all accounts lists them, and can find more, since it plans their changes too (R39)
-    In sync: 1 created.
+    In sync: 1 account created.
     Converged: read again, the named accounts are as planned.
     read 4 mailboxes, 3 in scope; Zivver has 3 users and 0 functional, 3 active
     asked Exchange 5 times and Zivver 5 times

@@ -175,7 +175,12 @@ sys.exit(os.waitstatus_to_exitcode(status))
             };
             assert_eq!(ended.code, 3, "{ended:?}");
             assert!(ended.out.contains("nothing was written"), "{ended:?}");
-            assert!(ended.out.contains("Make 2 changes in Zivver?"), "{ended:?}");
+            assert!(
+                ended
+                    .out
+                    .contains("Make the changes of 2 accounts in Zivver?"),
+                "{ended:?}"
+            );
         }
         assert_eq!(bench.writes(), 0);
         let ended = bench.run_in(TERMINAL, "yes", &["apply"]).unwrap();
@@ -219,13 +224,18 @@ sys.exit(os.waitstatus_to_exitcode(status))
         let Some(ended) = bench.run_in(TERMINAL, "yes", &["apply", "plan.json"]) else {
             return;
         };
-        assert!(ended.out.contains("Make 2 changes in Zivver?"), "{ended:?}");
+        assert!(
+            ended
+                .out
+                .contains("Make the changes of 2 accounts in Zivver?"),
+            "{ended:?}"
+        );
         assert!(has_user(&bench, "bob@corp.example"));
         let code = &preview.held[0].code;
         let ended = bench
             .run_in(TERMINAL, "yes", &["apply", "--approve", code])
             .unwrap();
-        let question = format!("Make 0 changes and what {code} approves in Zivver?");
+        let question = format!("Make what {code} approves in Zivver?");
         assert!(ended.out.contains(&question), "{ended:?}");
         assert_eq!(ended.code, 0, "{ended:?}");
     }

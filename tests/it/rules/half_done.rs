@@ -99,18 +99,19 @@ async fn r34_what_a_stopped_run_made_of_an_action_is_told_everywhere() {
     assert_eq!((report.counts.in_part, report.not_started()), (1, 1));
     let terminal = cloud_sync::cli::terminal(&report);
     assert!(
-        terminal.contains("1 renamed, 1 of them in part, 1 not started"),
+        terminal.contains("1 account renamed, 1 of them in part, 1 not started"),
         "{terminal}"
     );
     let page = html::report(&report);
     for words in [
         "<b>1</b> <span>of them in part</span>",
-        "<b>1</b> <span>not started</span>",
+        "<b>1</b> <span>account not started</span>",
         "Not verified: the run ended before all changes were made.",
     ] {
         assert!(page.contains(words), "{words}: {page}");
     }
-    let told = "stopped by a person, 2 changes left; the next apply makes them (R34)";
+    let told =
+        "stopped by a person with changes of 2 accounts left; the next apply makes them (R34)";
     assert!(report.warnings.contains(&told.to_owned()));
     let table = csv::report(&report, csv::Separator::Comma);
     let row = table.lines().find(|row| row.starts_with("\"left\""));

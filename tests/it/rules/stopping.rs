@@ -61,7 +61,7 @@ async fn r34_a_stopped_run_ends_what_is_in_flight_and_no_more() {
     assert!((1..60).contains(&done), "{done}");
     assert_eq!(report.remaining as usize, 60 - done);
     let text = format!(
-        "stopped by a person, {} changes left; the next apply makes them (R34)",
+        "stopped by a person with changes of {} accounts left; the next apply makes them (R34)",
         60 - done
     );
     assert!(report.warnings.contains(&text), "{:?}", report.warnings);
