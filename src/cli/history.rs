@@ -148,17 +148,14 @@ pub(super) fn page(runs: &[RunSummary], place: &str) -> String {
         return no_runs(place);
     }
     let width = runs.iter().map(|run| run.id.len()).max().unwrap_or(0);
-    let what = words::what;
-    let widths = runs.iter().map(|run| what(run).len());
-    let what_width = widths.max().unwrap_or(0).max(7);
     let mut line = |line: std::fmt::Arguments<'_>| {
         out.write_fmt(line)
             .expect("writing to a string does not fail");
         out.push('\n');
     };
     line(format_args!(
-        "{BOLD}{:width$}  {:<20}  {:<what_width$}  {:<15}  changes{BOLD:#}",
-        "run", "started", "mode", "outcome"
+        "{BOLD}{:width$}  {:<20}  outcome{BOLD:#}",
+        "run", "started"
     ));
     for run in runs {
         let by = words::started_by(run.trigger, run.started_by.as_ref());
@@ -169,11 +166,14 @@ pub(super) fn page(runs: &[RunSummary], place: &str) -> String {
             RunOutcome::Open | RunOutcome::Stopped => DIM,
         };
         line(format_args!(
-            "{:width$}  {:<20}  {:<what_width$}  {style}{:<15}{style:#}  {}  {DIM}by {}{DIM:#}",
+            "{:width$}  {:<20}  {style}{}{style:#}",
             text::inert(&run.id).to_string(),
             words::local(&run.started),
-            what(run),
             words::outcome(run.outcome),
+        ));
+        line(format_args!(
+            "  {}: {}  {DIM}by {}{DIM:#}",
+            words::what(run),
             changes(run),
             text::inert(&by),
         ));
@@ -193,21 +193,20 @@ fn changes(run: &RunSummary) -> String {
         return text.to_owned();
     }
     let sum = |counts: &std::collections::BTreeMap<_, u32>| counts.values().sum::<u32>();
-    let mut parts = vec![format!(
-        "{} planned",
-        words::thousands(sum(&run.counts.planned))
-    )];
-    for (count, word) in [
+    let mut parts = words::of_accounts([
+        (sum(&run.counts.planned), "planned"),
         (sum(&run.counts.applied), "applied"),
         (run.counts.in_part, "of them in part"),
         (run.counts.refused, "refused"),
         (run.counts.failed, "failed"),
-        (run.counts.held, "held"),
         (run.counts.not_started(run.remaining), "not started"),
-    ] {
-        if count > 0 {
-            parts.push(format!("{} {word}", words::thousands(count)));
-        }
+    ]);
+    if parts.is_empty() {
+        parts.push("nothing planned".to_owned());
+    }
+    if run.counts.held > 0 {
+        let held = words::number(run.counts.held, "change", "changes");
+        parts.push(format!("{held} held"));
     }
     parts.join(", ")
 }

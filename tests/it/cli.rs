@@ -196,7 +196,7 @@ async fn runs_lists_the_history_and_shows_a_report_again() {
     assert!(preview.filtered().contains("since run: nothing changed"));
     let report: Report = bench.run(&["preview", "--json"]).json();
     let runs = bench.run(&["runs"]);
-    assert_eq!(runs.out.lines().count(), 4, "{runs:?}");
+    assert_eq!(runs.out.lines().count(), 7, "{runs:?}");
     assert_eq!(runs.code, 0);
     let shown = bench.run(&["runs", &report.id]);
     assert_eq!(shown.code, 0);

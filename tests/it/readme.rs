@@ -68,11 +68,15 @@ const TYPED: &[(&str, i32, &str)] = &[
         0,
         r#""mode":"preview""#,
     ),
-    ("cloud-sync runs", 0, "70 applied, 4 held"),
+    (
+        "cloud-sync runs",
+        0,
+        "70 accounts planned, 70 applied, 4 changes held",
+    ),
     (
         "cloud-sync apply --approve CODE",
         3,
-        "1 renamed, 1 resumed, 5 updated, 2 held back",
+        "1 account renamed, 1 resumed, 5 updated, 2 changes held back",
     ),
 ];
 

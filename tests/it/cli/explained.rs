@@ -232,5 +232,5 @@ async fn r42_an_account_that_a_later_run_changed_is_not_called_in_sync() {
     let verdict = "bob@corp.example: changed since by the undo ";
     assert!(after.out.starts_with(verdict), "{after:?}");
     let runs = bench.run(&["runs"]);
-    assert!(runs.out.contains("  undo  "), "{runs:?}");
+    assert!(runs.out.contains("\n  undo: "), "{runs:?}");
 }

@@ -105,6 +105,24 @@ async fn r30_a_line_of_progress_says_how_long_the_plan_takes_and_what_it_waits_f
     assert_eq!(wait, ", waiting for Zivver's limit", "{err}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_list_of_runs_fits_80_columns_and_names_the_unit_of_each_number() {
+    let bench = Bench::start(bench::small()).await;
+    bench.run(&["apply", "bob@corp.example", "info@corp.example"]);
+    bench.run(&["preview"]);
+    let ended = bench.run(&["runs"]);
+    let lines = ended.out.lines().filter(|line| !line.starts_with(' '));
+    for line in lines {
+        assert!(line.chars().count() <= 80, "{line:?}");
+    }
+    for counts in [
+        "\n  preview: nothing planned, 1 change held  by ",
+        "\n  apply for 2 accounts: 2 accounts planned, 2 applied  by ",
+    ] {
+        assert!(ended.out.contains(counts), "{ended:?}");
+    }
+}
+
 /// The lists that a run reads are a part of the budget, which the estimate of the plan does not know.
 #[tokio::test(flavor = "multi_thread")]
 async fn r30_a_plan_within_one_budget_says_how_long_it_waits_for_the_used_part() {
