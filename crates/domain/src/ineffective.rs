@@ -371,8 +371,14 @@ impl Comparing<'_> {
             }
             Change::AddDelegate(target) => {
                 let id = self.id_of(*target)?;
-                let asked = self.asks_delegate(id)?;
-                asked.then(|| self.shows_delegate(id))
+                let is_shown = self.shows_delegate(id);
+                // If the run took the address from the delegate later, the set that was sent cannot show the delegate.
+                let asked = if is_shown {
+                    self.asks_delegate(id)?
+                } else {
+                    self.asks_present(id)?
+                };
+                asked.then_some(is_shown)
             }
             Change::RemoveDelegate(delegate) => {
                 let asked = !self.asks_delegate(self.before.get(*delegate).id())?;
@@ -405,24 +411,29 @@ impl Comparing<'_> {
         }
     }
 
-    /// Whether the delegate is in the set that was sent; `None` if no set was sent.
+    /// Whether the delegate is in the set that was sent, by the address of the delegate now or before the run; `None` if
+    /// no set was sent.
     fn asks_delegate(&self, id: &ScimId) -> Option<bool> {
+        let asks_present = self.asks_present(id)?;
+        let before = self.before.with_id(id);
+        let before = before.map(|ix| self.before.get(ix).address());
+        let delegates = self.asked.delegates.as_ref();
+        let asks_before = before.is_some_and(|address| {
+            let is_another = |ix: &AccountIx| self.now.get(*ix).id() != id;
+            delegates.is_some_and(|it| it.contains(address))
+                && !self.now.with_address(address).iter().any(is_another)
+        });
+        Some(asks_present || asks_before)
+    }
+
+    /// Whether the delegate is in the set that was sent, by the present address; `None` if no set was sent.
+    fn asks_present(&self, id: &ScimId) -> Option<bool> {
         match self.kind {
             AccountKind::Functional => Some(self.asked.members.as_ref()?.contains(id)),
             AccountKind::User => {
                 let asked = self.asked.delegates.as_ref()?;
-                // A delegate may have been renamed in this run.
-                let address = |accounts: &Accounts| {
-                    let ix = accounts.with_id(id)?;
-                    Some(accounts.get(ix).address().clone())
-                };
-                let addresses = [address(self.before), address(self.now)];
-                Some(
-                    addresses
-                        .into_iter()
-                        .flatten()
-                        .any(|it| asked.contains(&it)),
-                )
+                let present = self.now.with_id(id);
+                Some(present.is_some_and(|ix| asked.contains(self.now.get(ix).address())))
             }
         }
     }

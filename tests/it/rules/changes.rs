@@ -346,6 +346,52 @@ async fn r22_an_addition_that_changed_nothing_waits_a_day_or_for_a_person() {
     assert_stable(&world).await;
 }
 
+/// Zivver keeps the address by which the account names the delegate. The run takes the address from the delegate.
+#[tokio::test(start_paused = true)]
+async fn r22_a_delegate_whose_new_address_is_refused_for_an_account_is_not_without_effect() {
+    let names = ["ann", "ben", "cem", "dan"];
+    let tenant = people(&names)
+        .full_access(&at("ann"), &at("ben"))
+        .full_access(&at("ann"), &at("cem"));
+    let mut organisation = accounts(&names);
+    organisation.switches.delegates_follow_rename = false;
+    let world = World::still(tenant, organisation).await;
+    assert_converged(&world.apply().await);
+    world.sandbox.exchange.with_state(|tenant| {
+        readdress(tenant, "ben", "benny", false);
+        readdress(tenant, "cem", "cemmy", false);
+        readdress(tenant, "dan", "cem", false);
+        let alias = format!("smtp:{}", at("ben"));
+        let mailbox = tenant.mailbox_mut(&at("ann")).unwrap();
+        mailbox.email_addresses.push(alias);
+        for (entry, name) in mailbox
+            .permissions
+            .iter_mut()
+            .filter(|it| it.user.contains('@'))
+            .zip(["benny", "cemmy"])
+        {
+            entry.user = at(name);
+        }
+    });
+    forget(&world);
+    let ann = user(&world, "ann").id;
+    let refusal = FaultKind::Status {
+        status: 400,
+        headers: Vec::new(),
+        body: "refused".into(),
+    };
+    let control = world.sandbox.zivver.control();
+    control.inject(Fault::always(refusal).method("PUT").path(&ann).after(1));
+    let report = world.apply().await;
+    assert_eq!(user(&world, "ann").delegates, [at("benny"), at("cem")]);
+    assert_eq!(notes(&report, "ann"), [""; 0], "{}", shown(&report));
+    control.clear_faults();
+    let report = world.apply().await;
+    assert_converged(&report);
+    assert_eq!(user(&world, "ann").delegates, [at("benny"), at("cemmy")]);
+    assert_stable(&world).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn r22_lists_that_lag_for_less_than_a_minute_are_waited_for() {
     let mut organisation = accounts(&["ann"]);
