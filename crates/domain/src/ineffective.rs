@@ -41,11 +41,16 @@ pub(super) fn withhold(proposal: &mut Proposal, given: Given<'_>, wishes: &Wishe
         // The members cannot be removed without those that take their place (R12).
         let replaces_all = removes_all(delta, &world.accounts);
         let account = account_of(delta, &world.accounts);
+        let undone = match delta.target {
+            Target::Existing(ix) => memory.undone.get(world.accounts.get(ix).id()),
+            Target::New(_) => None,
+        };
+        let is_undone = |name: &str| undone.is_some_and(|it| it.changes.contains(name));
         for change in delta.changes() {
-            let Some(key) = change.key(&world.accounts) else {
+            let Some(name) = change.key(&world.accounts) else {
                 continue;
             };
-            let key = key_of(&account, &key);
+            let key = key_of(&account, &name);
             // It was made just now, and a list that lags does not show it.
             let made = memory.lately.get(&key);
             if made.is_some_and(|at| wishes.now - at < LIST_LAG_MAX_S) {
@@ -66,6 +71,10 @@ pub(super) fn withhold(proposal: &mut Proposal, given: Given<'_>, wishes: &Wishe
             let note = Note::new(delta.address.as_str(), code(&change), text);
             if before.counted_from.as_deref() == Some(change.replaced()) {
                 proposal.untaken.insert(key.clone(), change.classes());
+            }
+            // Zivver kept what an undo could take back. It is held (R37).
+            if is_undone(&name) {
+                continue;
             }
             proposal.ineffective.insert(key, note);
             if waits {

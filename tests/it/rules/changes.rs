@@ -799,3 +799,34 @@ async fn r37_an_account_that_zivver_did_not_keep_is_not_called_deleted() {
     };
     assert!(note.text.contains("Zivver did not keep it"), "{note:?}");
 }
+
+/// The lists show the change only after the run has ended. A person takes it back then.
+#[tokio::test(start_paused = true)]
+async fn r22_r37_a_change_that_was_undone_is_held_and_is_not_without_effect() {
+    let tenant = people(&["ann", "ben"]);
+    let world = World::still(tenant, accounts(&["ann", "ben"])).await;
+    assert_converged(&world.apply().await);
+    let lists_lag = |millis| {
+        world.sandbox.zivver.with_state(|organisation| {
+            organisation.switches.lists_lag_millis = millis;
+        });
+    };
+    world.sandbox.exchange.with_state(|tenant| {
+        let ann = tenant.mailbox_mut(&at("ann")).unwrap();
+        ann.email_addresses.push(format!("smtp:{}", at("alias")));
+    });
+    lists_lag(600_000);
+    let run = world.apply().await;
+    assert_eq!(notes(&run, "ann"), ["WriteHadNoEffect"]);
+    lists_lag(0);
+    let mut undo = RunRequest::new(Mode::Apply, Trigger::CommandLine);
+    undo.undo = RunId::parse(&run.id);
+    assert_converged(&world.run_for(&undo).await.unwrap());
+    assert_eq!(user(&world, "ann").aliases, [""; 0]);
+    let report = world.apply().await;
+    assert_eq!(report.counts.held, 1, "{}", shown(&report));
+    assert_eq!(notes(&report, "ann"), [""; 0], "{}", shown(&report));
+    let report = world.approve(&[&report.held[0].code]).await;
+    assert_converged(&report);
+    assert_eq!(user(&world, "ann").aliases, [at("alias")]);
+}
