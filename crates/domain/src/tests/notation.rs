@@ -510,8 +510,7 @@ impl Scene {
         World {
             directory,
             delegations,
-            accounts: Accounts::new(self.actual.clone())
-                .with_unlisted(self.memory.created_lately()),
+            accounts: Accounts::new(self.actual.clone()),
             answers: self.answers.clone(),
             depth: self.depth,
             ..World::default()
