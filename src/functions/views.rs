@@ -184,8 +184,8 @@ pub(super) fn run_table(runs: &[RunSummary], base: &str) -> Markup {
                         th.wide scope="col" { "What" }
                         th.wide scope="col" { "By" }
                         th.n.wide scope="col" { "Accounts planned" }
-                        th.n scope="col" { "Accounts applied" }
-                        th.n scope="col" { "Changes held" }
+                        th.n scope="col" { "Applied" }
+                        th.n scope="col" { "Held" }
                         th.n.wide scope="col" { "Accounts refused or failed" }
                     }
                 }

@@ -49,7 +49,10 @@ async fn r28_the_figures_of_the_last_complete_run_stay_until_the_next_one() {
     browser.go(&site.at("")).await;
     let before = tiles(&browser).await;
     let text = browser.text().await;
-    assert_eq!(figure(&before, "held"), applied.counts.held.to_string());
+    assert_eq!(
+        figure(&before, "changes held"),
+        applied.counts.held.to_string()
+    );
     for kind in ["create", "rename", "resume", "update", "suspend", "empty"] {
         assert_eq!(figure(&before, kind), "0", "{before:?}");
     }
