@@ -22,6 +22,7 @@ use crate::{
         guard::{Limit, Limits},
         health::Host,
         mode::PerformSync,
+        schedule::time_span,
         scope::{ClaimedDomains, TargetFilter},
         world::{Policy, SsoAccountKey},
     },
@@ -304,24 +305,15 @@ impl Settings {
         lookup("FUNCTIONS_CUSTOMHANDLER_PORT")?;
         let replaced = lookup("AzureFunctionsJobHost__functionTimeout");
         let timeout = replaced.as_deref().unwrap_or(IN_HOST_JSON);
-        (self.time_budget >= time_span(timeout)?).then(|| {
+        // `-1` sets no limit.
+        let limit = Duration::try_from(time_span(timeout)?).ok()?;
+        (self.time_budget >= limit).then(|| {
             format!(
                 "{PREFIX}TIME_BUDGET is not below the host's functionTimeout of {timeout}: the host would kill a long run; \
                  lower it, or raise functionTimeout (to 10 minutes at most in a Consumption plan)"
             )
         })
     }
-}
-
-/// Hours, minutes and seconds; `None` for what is another form, such as `-1`, which sets no limit.
-fn time_span(text: &str) -> Option<Duration> {
-    let parts = text.split(':').map(|part| part.parse::<u32>().ok());
-    let parts: Vec<u32> = parts.collect::<Option<_>>()?;
-    let [hours, minutes, seconds] = parts[..] else {
-        return None;
-    };
-    let minutes = u64::from(hours) * 60 + u64::from(minutes);
-    Some(Duration::from_secs(minutes * 60 + u64::from(seconds)))
 }
 
 fn read_identity<L: Fn(&str) -> Option<String>>(r: &mut Reader<'_, L>, lookup: &L) -> Identity {

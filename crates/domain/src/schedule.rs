@@ -380,7 +380,7 @@ impl Field {
 
 /// As `TimeSpan.Parse` of .NET: `d`, `[d.]hh:mm[:ss[.f]]`, `d:hh:mm:ss[.f]`, and `d:hh:mm` if the first number cannot
 /// be an hour.
-fn time_span(text: &str) -> Option<SignedDuration> {
+pub fn time_span(text: &str) -> Option<SignedDuration> {
     let (sign, text) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
     let number = |text: &str| {
         let is_plain =
