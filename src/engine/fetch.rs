@@ -394,7 +394,7 @@ impl Fetcher<'_> {
         let mut world = World {
             directory,
             delegations,
-            accounts: Accounts::new(actual),
+            accounts: Accounts::new(actual).with_unlisted(memory.created_lately()),
             unclear: Vec::new(),
             answers,
             tenant_id,

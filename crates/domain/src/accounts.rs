@@ -1,5 +1,7 @@
 //! The accounts of Zivver in one fixed order, with the indices by which a mailbox or a delegate finds them (R16, R22).
 
+use std::collections::BTreeMap;
+
 pub use super::account::AccountKind;
 use super::{
     account::{Actual, Extension, FunctionalAccount, RejectedAccount, UserAccount},
@@ -100,6 +102,8 @@ pub struct Accounts {
     /// Positions in `actual.rejected`.
     rejected_by_id: HashMap<ScimId, u32>,
     rejected_by_address: HashMap<SmtpAddress, u32>,
+    /// R16: accounts that Zivver accepted lately and that its lists do not show yet, with their addresses.
+    unlisted: BTreeMap<ScimId, SmtpAddress>,
     /// The members of each functional account, without unknown ids, one account after the other.
     members: Vec<AccountIx>,
     /// Where the members of each functional account end in `members`.
@@ -120,6 +124,19 @@ impl Accounts {
         };
         accounts.index();
         accounts
+    }
+
+    /// Adds those of the accounts `created` lately that the lists do not show. A listed account that has the address of
+    /// one has replaced it.
+    #[must_use]
+    pub fn with_unlisted<'a>(
+        mut self,
+        created: impl Iterator<Item = (&'a ScimId, &'a SmtpAddress)>,
+    ) -> Self {
+        let unlisted =
+            created.filter(|(id, at)| !self.lists(id) && self.with_address(at).is_empty());
+        self.unlisted = unlisted.map(|(id, at)| (id.clone(), at.clone())).collect();
+        self
     }
 
     fn index(&mut self) {
@@ -282,22 +299,29 @@ impl Accounts {
         self.actual.rejected.get(*at as usize)
     }
 
-    pub fn may_be_rejected_id(&self, id: &ScimId) -> bool {
-        self.rejected_that_may_have(id).is_some()
+    /// R16: accounts that Zivver accepted lately and that its lists do not show yet, with their addresses.
+    pub fn unlisted(&self) -> &BTreeMap<ScimId, SmtpAddress> {
+        &self.unlisted
     }
 
-    /// Whether Zivver has, or may have, an account with this id, understood or not.
+    /// R7, R16: whether an account that cannot be understood, or that is not listed yet, has or may have this id.
+    pub fn may_be_hidden_id(&self, id: &ScimId) -> bool {
+        self.rejected_that_may_have(id).is_some() || self.unlisted.contains_key(id)
+    }
+
+    /// Whether the lists of Zivver have, or may have, an account with this id, understood or not.
     pub fn lists(&self, id: &ScimId) -> bool {
-        self.with_id(id).is_some() || self.may_be_rejected_id(id)
+        self.with_id(id).is_some() || self.rejected_that_may_have(id).is_some()
     }
 
-    /// R7: whether an address that no understood account has may belong to a rejected user.
-    pub fn may_be_rejected(&self, address: &SmtpAddress) -> bool {
+    /// R7, R16: whether an address that no understood account has may belong to a rejected user, or to one that is not
+    /// listed yet.
+    pub fn may_be_hidden(&self, address: &SmtpAddress) -> bool {
         let mut rejected = self.rejected().iter();
         rejected.any(|row| match &row.address {
             Some(_) => row.addresses().any(|known| known == address),
             None => row.kind == AccountKind::User,
-        })
+        }) || self.unlisted.values().any(|known| known == address)
     }
 
     /// R1, R22: a rejected user that names a delegate by this address.
@@ -306,16 +330,16 @@ impl Accounts {
         rejected.find(|row| row.delegates.contains(address))
     }
 
-    /// R7: whether a rejected user is a member of this functional account. Such a member must not be removed.
-    pub fn has_rejected_member(&self, ix: AccountIx) -> bool {
+    /// R7, R16: whether a user who is rejected, or not listed yet, is a member of this functional account. Such a member
+    /// must not be removed.
+    pub fn has_hidden_member(&self, ix: AccountIx) -> bool {
         let AccountView::Functional(group) = self.get(ix) else {
             return false;
         };
-        !self.rejected().is_empty()
-            && group.members.iter().any(|id| {
-                let row = self.rejected_with_id(id);
-                self.may_be_rejected_id(id) && row.is_none_or(|row| row.kind == AccountKind::User)
-            })
+        group.members.iter().any(|id| {
+            let row = self.rejected_with_id(id);
+            self.may_be_hidden_id(id) && row.is_none_or(|row| row.kind == AccountKind::User)
+        })
     }
 
     /// `ExternalAccountId`, where it is a GUID (R16).
@@ -408,7 +432,7 @@ impl Accounts {
             AccountView::User(user) => user.active,
             AccountView::Functional(_) => {
                 let mut members = self.members_of(ix).iter();
-                members.any(|member| self.is_user(*member)) || self.has_rejected_member(ix)
+                members.any(|member| self.is_user(*member)) || self.has_hidden_member(ix)
             }
         }
     }
@@ -474,10 +498,10 @@ mod tests {
             let accounts = accounts(rejected(kind, id, address));
             let desk = AccountIx(0);
             let told = format!("{kind:?} {id:?} {address:?}");
-            assert_eq!(accounts.has_rejected_member(desk), is_member, "{told}");
+            assert_eq!(accounts.has_hidden_member(desk), is_member, "{told}");
             assert_eq!(accounts.is_active(desk), is_member, "{told}");
             assert_eq!(
-                accounts.may_be_rejected(&SmtpAddress::verbatim(ann)),
+                accounts.may_be_hidden(&SmtpAddress::verbatim(ann)),
                 may_be_ann,
                 "{told}"
             );

@@ -277,6 +277,11 @@ impl Memory {
         self.former_addresses.retain(|_, other| other != id);
     }
 
+    /// R16: the accounts that this program created recently, with their addresses.
+    pub fn created_lately(&self) -> impl Iterator<Item = (&ScimId, &SmtpAddress)> {
+        self.created.iter().map(|(id, it)| (id, &it.address))
+    }
+
     /// R22, R26: a change that a later run finds still to be made did not take anything away, so it no longer counts.
     pub fn give_back(&mut self, untaken: &Untaken) {
         for (key, counts) in untaken {

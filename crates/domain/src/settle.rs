@@ -253,8 +253,8 @@ impl<'a> Settling<'a> {
         let named = named_by(self.accounts, &claimed);
         let named = named.filter(|(by, address)| {
             let planned = by_target.get(&Target::Existing(*by));
-            // An entry that may name a rejected account is sent back.
-            self.accounts.may_be_rejected(address)
+            // An entry that may name a rejected account, or one that is not listed yet, is sent back.
+            self.accounts.may_be_hidden(address)
                 || !planned.is_some_and(|at| self.deltas[*at].touches_extension())
         });
         let named = named.map(|(by, address)| (address.clone(), Namer::Account(by)));
@@ -376,7 +376,7 @@ impl Settling<'_> {
                 let current = self.accounts.delegates_of(ix).users;
                 // A member that cannot be understood keeps it in use (R1).
                 if delta.remove_delegates.is_empty()
-                    || self.accounts.has_rejected_member(ix)
+                    || self.accounts.has_hidden_member(ix)
                     || current
                         .iter()
                         .any(|ix| !delta.remove_delegates.contains(ix))

@@ -63,7 +63,7 @@ pub fn still_suspended(memory: &mut Memory, accounts: &Accounts) -> Vec<Suspende
     };
     memory
         .suspended
-        .retain(|id, _| address(id).is_some() || accounts.may_be_rejected_id(id));
+        .retain(|id, _| address(id).is_some() || accounts.may_be_hidden_id(id));
     let mut all: Vec<Suspended> = memory
         .suspended
         .iter()

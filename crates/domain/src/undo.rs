@@ -556,7 +556,7 @@ impl Reverser<'_> {
             self.delta.activity = Some(Activity::Resume);
         } else if !adds
             && !now.is_empty()
-            && !self.given.world.accounts.has_rejected_member(self.ix)
+            && !self.given.world.accounts.has_hidden_member(self.ix)
             && now
                 .iter()
                 .all(|member| self.delta.remove_delegates.contains(member))

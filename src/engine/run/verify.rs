@@ -126,7 +126,7 @@ impl Running<'_> {
             if let Some(doubt) = seen.doubt(&actual, min_ratio) {
                 return Err(doubt.into());
             }
-            let accounts = Accounts::new(actual);
+            let accounts = Accounts::new(actual).with_unlisted(before.unlisted().iter());
             let changes = sent_changes(plan, applied, before, &accounts);
             let lags = lags(&changes, plan, applied, before, &accounts);
             let now = Instant::now();

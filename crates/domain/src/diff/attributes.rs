@@ -99,7 +99,7 @@ impl Differ<'_> {
     /// Whether a functional account has a member that no rule may remove, among these or among the rejected ones (R1).
     pub(super) fn keeps_member(&self, account: AccountIx, members: &[AccountIx]) -> bool {
         members.iter().any(|member| self.stays(*member))
-            || self.world.accounts.has_rejected_member(account)
+            || self.world.accounts.has_hidden_member(account)
     }
 
     /// R11, R19: a user whose mailbox was not on the list, although Exchange has it or could not be asked. The list

@@ -102,7 +102,7 @@ impl Differ<'_> {
         let addresses = former.keys().filter(|address| {
             accounts.with_address(address).is_empty()
                 && accounts.with_alias(address).is_empty()
-                && !accounts.may_be_rejected(address)
+                && !accounts.may_be_hidden(address)
         });
         let addresses: BTreeSet<SmtpAddress> = addresses.cloned().collect();
         let named: Vec<(AccountIx, SmtpAddress)> = named_by(accounts, &addresses)
@@ -137,7 +137,7 @@ impl Differ<'_> {
         let deltas = self.out.deltas.iter();
         let claimed: BTreeMap<SmtpAddress, Target> = deltas
             .flat_map(|delta| claims(delta).map(|it| (it.clone(), delta.target)))
-            .filter(|(it, _)| accounts.user_called(it).is_none() && !accounts.may_be_rejected(it))
+            .filter(|(it, _)| accounts.user_called(it).is_none() && !accounts.may_be_hidden(it))
             .collect();
         let addresses = claimed.keys().cloned().collect();
         let named: Vec<(AccountIx, SmtpAddress)> = named_by(accounts, &addresses)

@@ -259,7 +259,7 @@ impl Situation<'_> {
         let keep = keep.iter().map(|ix| self.world.accounts.get(*ix).id());
         let mut keep: Vec<ScimId> = keep.cloned().collect();
         if let AccountView::Functional(group) = account {
-            keep.extend(self.rejected_members(group).cloned());
+            keep.extend(self.hidden_members(group).cloned());
         }
         let request = Request::SetMembers(account.id().clone(), keep);
         Turn::Send(Draft::new(request, left_out))
@@ -441,9 +441,10 @@ impl Situation<'_> {
         completes: bool,
         left_out: &mut Vec<String>,
     ) -> Option<Vec<ScimId>> {
-        let keeps_user = self.has_user(members) || self.has_rejected_user(group);
+        let keeps_user = self.has_user(members) || self.has_hidden_user(group);
         let mut ids = self.ids(members, left_out);
-        ids.extend(self.rejected_members(group).cloned());
+        let hidden = self.hidden_members(group).filter(|id| !ids.contains(id));
+        ids.extend(hidden.cloned().collect::<Vec<_>>());
         let has: BTreeSet<&ScimId> = group.members.iter().collect();
         if completes {
             if ids.iter().all(|id| has.contains(id)) {
@@ -463,23 +464,25 @@ impl Situation<'_> {
             return None;
         }
         // R22: the account itself is not sent back, and neither is a member that is in no list.
-        let is_sent_back = |id: &&ScimId| **id != group.id && self.world.accounts.lists(id);
+        let accounts = &self.world.accounts;
+        let is_known = |id: &ScimId| accounts.lists(id) || accounts.may_be_hidden_id(id);
+        let is_sent_back = |id: &&ScimId| **id != group.id && is_known(id);
         let stored: BTreeSet<&ScimId> = has.into_iter().filter(is_sent_back).collect();
         let same = ids.iter().collect::<BTreeSet<_>>() == stored;
         (left_out.is_empty() || !same).then_some(ids)
     }
 
-    /// R1: members that cannot be understood are sent back as they are.
-    fn rejected_members<'b>(
+    /// R1, R16: members that cannot be understood, or are not listed yet, are sent back as they are.
+    fn hidden_members<'b>(
         &'b self,
         group: &'b FunctionalAccount,
     ) -> impl Iterator<Item = &'b ScimId> {
         let members = group.members.iter();
-        members.filter(|id| **id != group.id && self.world.accounts.may_be_rejected_id(id))
+        members.filter(|id| **id != group.id && self.world.accounts.may_be_hidden_id(id))
     }
 
-    fn has_rejected_user(&self, group: &FunctionalAccount) -> bool {
+    fn has_hidden_user(&self, group: &FunctionalAccount) -> bool {
         let ix = self.world.accounts.with_id(&group.id);
-        ix.is_some_and(|ix| self.world.accounts.has_rejected_member(ix))
+        ix.is_some_and(|ix| self.world.accounts.has_hidden_member(ix))
     }
 }

@@ -97,7 +97,7 @@ impl Ordering<'_> {
             .collect();
         let strangers = current.strangers.into_iter().filter(|address| {
             !delta.remove_entries.contains(address)
-                && (!self.domains.holds(address) || self.accounts.may_be_rejected(address))
+                && (!self.domains.holds(address) || self.accounts.may_be_hidden(address))
         });
         delegates.extend(strangers.map(Delegate::Stranger));
         if with_additions {

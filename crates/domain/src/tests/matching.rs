@@ -121,7 +121,7 @@ fn r16_a_mapping_to_an_account_that_is_no_more_is_void() {
 }
 
 #[test]
-fn r16_a_new_account_that_the_list_does_not_show_gets_no_second_one_at_another_address() {
+fn r16_a_mailbox_whose_new_account_the_list_does_not_show_gets_no_second_one() {
     let world = |address: &str| {
         format!(
             "
@@ -136,16 +136,12 @@ fn r16_a_new_account_that_the_list_does_not_show_gets_no_second_one_at_another_a
         )
     };
     assert_snapshot!(plan_of(&world("new@")), @r"
-    resume desk@; active -no +yes; delegates +bert@
+    update desk@; delegates +bert@
     0. desk@: members [bert@]
     R32 DelegateLeftOut desk@
     R22 WriteHadNoEffect new@
     ");
-    // Zivver refuses a second account at the same address.
-    assert_snapshot!(changes_of(&world("anna@")), @r"
-    create anna@; name +anna
-    resume desk@; active -no +yes; delegates +anna@ +bert@
-    ");
+    assert_snapshot!(changes_of(&world("anna@")), @"update desk@; delegates +bert@");
     let shown = world("new@") + "account anna@ as=u1";
     assert_snapshot!(changes_of(&shown), @r"
     rename anna@; address -anna@ +new@; name -anna +new
@@ -155,6 +151,79 @@ fn r16_a_new_account_that_the_list_does_not_show_gets_no_second_one_at_another_a
     assert_snapshot!(changes_of(&long_ago), @r"
     resume desk@; active -no +yes; delegates +bert@ +new@
     create new@; name +new
+    ");
+}
+
+#[test]
+fn r12_r16_a_delegate_whose_new_account_the_list_does_not_show_stays_one() {
+    let world = "
+        people bert@
+        mailbox anna@
+        map anna=u1
+        created anna@ as=u1
+        mailbox carl@ alias=new@ grants=anna@
+        account carl@ delegates=anna@
+        shared desk@ grants=anna@,bert@
+        functional desk@ members=u1
+    ";
+    assert_snapshot!(plan_of(world), @r"
+    update carl@; aliases +new@
+    update desk@; delegates +bert@
+    0. carl@: aliases [new@] delegates [anna@] key [#carl]
+    1. desk@: members [bert@]
+    R22 WriteHadNoEffect anna@
+    R32 DelegateLeftOut carl@
+    R32 DelegateLeftOut desk@
+    ");
+}
+
+#[test]
+fn r16_r22_a_leaver_whose_new_account_the_list_does_not_show_is_named() {
+    let world =
+        |mailbox: &str| format!("people bert@\n{mailbox}\nmap anna=u1\ncreated anna@ as=u1");
+    for (mailbox, notes) in [
+        ("", "R22 WriteHadNoEffect anna@"),
+        (
+            "mailbox anna@ disabled",
+            "R21 InactiveNotCreated anna@\nR22 WriteHadNoEffect anna@",
+        ),
+        ("mailbox new@ id=anna", "R22 WriteHadNoEffect new@"),
+    ] {
+        let world = world(mailbox);
+        assert_eq!(plan_of(&world).trim(), notes);
+        assert!(Scene::parse(&world).plan().plan.is_waiting);
+    }
+}
+
+#[test]
+fn r16_the_address_of_a_new_account_that_the_list_does_not_show_goes_to_no_other_account() {
+    let swap = "
+        mailbox anna@ id=bert name=bert
+        mailbox bert@ id=anna
+        mailbox carl@ grants=bert@
+        map anna=u1 bert=u2
+        created anna@ as=u1
+        account bert@ as=u2
+        account carl@ delegates=anna@
+    ";
+    assert_snapshot!(plan_of(swap), @r"
+    R17 RenameBlocked anna@
+    R22 WriteHadNoEffect bert@
+    R32 DelegateLeftOut carl@
+    ");
+    let alias = "
+        mailbox new@ id=anna
+        mailbox carl@ grants=new@
+        mailbox dora@ alias=anna@
+        map anna=u1
+        created anna@ as=u1
+        account carl@ delegates=anna@
+        account dora@
+    ";
+    assert_snapshot!(plan_of(alias), @r"
+    R32 DelegateLeftOut carl@
+    R23 AliasTaken dora@
+    R22 WriteHadNoEffect new@
     ");
 }
 

@@ -510,7 +510,8 @@ impl Scene {
         World {
             directory,
             delegations,
-            accounts: Accounts::new(self.actual.clone()),
+            accounts: Accounts::new(self.actual.clone())
+                .with_unlisted(self.memory.created_lately()),
             answers: self.answers.clone(),
             depth: self.depth,
             ..World::default()
