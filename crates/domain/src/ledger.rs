@@ -18,7 +18,7 @@ use crate::{
     mode::Depth,
     note::Note,
     offenders::{self, Occasion, Tried},
-    plan::Plan,
+    plan::{Plan, keys},
     record::{Entry, PlanRecord, PlannedAction, last},
     seen::SeenAccounts,
     settle::{given_up_or_renamed, named_by, names},
@@ -68,7 +68,10 @@ impl Ledger<'_> {
             let rejections = &mut memory.rejections;
             rejections.retain(|it| !ended.contains(&it.change.fingerprint));
         }
-        memory.give_back(&self.plan.untaken);
+        let mut untaken = self.plan.untaken.clone();
+        let sent_again = keys(self.plan.approved.deltas(), &self.world.accounts);
+        untaken.retain(|key, _| sent_again.contains(key) || !memory.may_show_late(key, self.now));
+        memory.give_back(&untaken);
     }
 
     /// R22, R35: if the run ends before an account that names a delegate is written with the new address, a later run must

@@ -16,7 +16,7 @@ use super::{
     seen::{SeenAccounts, TargetDoubt},
 };
 
-/// How long a list may lag behind a create, in seconds.
+/// How long a list may lag behind a create, or behind a change that counts in a limit, in seconds.
 const LISTED_WITHIN_S: i64 = 3600;
 
 /// Everything that later runs need to know.
@@ -280,6 +280,12 @@ impl Memory {
     /// R16: the accounts that this program created recently, with their addresses.
     pub fn created_lately(&self) -> impl Iterator<Item = (&ScimId, &SmtpAddress)> {
         self.created.iter().map(|(id, it)| (id, &it.address))
+    }
+
+    /// R26: whether a list may still come to show a change that Zivver accepted, by [`super::change::key_of`].
+    pub fn may_show_late(&self, key: &str, now: i64) -> bool {
+        let entry = self.ineffective.get(key);
+        entry.is_some_and(|entry| now - entry.last < LISTED_WITHIN_S)
     }
 
     /// R22, R26: a change that a later run finds still to be made did not take anything away, so it no longer counts.
