@@ -93,7 +93,7 @@ impl Scene {
 
     /// A run that gets no token and asks once, since the answer does not suggest that a retry may help. (A failure that
     /// may be temporary is tried nine times, for a minute and a half at most.)
-    async fn a_run_fails(&self, name: &str, kind: FaultKind, remedy: &str) {
+    async fn a_run_fails(&self, name: &str, kind: FaultKind, remedy: &str) -> String {
         self.becomes(Fault::always(kind));
         let errors = self.host.log().at(Level::Error).len();
         let invoked = self.host.timer().await;
@@ -113,6 +113,7 @@ impl Scene {
         .await;
         assert_eq!(self.asked(), 1, "{name}");
         assert_eq!(self.office.writes(), 0, "{name}");
+        error
     }
 
     /// The identity's secret header was sent only to its own endpoint, and is in no log.
@@ -175,7 +176,11 @@ async fn r1_without_a_token_nothing_is_written_and_the_remedy_is_told() {
         ("no end", with("expires_on", json!(null)), UNREADABLE),
         ("huge", FaultKind::HugeBody { bytes: 64 << 20 }, UNREADABLE),
     ] {
-        scene.a_run_fails(name, kind, remedy).await;
+        let error = scene.a_run_fails(name, kind, remedy).await;
+        // The four whose name is their status.
+        if name.starts_with('4') {
+            assert!(error.contains(&format!("HTTP {name}")), "{error}");
+        }
         scene.keeps_the_secret();
     }
     let control = scene.office.sandbox.exchange.control();

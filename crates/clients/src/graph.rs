@@ -13,6 +13,7 @@ use url::Url;
 use crate::{
     exchange::Identity,
     http::{Request, Sender, Transport, TransportError, is_loopback, one_line},
+    managed_identity::with_status,
 };
 use domain::address::SmtpAddress;
 
@@ -91,7 +92,7 @@ async fn bearer(identity: &Identity, graph: &Url) -> Result<HeaderValue, GraphEr
     let token = token
         .await
         .map_err(|_| no_token("the identity endpoint does not answer"))?
-        .map_err(|error| no_token(&error.to_string()))?;
+        .map_err(|error| no_token(&with_status(&error)))?;
     let mut header = HeaderValue::from_str(&format!("Bearer {}", token.token.secret()))
         .map_err(|_| no_token("it holds characters that no token may have"))?;
     header.set_sensitive(true);

@@ -36,6 +36,17 @@ impl NoTokenInAnswer {
     }
 }
 
+/// The text of `error`, with the status of the answer that caused it, which `azure_identity` leaves out.
+pub(crate) fn with_status(error: &azure_core::Error) -> String {
+    let first: &(dyn std::error::Error + 'static) = error;
+    let mut causes = std::iter::successors(Some(first), |error| error.source());
+    let status = causes.find_map(|it| it.downcast_ref::<azure_core::Error>()?.http_status());
+    match status {
+        Some(status) => format!("the identity endpoint answered with HTTP {status}: {error}"),
+        None => error.to_string(),
+    }
+}
+
 /// The answer with status 200, converted to the form that the credentials read.
 pub fn readable(body: &[u8], now: Timestamp) -> Result<Vec<u8>, NoTokenInAnswer> {
     let refused = |what: &str| NoTokenInAnswer(what.to_owned());

@@ -27,7 +27,7 @@ use url::Url;
 use super::{ExchangeError, Failure};
 use crate::{
     http::{Clock, Route, is_loopback, one_line},
-    managed_identity::{IdentityClient, NoTokenInAnswer},
+    managed_identity::{IdentityClient, NoTokenInAnswer, with_status},
 };
 use domain::remedies;
 
@@ -393,7 +393,7 @@ impl TokenKeeper {
     /// An answer that cannot be read has its own remedy.
     fn refused(&self, error: &azure_core::Error) -> ExchangeError {
         NoTokenInAnswer::within(error).map_or_else(
-            || self.error(&error.to_string()),
+            || self.error(&with_status(error)),
             |answered| ExchangeError::Token {
                 text: answered.to_string(),
                 remedy: NoTokenInAnswer::REMEDY.to_owned(),
