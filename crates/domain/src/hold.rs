@@ -385,7 +385,7 @@ impl Guarding<'_> {
         if self.rejections.all.is_empty() {
             return false;
         }
-        if self.has_hidden_member(at) {
+        if self.has_rejected_member(at) {
             self.deltas[at].activity = None;
         }
         loop {
@@ -423,7 +423,7 @@ impl Guarding<'_> {
 
     /// R47: whether an account is emptied because its mailbox has no delegate left (R12), and a person has rejected one
     /// of the removals.
-    fn has_hidden_member(&self, at: usize) -> bool {
+    fn has_rejected_member(&self, at: usize) -> bool {
         let delta = &self.deltas[at];
         let has_mailbox = delta.reasons.iter().any(|reason| reason.rule == "R12");
         if !has_mailbox || !delta.is_empty_of_members() {
