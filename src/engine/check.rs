@@ -1,30 +1,28 @@
 //! The self-test: what works, what does not, and the command that corrects it. If a check fails, checks that depend on
 //! it are skipped.
 
-use std::{collections::BTreeMap, pin::pin, time::Duration};
+mod data;
+
+use std::{pin::pin, time::Duration};
 
 use futures::StreamExt;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::{
-    Engine, RunError,
-    fetch::{Fetched, key},
-    run::second,
-};
+use data::{domains, filters, notes};
+
+use super::{Engine, RunError, fetch::key, run::second};
 use crate::{
     domain::{
-        address::{SmtpAddress, ascii_domain},
+        address::SmtpAddress,
         counted::{mailboxes_in_scope, number},
         directory::Directory,
         health::Problem,
         mode::PerformSync,
-        note::Code,
-        plan::Plan,
         remedies,
         scope::NO_SUCH_GROUP,
         source::PermissionAnswer,
-        world::{MailboxScope, Policy, SsoAccountKey},
+        world::{Policy, SsoAccountKey},
     },
     exchange::{ExchangeError, Strategy},
     settings::SettingsError,
@@ -55,9 +53,6 @@ const FILTER_NOT_FOUND: [&str; 3] = [
 const KEEP_CHANGE: [&str; 1] = [
     "set the parameter of infra/main.bicepparam to the same value (docs/deploy.md, Settings that last)",
 ];
-
-/// How many addresses a finding names at most.
-const NAMED_MAX: usize = 5;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -441,212 +436,4 @@ fn requests(strategy: Strategy, mailboxes: usize) -> usize {
 fn duration(requests: usize, each: Duration, concurrency: usize) -> Duration {
     let rounds = requests.div_ceil(concurrency.max(1));
     each.saturating_mul(u32::try_from(rounds).unwrap_or(u32::MAX))
-}
-
-/// How many accounts and mailboxes use a domain.
-#[derive(Debug, Default, Clone, Copy)]
-struct DomainUse {
-    /// User and shared mailboxes, also outside the source filter.
-    mailboxes: u64,
-    accounts: u64,
-    /// Aliases of these mailboxes.
-    aliases: u64,
-}
-
-/// R13: a domain in use that is not claimed, and a claimed domain that is not in use.
-fn domains(checkup: &mut Checkup, fetched: &Fetched) {
-    let domain = |address: &SmtpAddress| ascii_domain(address.domain()).into_owned();
-    let mut found: BTreeMap<String, DomainUse> = BTreeMap::new();
-    for domain in fetched.policy.claimed_domains.iter() {
-        found.insert(domain.to_owned(), DomainUse::default());
-    }
-    for (ix, mailbox) in fetched.world.directory.iter() {
-        if fetched.policy.scope_of(&fetched.world.directory, ix) != MailboxScope::OtherKind {
-            found.entry(domain(&mailbox.primary)).or_default().mailboxes += 1;
-            for alias in &mailbox.aliases {
-                found.entry(domain(alias)).or_default().aliases += 1;
-            }
-        }
-    }
-    for (_, account) in fetched.world.accounts.iter() {
-        found.entry(domain(account.address())).or_default().accounts += 1;
-    }
-    for (domain, used) in found {
-        let DomainUse {
-            mailboxes,
-            accounts,
-            aliases,
-        } = used;
-        let is_claimed = fetched
-            .policy
-            .claimed_domains
-            .iter()
-            .any(|claimed| claimed == domain);
-        let counts = format!(
-            "{domain}: {}, {}, {}",
-            number(
-                mailboxes,
-                "user or shared mailbox",
-                "user and shared mailboxes"
-            ),
-            number(accounts, "account", "accounts"),
-            number(aliases, "alias", "aliases")
-        );
-        let users = mailboxes + if is_claimed { aliases } else { 0 };
-        match (is_claimed, users) {
-            (true, 0) => {
-                let remedy = [
-                    "correct the spelling in CLOUD_SYNC__CLAIMED_DOMAINS, or leave the domain out",
-                ];
-                checkup.add(
-                    Level::Warning,
-                    "domains",
-                    format!("{counts}, though it is claimed"),
-                    &remedy,
-                );
-            }
-            (true, _) => checkup.add(Level::Good, "domains", counts, &[]),
-            (false, 0) => {
-                checkup.add(
-                    Level::Good,
-                    "domains",
-                    format!("{counts}; not claimed, so left alone"),
-                    &[],
-                );
-            }
-            (false, _) => {
-                let remedy = [
-                    "add it to CLOUD_SYNC__CLAIMED_DOMAINS if it is the organisation's, and claim it in Zivver",
-                ];
-                let text =
-                    format!("{counts}; not claimed, so its mailboxes are not synchronised (R13)");
-                checkup.add(Level::Warning, "domains", text, &remedy);
-            }
-        }
-    }
-}
-
-/// R14, R15
-fn filters(checkup: &mut Checkup, plan: &Plan, fetched: &Fetched) {
-    for (entry, count) in &plan.filter_counts {
-        let text = format!(
-            "TARGET_FILTER {entry:?} matches {}",
-            number(*count as u64, "address", "addresses")
-        );
-        let level = if *count == 0 {
-            Level::Warning
-        } else {
-            Level::Good
-        };
-        checkup.add(level, "filters", text, &[]);
-    }
-    let accounts = &fetched.world.accounts;
-    let filter = &fetched.policy.target_filter;
-    let mut all = accounts.iter().peekable();
-    if all.peek().is_some() && all.all(|(_, it)| filter.matched(it.address()).is_some()) {
-        let text = "TARGET_FILTER matches every account, so none is left to synchronise";
-        let remedy = ["leave out the entry of CLOUD_SYNC__TARGET_FILTER that matches too much"];
-        checkup.add(Level::Warning, "filters", text, &remedy);
-    }
-    if !fetched.policy.source_filter.is_empty() {
-        let groups = fetched.policy.source_filter.len() as u64;
-        let text = format!(
-            "SOURCE_FILTER ({}) leaves {} in scope",
-            number(groups, "group", "groups"),
-            number(plan.seen.in_scope, "mailbox", "mailboxes")
-        );
-        checkup.add(Level::Good, "filters", text, &[]);
-    }
-}
-
-/// Notes of a run about data that must be corrected in Exchange or Zivver: what one of them and several are, and the
-/// remedy.
-const DATA: [(Code, [&str; 2], &str); 8] = [
-    (
-        Code::KindMismatch,
-        [
-            "account of another kind than its mailbox",
-            "accounts of another kind than their mailbox",
-        ],
-        "convert the account in the Zivver WebApp, or the mailbox in Exchange (R18)",
-    ),
-    (
-        Code::AliasTaken,
-        [
-            "alias that another account has",
-            "aliases that other accounts have",
-        ],
-        "merge the accounts in the Zivver WebApp (R23)",
-    ),
-    (
-        Code::AliasContested,
-        [
-            "alias of more than one mailbox",
-            "aliases of more than one mailbox",
-        ],
-        "leave the alias with one mailbox in Exchange (R6)",
-    ),
-    (
-        Code::DuplicatePrimary,
-        [
-            "mailbox with the primary address of another",
-            "mailboxes with one primary address",
-        ],
-        "give each mailbox its own primary address (R6)",
-    ),
-    (
-        Code::ClaimConflict,
-        [
-            "account that several mailboxes claim",
-            "accounts that several mailboxes claim",
-        ],
-        "look at them with `cloud-sync explain` (R16)",
-    ),
-    (
-        Code::Rejected,
-        [
-            "mailbox that is not understood",
-            "mailboxes that are not understood",
-        ],
-        "correct the mailbox in Exchange (R5)",
-    ),
-    (
-        Code::AccountRejected,
-        [
-            "account of Zivver that is not understood, or mailbox tied to one",
-            "accounts of Zivver that are not understood, or mailboxes tied to one",
-        ],
-        "correct the account in the Zivver WebApp, or ask Zivver's support (R1)",
-    ),
-    (
-        Code::NoObjectId,
-        [
-            "user mailbox without object id",
-            "user mailboxes without object id",
-        ],
-        "look whether directory synchronisation works (R24)",
-    ),
-];
-
-fn notes(checkup: &mut Checkup, plan: &Plan) {
-    for (code, [one, many], remedy) in DATA {
-        let about: Vec<&str> = plan
-            .notes
-            .iter()
-            .filter(|note| note.code == code)
-            .map(|note| &*note.address)
-            .collect();
-        if about.is_empty() {
-            continue;
-        }
-        let what = if about.len() == 1 { one } else { many };
-        let more = if about.len() > NAMED_MAX { ", …" } else { "" };
-        let named = about[..about.len().min(NAMED_MAX)].join(", ");
-        checkup.add(
-            Level::Warning,
-            "data",
-            format!("{} {what}: {named}{more}", about.len()),
-            &[remedy],
-        );
-    }
 }

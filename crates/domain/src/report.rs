@@ -2,11 +2,14 @@
 
 mod by_hand;
 mod counts;
+mod facts;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use by_hand::ByHand;
 pub use counts::Counts;
+pub use facts::{SourceFacts, TargetFacts};
+use facts::{no_claimed_mailbox, unused_domains};
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +17,7 @@ pub use super::action::{ActionOutcome, ActionReport};
 use super::{
     accounts::AccountKind,
     actor::Actor,
-    address::{SmtpAddress, ascii_domain},
+    address::SmtpAddress,
     directory::to_u32,
     execute::Applied,
     hold::{HeldChange, HeldSet},
@@ -185,46 +188,8 @@ pub enum RunOutcome {
     Failed,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SourceFacts {
-    pub tenant_id: String,
-    pub mailboxes: u32,
-    pub in_scope: u32,
-    pub rejected: u32,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TargetFacts {
-    pub users: u32,
-    pub functional: u32,
-    pub active: u32,
-    /// R13: outside the claimed domains, not changed.
-    pub outside: u32,
-    /// R1: cannot be understood, not changed.
-    #[serde(default)]
-    pub rejected: u32,
-}
-
 fn in_need_of_attention(notes: &[Note]) -> impl Iterator<Item = &Note> + Clone {
     notes.iter().filter(|note| note.code.needs_attention())
-}
-
-impl TargetFacts {
-    pub fn of(plan: &Plan, world: &World) -> Self {
-        let accounts = &world.accounts;
-        Self {
-            users: to_u32(accounts.actual().users.len()),
-            functional: to_u32(accounts.actual().groups.len()),
-            active: to_u32(
-                accounts
-                    .iter()
-                    .filter(|(ix, _)| accounts.is_active(*ix))
-                    .count(),
-            ),
-            outside: plan.accounts_outside,
-            rejected: to_u32(accounts.rejected().len()),
-        }
-    }
 }
 
 /// R39: the number of findings about accounts that the run does not cover.
@@ -276,12 +241,7 @@ impl Report {
 
     /// Adds the results of reading and planning.
     pub fn describe(&mut self, plan: &Plan, world: &World) {
-        self.source = SourceFacts {
-            tenant_id: world.tenant_id.clone(),
-            mailboxes: plan.seen.mailboxes,
-            in_scope: plan.seen.in_scope,
-            rejected: to_u32(world.directory.rejections.len()),
-        };
+        self.source = SourceFacts::of(plan, world);
         self.target = TargetFacts::of(plan, world);
         let planned = plan.approved.actions().iter().map(|action| ActionReport {
             action: action.clone(),
@@ -293,10 +253,8 @@ impl Report {
         self.held.clone_from(&plan.held);
         self.skipped.clone_from(&plan.notes);
         self.filter_counts.clone_from(&plan.filter_counts);
-        match no_claimed_mailbox(plan, world) {
-            Some(warning) => self.warnings.push(warning),
-            None => self.warnings.extend(unused_domains(plan, world)),
-        }
+        let in_doubt = no_claimed_mailbox(plan, world).or_else(|| unused_domains(plan, world));
+        self.warnings.extend(in_doubt);
         self.planned_writes = to_u32(plan.approved.writes());
     }
 
@@ -553,53 +511,4 @@ impl Report {
             seconds,
         )
     }
-}
-
-/// R13: the claimed domains in which no mailbox has an address. They are probably mistyped.
-fn unused_domains(plan: &Plan, world: &World) -> Option<String> {
-    if plan.seen.mailboxes == 0 {
-        return None;
-    }
-    let mut unused: BTreeSet<&str> = plan
-        .seen
-        .claimed_domains
-        .iter()
-        .map(String::as_str)
-        .collect();
-    for (_, mailbox) in world.directory.iter() {
-        for address in mailbox.aliases.iter().chain([&mailbox.primary]) {
-            unused.remove(&*ascii_domain(address.domain()));
-        }
-    }
-    let unused: Vec<&str> = unused.into_iter().collect();
-    (!unused.is_empty()).then(|| {
-        format!(
-            "no mailbox has an address in {}: correct CLOUD_SYNC__CLAIMED_DOMAINS if that is mistyped (R13)",
-            unused.join(", ")
-        )
-    })
-}
-
-/// R13: if a claimed domain is mistyped, no mailbox is in scope, which looks like a run without work.
-fn no_claimed_mailbox(plan: &Plan, world: &World) -> Option<String> {
-    if plan.seen.in_scope > 0 || plan.seen.mailboxes == 0 || !plan.seen.source_filter.is_empty() {
-        return None;
-    }
-    let mut domains: BTreeMap<&str, u32> = BTreeMap::new();
-    for (_, mailbox) in world.directory.iter() {
-        *domains.entry(mailbox.primary.domain()).or_default() += 1;
-    }
-    let (domain, count) = domains.iter().max_by_key(|(_, count)| **count)?;
-    let claimed: Vec<&str> = plan
-        .seen
-        .claimed_domains
-        .iter()
-        .map(String::as_str)
-        .collect();
-    let claimed = claimed.join(", ");
-    Some(format!(
-        "no mailbox is inside the claimed domains ({claimed}), so nothing is synchronised; {count} of {} mailboxes are in {domain}: \
-         correct CLOUD_SYNC__CLAIMED_DOMAINS (R13)",
-        plan.seen.mailboxes
-    ))
 }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::{
     account::{Actual, Extension},
+    accounts::AccountKind,
     directory::Directory,
     plan::ActionKind,
     source::MailboxRecord,
