@@ -432,7 +432,7 @@ pub(super) async fn over_invocations(
 #[tokio::test(flavor = "multi_thread")]
 async fn r34_a_tenant_too_large_for_one_invocation_is_completed_over_several() {
     let budget = Duration::from_secs(1);
-    let invocations = over_invocations(2000, budget, Duration::from_millis(20), None).await;
+    let invocations = over_invocations(700, budget, Duration::from_millis(20), None).await;
     assert!(invocations >= 2, "{invocations}");
 }
 
