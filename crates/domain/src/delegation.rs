@@ -123,7 +123,7 @@ enum Trustee<'a> {
     Group(&'a RecipientRecord),
     Outsider(Outsider),
     /// No mailbox, with the remark for the report.
-    Nobody(Remark),
+    NoPerson(Remark),
 }
 
 struct Walk<'a> {
@@ -184,7 +184,7 @@ impl<'a> Walk<'a> {
         let trustee = self.trustee(entry)?;
         let gathered = if entry.deny { denied } else { allowed };
         match trustee {
-            Trustee::Nobody(remark) => {
+            Trustee::NoPerson(remark) => {
                 gathered.remarks.insert(remark);
             }
             Trustee::Party(party) => gathered.add(party, &[]),
@@ -218,7 +218,7 @@ impl<'a> Walk<'a> {
         let key = text.to_lowercase();
         if is_sid(&key) {
             // R8: the well-known ones were left out before.
-            return Ok(Trustee::Nobody(Remark::DeletedPrincipal(DeadEntry::of(
+            return Ok(Trustee::NoPerson(Remark::DeletedPrincipal(DeadEntry::of(
                 entry,
             ))));
         }
@@ -303,7 +303,7 @@ impl<'a> Walk<'a> {
             Some(RecipientAnswer::Found(recipient)) => self.found(entry, recipient),
             // R9, R11: an answer only for an address, a GUID or a down-level name.
             Some(RecipientAnswer::NotFound) if !is_bare_name(text) || is_down_level(text) => {
-                Ok(Trustee::Nobody(Remark::NotFound(DeadEntry::of(entry))))
+                Ok(Trustee::NoPerson(Remark::NotFound(DeadEntry::of(entry))))
             }
             Some(RecipientAnswer::NotFound) => Err(format!(
                 "the trustee {text:?} is only a name, and Exchange finds nothing of that name; {}",

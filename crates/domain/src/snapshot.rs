@@ -1,4 +1,4 @@
-//! Both sides at the end of one run, with the decisions and the time since when each thing exists (R42).
+//! Both sides at the end of a run, the decisions, and the time since when each entry exists (R42).
 //!
 //! A snapshot is stored as a sequence of [`Line`]s, so that it need not be in memory as a whole while it is written or
 //! read. [`lines`] makes the lines of a run from the world and from [`Earlier`], the [`Digest`] of the previous snapshot.
@@ -40,14 +40,14 @@ pub enum Line {
     Decision(Decision),
 }
 
-/// Which run it is of. Times are epoch seconds. `or_earlier` stands where something may be older than its time says:
-/// before that it was not known whether it was there.
+/// Identifies the run. Times are epoch seconds. `or_earlier` marks an entry that may be older than its time: before that
+/// time it is unknown whether the entry existed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
     pub run: String,
     /// The time at which the two sides were like this.
     pub at: i64,
-    /// When the first snapshot of the series was made. What exists since then may be older.
+    /// When the first snapshot of the series was made. Entries that exist since then may be older.
     pub began: i64,
     pub tenant_id: String,
     /// R13
@@ -75,10 +75,10 @@ pub struct MailboxEntry {
     /// The account that belongs to it, or that it claims (R16).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub account: Option<ScimId>,
-    /// R1, R16, R17: why it is not known which account is its own, with the rule.
+    /// R1, R16, R17: why the account of the mailbox is unknown, with the rule.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub account_unknown: Option<String>,
-    /// Where the mailbox stands, in words with the rule.
+    /// Why the mailbox is or is not synchronised, with the rule.
     pub standing: String,
     pub first: i64,
     /// When a value other than `account` and `standing` last differed from the previous snapshot.
@@ -127,10 +127,10 @@ impl Access {
 pub struct Grant {
     /// The primary address, or the name of a person without one.
     pub who: String,
-    /// The object id, where the address does not tell which of the mailboxes of the snapshot it is.
+    /// The object id, if the address does not identify one mailbox of the snapshot.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub id: Option<ObjectId>,
-    /// R12: `RecipientTypeDetails` of somebody who is none of the mailboxes that were read.
+    /// R12: `RecipientTypeDetails` of a person without a mailbox among those that were read.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub outsider: Option<String>,
     /// The groups that the right comes through, outermost first; empty for a direct grant.
@@ -143,10 +143,10 @@ pub struct Grant {
     pub or_earlier: bool,
 }
 
-/// R5: in place of the kind of a person of whom not even the object id is known.
+/// R5: replaces the kind of a person without a known object id.
 pub(crate) const NOT_UNDERSTOOD: &str = "not understood";
 
-/// What becomes of a grant in Zivver (R12), with the reason.
+/// The result of a grant in Zivver (R12), with the reason.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Effect {
@@ -173,7 +173,7 @@ impl Effect {
     }
 }
 
-/// An account as the run last read it: if the run wrote, after its writes.
+/// An account as the run last read it, after its writes if it made any.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountEntry {
     pub id: ScimId,
@@ -192,10 +192,10 @@ pub struct AccountEntry {
     /// R16: the object id that the state ties it to, if it is not that of `ExternalAccountId`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub tied: Option<ObjectId>,
-    /// R16, R17: why it is not known which mailbox it belongs to, with the rule.
+    /// R16, R17: why the mailbox of the account is unknown, with the rule.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub mailbox_unknown: Option<String>,
-    /// Whose it is, in words with the rule.
+    /// To whom the account belongs, with the rule.
     pub standing: String,
     pub first: i64,
     /// When a value other than `standing` last differed from the previous snapshot.
@@ -218,7 +218,7 @@ impl AccountEntry {
 pub struct Delegate {
     /// The address of the account, or the stored text if there is no such account.
     pub who: String,
-    /// The account, where the address does not tell which of the accounts of the snapshot it is.
+    /// The account, if the address does not identify one account of the snapshot.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub account: Option<ScimId>,
     pub since: i64,
@@ -245,7 +245,7 @@ pub struct Rejected {
     pub last: Option<Box<Last>>,
 }
 
-/// What was last known of something that cannot be understood now.
+/// The last known values of an entry that cannot be understood now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Last {

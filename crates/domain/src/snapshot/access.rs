@@ -73,7 +73,7 @@ impl Of {
 pub struct Row {
     pub mailbox: Named,
     pub kind: &'static str,
-    /// `None` where nobody has access, or nothing is known of who has it.
+    /// `None` if no person has access, or if it is unknown who has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub person: Option<Named>,
     pub exchange: InExchange,
@@ -121,7 +121,7 @@ pub struct Granted {
 pub enum InZivver {
     Delegate(Delegated),
     NoDelegate,
-    /// Not understood (R1), or it is not clear whose the account is (R16), with what was last known.
+    /// Not understood (R1), or the owner of the account is unknown (R16), with the last known value.
     Unknown {
         /// With the rule.
         reason: String,
@@ -137,7 +137,7 @@ pub struct Delegated {
     /// The account of the person is suspended, so that it opens nothing.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub is_suspended: bool,
-    /// R13, R22: why the delegate stays, whatever Exchange says.
+    /// R13, R22: why the delegate stays, independent of Exchange.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_compared: Option<&'static str>,
 }
@@ -146,7 +146,7 @@ pub struct Delegated {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Since {
     pub at: Moment,
-    /// It may be older: it was there when the first snapshot was made, or when it could first be read.
+    /// Older than this: it existed when the first snapshot was made, or when it could first be read.
     pub or_earlier: bool,
 }
 
@@ -163,7 +163,7 @@ impl Row {
         has(&self.mailbox) || self.person.as_ref().is_some_and(has)
     }
 
-    /// Whether one of the sides does not tell who has access.
+    /// Whether it is unknown on one of the sides who has access.
     pub fn is_unknown(&self) -> bool {
         matches!(self.exchange, InExchange::Unknown { .. })
             || matches!(self.zivver, InZivver::Unknown { .. })
@@ -171,7 +171,7 @@ impl Row {
 }
 
 impl Review {
-    /// The rows without a person, which are no access of anybody.
+    /// The rows without a person, which state no access.
     pub fn without_person(&self) -> usize {
         self.rows.iter().filter(|row| row.person.is_none()).count()
     }
@@ -200,8 +200,8 @@ pub enum Changed {
     DelegateRemoved,
 }
 
-/// Selects and groups rows: those of mailboxes or people with one of these texts in address or name, or as an alias.
-/// Without texts all rows.
+/// Selects and groups rows. A row is selected if one of these texts is in the address, the name or an alias of its mailbox
+/// or person; without texts, all rows are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
     texts: Vec<String>,
@@ -262,7 +262,7 @@ impl Filter {
         filter
     }
 
-    /// R39: whole addresses among the texts that no row has and neither side had.
+    /// R39: texts that are whole addresses, and that neither a row nor a side has.
     fn unknown(&self, rows: &[Row], snapshot: &Snapshot) -> Option<String> {
         let texts = self.texts.iter();
         let addresses = texts.filter_map(|text| {

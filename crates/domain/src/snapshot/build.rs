@@ -38,7 +38,7 @@ pub struct Left<'a> {
     pub notes: &'a [Note],
 }
 
-/// The lines of the snapshot of a run, each made when it is requested. `earlier` is the digest of the previous
+/// The lines of the snapshot of a run, each created when it is requested. `earlier` is the digest of the previous
 /// snapshot. Only the run and the time of `head` are used.
 pub fn lines<'a>(
     left: &'a Left<'a>,
@@ -376,7 +376,7 @@ impl Build<'_> {
         entry
     }
 
-    /// R16, R17: why it is not known which mailbox it belongs to.
+    /// R16, R17: why the mailbox of the account is unknown.
     fn mailbox_unknown(&self, ix: AccountIx) -> Option<String> {
         let Left {
             world, matching, ..
@@ -410,7 +410,7 @@ impl Build<'_> {
                 or_earlier: since.or_earlier,
             }
         };
-        // R1: who is in no list now may be one who was.
+        // R1: a party that is not listed may be one that was.
         let unlisted = |id: &ScimId| Whose {
             key: account_key(id),
             tied: None,

@@ -74,7 +74,7 @@ pub fn differences(before: &Snapshot, after: &Snapshot) -> Differences {
     }
 }
 
-/// Hands each pair with the same key to `pair`, and what is on one side only alone.
+/// Calls `pair` for each key, with the values of both sides.
 fn compare<'a, T, K: Ord>(
     before: &'a [T],
     after: &'a [T],
@@ -191,7 +191,7 @@ impl<'a> Found<'_, 'a> {
         self.one(&address, Attribute::ObjectId, &id(before), &id(after));
     }
 
-    /// By person: what counts, and the words for it.
+    /// By person: the compared value, and its text.
     fn delegations<T: PartialEq>(
         &mut self,
         address: &str,

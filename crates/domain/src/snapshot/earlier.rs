@@ -1,5 +1,5 @@
-//! What the next snapshot needs of the one before: since when each thing is there, and what was last known of what is
-//! unknown now. Kept as hashes, since it is held beside both sides of a large tenant.
+//! What a snapshot needs from the previous one: since when each entry exists, and the last known values of what is unknown
+//! now. Stored as hashes, since it is in memory together with both sides of a large tenant.
 
 mod digest;
 
@@ -26,15 +26,15 @@ pub struct Earlier {
     since: Table<Since>,
     /// The mailbox that claimed an account.
     claimants: Table<Key>,
-    /// R1, R5: sides on which something without an id was not understood, so that it may be anything.
+    /// R1, R5: sides with an entry that was not understood and has no id.
     has_nameless: HashSet<Side>,
-    /// What was there, but never understood.
+    /// Entries that existed but were never understood.
     unread: HashSet<Key>,
     grants: HashMap<Key, Vec<Grant>>,
     lasts: HashMap<Key, Last>,
     /// R1: the mailboxes of accounts that cannot be understood now.
     owners: HashMap<Key, ObjectId>,
-    /// The ids of what is in no list now.
+    /// The ids of entries that are not listed now.
     unlisted: HashMap<Key, Id>,
 }
 
@@ -63,7 +63,7 @@ impl Id {
     }
 }
 
-/// Values by hash, sorted once after all are there: a hash table of this size has as much room again that is empty.
+/// Values by hash, sorted once after all are added: a hash table of this size would be half empty.
 #[derive(Debug)]
 struct Table<V>(Vec<(Key, V)>);
 
@@ -82,7 +82,7 @@ impl<V> Table<V> {
         self.0.sort_by_key(|it| it.0);
     }
 
-    /// Of several values of one key, the last one.
+    /// The last of several values with one key.
     fn get(&self, key: Key) -> Option<&V> {
         let end = self.0.partition_point(|it| it.0 <= key);
         let (found, value) = self.0[..end].last()?;
@@ -124,11 +124,11 @@ impl Entries {
     }
 }
 
-/// What had an address.
+/// The owner of an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Named {
     One(Key),
-    /// Several have the address, or it has no id.
+    /// Several own the address, or the owner has no id.
     Unclear,
     Nothing,
 }
@@ -162,7 +162,7 @@ fn seconds(at: i64) -> Seconds {
     u32::try_from(at).unwrap_or(if at < 0 { 0 } else { u32::MAX })
 }
 
-/// What a change of counts as one. What is unknown in either of two snapshots is no change.
+/// The values of which a change is recorded. A value that is unknown in one of the two snapshots has not changed.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Content {
     own: NonZeroU32,
@@ -196,7 +196,7 @@ impl Since {
     }
 }
 
-/// A mailbox or an account now.
+/// A mailbox or an account in the new snapshot.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Whose {
     pub key: Key,
@@ -206,13 +206,13 @@ pub(super) struct Whose {
     pub claimant: Option<Key>,
 }
 
-/// What it was in the snapshot before.
+/// The same in the previous snapshot.
 enum Was {
     Same(Entry),
     /// R16: the account belonged to another person.
     OtherPerson,
     NotThere,
-    /// It is not known whether it was there, or whose it was.
+    /// It is unknown whether it existed, or to whom it belonged.
     Unclear,
 }
 
@@ -222,8 +222,8 @@ impl Earlier {
         self.began
     }
 
-    /// Since when `person` is with `owner`; `who` is its name, by which alone it is known if it has no id. An exact time
-    /// is given only if the snapshot before would have shown it.
+    /// Since when `person` has access to `owner`. `who` is the name of a person without an id. The time is exact only if
+    /// the previous snapshot would have shown the access.
     pub(super) fn since(
         &self,
         side: Side,
@@ -246,7 +246,7 @@ impl Earlier {
             Side::Zivver => delegate_key(who),
         };
         let (found, is_clear) = match person {
-            // Another who had the address is perhaps not the same.
+            // The previous owner of the address may be another person.
             None if self.entries.at(text) != Named::Nothing => (None, false),
             None => (by(text), !self.has_nameless.contains(&side)),
             Some(person) => match self.was(side, person) {
@@ -287,7 +287,7 @@ impl Earlier {
         }
     }
 
-    /// When it came, and when it last changed.
+    /// When it was first seen, and when it last changed.
     pub(super) fn times(&self, key: Key, content: Content, now: i64) -> (i64, i64) {
         match self.entries.by_key.get(key) {
             None => (now, now),
@@ -298,7 +298,7 @@ impl Earlier {
         }
     }
 
-    /// The account that had an address and is in no list now.
+    /// The account that had an address and is not listed now.
     pub(super) fn unlisted_account_at(&self, address: &SmtpAddress) -> Option<&ScimId> {
         let named = self.entries.at(name(Side::Zivver, address.as_str()));
         self.unlisted.get(&named.one()?)?.account()
@@ -309,7 +309,7 @@ impl Earlier {
         self.grants.get(&key).cloned()
     }
 
-    /// R5: what was last known of a mailbox.
+    /// R5: the last known values of a mailbox.
     pub(super) fn last_mailbox_of(&self, id: &ObjectId) -> Option<MailboxEntry> {
         let key = object_key(id);
         let Some(Last::Mailbox(mailbox)) = self.lasts.get(&key) else {
@@ -323,7 +323,7 @@ impl Earlier {
         Some(mailbox)
     }
 
-    /// R1: what was last known of an account, and the mailbox that it belonged to.
+    /// R1: the last known values of an account, and the mailbox that it belonged to.
     pub(super) fn last_account_of(&self, id: &ScimId) -> (Option<AccountEntry>, Option<ObjectId>) {
         let key = account_key(id);
         let owner = self.owners.get(&key).copied();
@@ -386,7 +386,7 @@ fn hash(value: &impl Hash) -> Key {
     NonZeroU64::new(hasher.finish()).unwrap_or(NonZeroU64::MIN)
 }
 
-/// A half of the hash: two values that are taken for one shift a date.
+/// Half of the hash: a collision only shifts a date.
 fn short_hash(value: &impl Hash) -> NonZeroU32 {
     let [a, b, c, d, ..] = hash(value).get().to_be_bytes();
     NonZeroU32::new(u32::from_be_bytes([a, b, c, d])).unwrap_or(NonZeroU32::MIN)

@@ -53,7 +53,7 @@ impl Grant {
     }
 }
 
-/// The mailboxes and accounts that an address leads to, each once.
+/// The mailboxes and accounts with an address, each once.
 pub(super) fn of_address<'a>(
     address: &SmtpAddress,
     snapshot: &'a Snapshot,
@@ -73,7 +73,7 @@ pub(super) fn of_address<'a>(
     (mailboxes.collect(), accounts)
 }
 
-/// R39: an address that neither side had.
+/// R39: an address that neither side has.
 fn unknown(address: &SmtpAddress, snapshot: &Snapshot) -> UnknownAddress {
     UnknownAddress {
         address: address.clone(),
@@ -81,7 +81,7 @@ fn unknown(address: &SmtpAddress, snapshot: &Snapshot) -> UnknownAddress {
     }
 }
 
-/// R39: those of the addresses that neither side had.
+/// R39: the addresses that neither side has.
 pub(super) fn unknown_of(
     named: impl Iterator<Item = SmtpAddress>,
     snapshot: &Snapshot,
@@ -177,7 +177,7 @@ fn addresses(snapshot: &Snapshot) -> impl Iterator<Item = &SmtpAddress> {
     mailboxes.chain(snapshot.accounts.iter().map(|it| &it.address))
 }
 
-/// What the run planned and did not make.
+/// Changes that the run planned and did not make.
 fn planned(report: &Report) -> impl Iterator<Item = &Action> {
     let is_open = |outcome| match outcome {
         ActionOutcome::Planned
@@ -263,7 +263,7 @@ fn account_facts(it: &AccountEntry, report: &Report) -> AccountFacts {
     }
 }
 
-/// R22: a delegate is an account, whatever its address is.
+/// R22: a delegate is identified by its account, not by its address.
 fn renamed_delegates(
     account: &AccountEntry,
     snapshot: &Snapshot,

@@ -34,7 +34,7 @@ pub struct History {
     pub remarks: Vec<String>,
 }
 
-/// A mailbox or an account, with the time since when it exists.
+/// A mailbox or an account, and since when it exists.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Standing {
     pub side: super::Side,
@@ -44,7 +44,7 @@ pub struct Standing {
     pub or_earlier: bool,
     /// The first snapshot that shows it as it is.
     pub changed: Moment,
-    /// The last snapshot. What runs did since is among the events.
+    /// The last snapshot. Later changes are among the events.
     pub at: Moment,
 }
 
@@ -89,7 +89,7 @@ pub enum Happened {
     },
     /// From this run on.
     Noted { code: Code },
-    /// What was held or noted before no longer is.
+    /// An earlier held change or note no longer applies.
     NoLonger { what: String },
 }
 
@@ -175,7 +175,7 @@ impl Collector {
         }
     }
 
-    /// `is_for_all`: whether the run covered all accounts and ended, so that a held change or note that it lacks no
+    /// `is_for_all`: whether the run covered all accounts and ended. A held change or note that such a report lacks no
     /// longer applies.
     pub fn add(&mut self, report: &Report, is_for_all: bool) {
         self.runs += 1;
@@ -242,7 +242,7 @@ impl Collector {
     fn add_action(&mut self, action: &Action, event: Event) {
         if !self.names.has_action(action) && action.id.is_none() {
             let creates = self.creates.entry(action.address.clone()).or_default();
-            // The account that was made before has left the address.
+            // The account that was created before has another address by now.
             if creates.last().is_some_and(|(_, last)| last.was_made()) {
                 creates.clear();
             }

@@ -1,6 +1,5 @@
-//! Who is who in a snapshot: a mailbox and a person of Exchange are known by their object id, an account by its Zivver id,
-//! whatever their addresses (R16). What one snapshot says of a pair is known or unknown, and only what is known in both
-//! can be compared (R43).
+//! Identities in a snapshot: a mailbox and a person in Exchange have an object id, an account has a Zivver id. Addresses do
+//! not identify (R16). Two snapshots are compared only where both state something (R43).
 
 use super::{
     Access, AccountEntry, Delegate, Grant, MailboxEntry, NOT_UNDERSTOOD, Rejected, Side, Snapshot,
@@ -12,24 +11,24 @@ use crate::{
     ids::ObjectId,
 };
 
-/// The same in two snapshots, whatever the address.
+/// Identifies the same mailbox, account or person in two snapshots, also after its address changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Key<'a> {
-    /// Before everybody.
-    Nobody,
+    /// No person. Sorts before all others.
+    NoPerson,
     Object(ObjectId),
     Account(&'a str),
     /// R16: an account while it belongs to this object id, where the two snapshots differ in that.
     AccountOf(&'a str, ObjectId),
-    /// Without an id, an address is all there is.
+    /// An address, where no id is known.
     Text(&'a str),
 }
 
-/// What a snapshot says of an owner and a person.
+/// What a snapshot states about the access of a person to an owner (a mailbox or an account).
 #[derive(Debug, Clone)]
 pub(super) enum Fact<'a, T> {
     Known(Option<&'a T>),
-    /// There is no such mailbox, or no such account.
+    /// The mailbox or the account does not exist.
     NoOwner,
     Unknown {
         /// With the rule.
@@ -46,7 +45,7 @@ impl<'a, T> Fact<'a, T> {
         }
     }
 
-    /// What there is for certain.
+    /// The access that exists for certain.
     pub(super) fn value(&self) -> Option<&'a T> {
         match self {
             Self::Known(it) => *it,
@@ -54,7 +53,7 @@ impl<'a, T> Fact<'a, T> {
         }
     }
 
-    /// What there was and is, if both are known.
+    /// The access before and now, if both are known.
     pub(super) fn compare(before: &Self, now: &Self) -> Option<(Option<&'a T>, Option<&'a T>)> {
         let are_known = before.is_known() && now.is_known();
         are_known.then(|| (before.value(), now.value()))
@@ -70,18 +69,18 @@ impl<'a, T> Fact<'a, T> {
 
 type Pairs<'a, T> = HashMap<(Key<'a>, Key<'a>), &'a T>;
 
-/// One snapshot, seen beside another.
+/// One snapshot, indexed for the comparison with another.
 pub(super) struct Index<'a> {
     pub(super) snapshot: &'a Snapshot,
     mailboxes: HashMap<Key<'a>, &'a MailboxEntry>,
-    /// R6: what Exchange listed twice.
+    /// R6: mailboxes that Exchange listed twice.
     twice: HashSet<Key<'a>>,
-    /// Those whose primary address is no other's.
+    /// By primary address; `None` if several mailboxes have it.
     by_primary: HashMap<&'a str, Option<&'a MailboxEntry>>,
     accounts: HashMap<&'a str, &'a AccountEntry>,
-    /// Users by principal; by alias only where that is clear.
+    /// Users by principal, or by an alias that only one user has.
     users: HashMap<&'a SmtpAddress, Option<&'a AccountEntry>>,
-    /// Those of the other snapshot.
+    /// The same of the other snapshot.
     other_users: HashMap<&'a SmtpAddress, Option<&'a AccountEntry>>,
     rejected_mailboxes: HashMap<Key<'a>, &'a Rejected>,
     rejected_accounts: HashMap<&'a str, &'a Rejected>,
@@ -89,10 +88,10 @@ pub(super) struct Index<'a> {
     given: HashSet<&'a str>,
     pub(super) grants: Pairs<'a, Grant>,
     pub(super) delegates: Pairs<'a, Delegate>,
-    /// R1, R5: owners with somebody of whom it is not known who it is, and these.
+    /// R1, R5: people who cannot be identified, and the owners to which they have access.
     unclear_owners: HashSet<Key<'a>>,
     unclear_people: HashSet<Key<'a>>,
-    /// R1, R5: why something that is not listed may be there.
+    /// R1, R5: why a mailbox or account that is not listed may still exist.
     maybe: HashMap<Side, String>,
 }
 
@@ -192,8 +191,8 @@ impl<'a> Index<'a> {
         }
     }
 
-    /// The account of a delegate, and whether it is clear that it is this. An address that no account has now is that of the account which has it in the other
-    /// snapshot, if that is not there under another address.
+    /// The account of a delegate, and whether that is certain. An address that no account has belongs to the account that has
+    /// it in the other snapshot, unless that account has another address in this one.
     pub(super) fn delegate(&self, delegate: &'a Delegate) -> (Key<'a>, bool) {
         if let Some(id) = &delegate.account {
             return (self.key_of_id(id.as_str()), true);
@@ -244,7 +243,7 @@ impl<'a> Index<'a> {
         self.mailboxes.get(&key).copied()
     }
 
-    /// Whether a mailbox has it as its primary address, or a user account as any.
+    /// Whether it is the primary address of a mailbox, or any address of a user account.
     pub(super) fn has_address(&self, address: &str) -> bool {
         self.by_primary.contains_key(address)
             || self.users.contains_key(&SmtpAddress::verbatim(address))
@@ -266,7 +265,7 @@ impl<'a> Index<'a> {
         self.rejected_accounts.keys().copied()
     }
 
-    /// The account with an id, if it is in the list, and understood.
+    /// The account with this id, if Zivver lists it and it is understood.
     pub(super) fn account(&self, key: Key<'a>) -> Option<&'a AccountEntry> {
         match key {
             Key::Account(id) => self.accounts.get(id).copied(),
@@ -274,16 +273,16 @@ impl<'a> Index<'a> {
                 let account = self.accounts.get(id).copied();
                 account.filter(|it| it.tied() == Some(tied))
             }
-            Key::Nobody | Key::Object(_) | Key::Text(_) => None,
+            Key::NoPerson | Key::Object(_) | Key::Text(_) => None,
         }
     }
 
-    /// Whether something that is not listed cannot be said to be gone.
+    /// Why a mailbox or account that is not listed may still exist.
     pub(super) fn why_maybe(&self, side: Side) -> Option<&str> {
         self.maybe.get(&side).map(String::as_str)
     }
 
-    /// R5, R6: why it is not known whether there is a mailbox that is not listed.
+    /// R5, R6: why a mailbox that is not listed may still exist.
     pub(super) fn why_missing(&self, mailbox: Key<'a>) -> Option<String> {
         if let Some(rejected) = self.rejected_mailbox(mailbox) {
             return Some(format!("it cannot be understood: {} (R5)", rejected.reason));
@@ -296,7 +295,7 @@ impl<'a> Index<'a> {
         self.why_maybe(Side::Exchange).map(str::to_owned)
     }
 
-    /// What Exchange says of a mailbox and a person.
+    /// The access of a person to a mailbox, according to Exchange.
     pub(super) fn in_exchange(&self, mailbox: Key<'a>, person: Key<'a>) -> Fact<'a, Grant> {
         let grant = self.grants.get(&(mailbox, person)).copied();
         let Some(entry) = self.mailbox(mailbox) else {
@@ -312,13 +311,13 @@ impl<'a> Index<'a> {
             Access::Unread { reason, .. } => Fact::unknown(format!("not asked: {reason}"), grant),
             Access::Unknown { reason, .. } => Fact::unknown(format!("{reason} (R11)"), grant),
             Access::Known(_) if grant.is_none() && self.may_be_unclear(mailbox, person) => {
-                Fact::unknown("somebody who has access cannot be understood (R5)", None)
+                Fact::unknown("a person with access cannot be understood (R5)", None)
             }
             Access::Known(_) => Fact::Known(grant),
         }
     }
 
-    /// What Zivver says of an account and a person.
+    /// The access of a person to an account, according to Zivver.
     pub(super) fn in_zivver(&self, account: Key<'a>, person: Key<'a>) -> Fact<'a, Delegate> {
         let delegate = self.delegates.get(&(account, person)).copied();
         if self.account(account).is_some() {
@@ -334,7 +333,7 @@ impl<'a> Index<'a> {
         }
     }
 
-    /// R1: why it is not known whether there is an account that is not listed.
+    /// R1: why an account that is not listed may still exist.
     pub(super) fn why_missing_account(&self, account: Key<'a>) -> Option<String> {
         let (Key::Account(id) | Key::AccountOf(id, _)) = account else {
             return None;
@@ -352,16 +351,16 @@ impl<'a> Index<'a> {
         }
     }
 
-    /// Whether a person who is not listed may be one of those who have access but cannot be understood.
+    /// Whether a person who is not listed may be one of the unidentified people with access.
     fn may_be_unclear(&self, owner: Key<'a>, person: Key<'a>) -> bool {
         let is_listed = match person {
-            Key::Nobody | Key::Object(_) | Key::Text(_) => self.mailboxes.contains_key(&person),
+            Key::NoPerson | Key::Object(_) | Key::Text(_) => self.mailboxes.contains_key(&person),
             Key::Account(id) | Key::AccountOf(id, _) => self.accounts.contains_key(id),
         };
         self.unclear_owners.contains(&owner) && !is_listed
     }
 
-    /// Whether it is not known who a person is, so that nothing about the person can be compared.
+    /// Whether a person is not identified, and so cannot be compared.
     pub(super) fn is_unclear(&self, person: Key<'a>) -> bool {
         self.unclear_people.contains(&person)
     }
@@ -374,7 +373,7 @@ pub(super) fn key_of(mailbox: &MailboxEntry) -> Key<'_> {
     }
 }
 
-/// R22: users by principal; by alias only where no principal and no other alias is equal.
+/// R22: users by principal, or by an alias that is neither a principal nor an alias of another user.
 fn users(snapshot: &Snapshot) -> HashMap<&SmtpAddress, Option<&AccountEntry>> {
     let users = || {
         let accounts = snapshot.accounts.iter();
@@ -391,7 +390,8 @@ fn users(snapshot: &Snapshot) -> HashMap<&SmtpAddress, Option<&AccountEntry>> {
     found
 }
 
-/// R1, R5: whether a side has something without an id that the other snapshot does not have the same way.
+/// R1, R5: by side, why it may list something under another identity: it has an entry without an id that the other
+/// snapshot lacks.
 fn maybe(snapshot: &Snapshot, other: Option<&Snapshot>) -> HashMap<Side, String> {
     let mut maybe = HashMap::default();
     let is_nameless = |it: &Rejected| match it.side {

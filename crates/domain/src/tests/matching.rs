@@ -196,6 +196,13 @@ fn r16_r22_a_leaver_whose_new_account_the_list_does_not_show_is_named() {
 }
 
 #[test]
+fn r16_a_new_account_whose_address_another_account_has_is_gone() {
+    let world = "mailbox anna@\nmap anna=u1\ncreated anna@ as=u1\naccount anna@ as=u9";
+    assert!(!Scene::parse(world).plan().plan.is_waiting);
+    assert_snapshot!(plan_of(world), @"");
+}
+
+#[test]
 fn r16_the_address_of_a_new_account_that_the_list_does_not_show_goes_to_no_other_account() {
     let swap = "
         mailbox anna@ id=bert name=bert

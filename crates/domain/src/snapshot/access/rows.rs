@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// `is_named`: whether mailboxes that nobody can open, and those that are not synchronised, have a row too.
+/// `is_named`: whether mailboxes without any access, and those that are not synchronised, have a row too.
 pub(super) fn rows(now: &Snapshot, then: Option<&Snapshot>, is_named: bool) -> Vec<Row> {
     let here = Index::of(now, then);
     let there = then.map(|then| Index::of(then, Some(now)));
@@ -51,7 +51,7 @@ pub(super) fn rows(now: &Snapshot, then: Option<&Snapshot>, is_named: bool) -> V
         .map(|(whose, draft)| joined.row(*whose, draft))
         .collect();
     let has_rows = |owner: Key<'_>| {
-        let from = (owner, Key::Nobody);
+        let from = (owner, Key::NoPerson);
         let mut from = drafts.range(from..);
         from.next().is_some_and(|((it, _), _)| *it == owner)
     };
@@ -75,7 +75,7 @@ fn pairs<'a, T>(
     pairs
 }
 
-/// What is known of a row before it is written.
+/// A row before its names are known.
 #[derive(Debug, Default)]
 struct Draft<'a> {
     exchange: Option<Pair<'a>>,
@@ -83,15 +83,15 @@ struct Draft<'a> {
     changes: Vec<Changed>,
 }
 
-/// Two snapshots, with the mailbox that each account is shown beside.
+/// Two snapshots, and the mailbox in whose rows each account is shown.
 struct Joined<'i, 'a> {
     here: &'i Index<'a>,
     there: Option<&'i Index<'a>>,
     /// By Zivver id.
     whose: HashMap<&'a str, Key<'a>>,
-    /// The other way round, of what is there now.
+    /// Accounts of the later snapshot, by mailbox.
     accounts: HashMap<Key<'a>, Key<'a>>,
-    /// The same of what is not there any more.
+    /// Accounts that are gone, by mailbox.
     gone: HashMap<Key<'a>, &'a AccountEntry>,
     /// The present addresses of people with access, as Exchange states them.
     called: HashMap<Key<'a>, &'a str>,
@@ -153,8 +153,8 @@ impl<'i, 'a> Joined<'i, 'a> {
         self.accounts.insert(owner, key);
     }
 
-    /// Beside what an account is shown that belongs to no mailbox in the list: the object id that it is tied to; without one,
-    /// who has its address and is not synchronised, or the mailbox that it belonged to before.
+    /// Where an account is shown that belongs to no listed mailbox: with the object id that it is tied to; without one, with
+    /// the recipient that has its address and is not synchronised, or with the mailbox that it belonged to before.
     fn owner_of_lone(
         &self,
         account: &'a AccountEntry,
@@ -183,11 +183,11 @@ impl<'i, 'a> Joined<'i, 'a> {
         match account {
             Key::AccountOf(_, tied) => Key::Object(tied),
             Key::Account(id) => self.whose.get(id).copied().unwrap_or(account),
-            Key::Nobody | Key::Object(_) | Key::Text(_) => account,
+            Key::NoPerson | Key::Object(_) | Key::Text(_) => account,
         }
     }
 
-    /// Whether nothing can be said of a person in either snapshot.
+    /// Whether a person is not identified in one of the snapshots.
     fn is_unclear(&self, person: Key<'a>) -> bool {
         self.here.is_unclear(person) || self.there.is_some_and(|it| it.is_unclear(person))
     }
@@ -240,10 +240,10 @@ impl<'i, 'a> Joined<'i, 'a> {
         }
     }
 
-    /// What Exchange says where it names no such pair.
+    /// The access in Exchange of a pair that it does not list.
     fn in_exchange(&self, owner: Key<'a>, person: Key<'a>) -> Fact<'a, Grant> {
         let fact = match owner {
-            Key::Nobody | Key::Object(_) | Key::Text(_) => self.here.in_exchange(owner, person),
+            Key::NoPerson | Key::Object(_) | Key::Text(_) => self.here.in_exchange(owner, person),
             Key::Account(_) | Key::AccountOf(..) => match self.why_no_mailbox(owner) {
                 Some(reason) => Fact::unknown(reason, None),
                 None => Fact::NoOwner,
@@ -259,7 +259,7 @@ impl<'i, 'a> Joined<'i, 'a> {
         }
     }
 
-    /// R1, R5, R16: why it is not known which mailbox an account belongs to that is shown beside none.
+    /// R1, R5, R16: why the mailbox of an account that is shown without one is unknown.
     fn why_no_mailbox(&self, account: Key<'a>) -> Option<String> {
         if self.here.is_unclear(account) {
             return Some("it is not known whose account this is (R1)".into());
@@ -288,7 +288,7 @@ impl<'i, 'a> Joined<'i, 'a> {
         self.here.rejected_account(id).or_else(before)
     }
 
-    /// What Zivver says where it names no such pair.
+    /// The access in Zivver of a pair that it does not list.
     fn in_zivver(&self, owner: Key<'a>, person: Key<'a>) -> Fact<'a, Delegate> {
         let Some(account) = self.accounts.get(&owner) else {
             return match self.why_no_account(owner) {
@@ -300,12 +300,12 @@ impl<'i, 'a> Joined<'i, 'a> {
             Some(person) => self.here.in_zivver(*account, *person),
             None => match self.why_no_account(person) {
                 Some(reason) => Fact::unknown(reason, None),
-                None => self.here.in_zivver(*account, Key::Nobody),
+                None => self.here.in_zivver(*account, Key::NoPerson),
             },
         }
     }
 
-    /// R1, R5, R16: why it is not known which account a mailbox has that is shown beside none.
+    /// R1, R5, R16: why the account of a mailbox that is shown without one is unknown.
     fn why_no_account(&self, mailbox: Key<'a>) -> Option<String> {
         if let Some(mailbox) = self.here.mailbox(mailbox) {
             return mailbox.account_unknown.clone();
@@ -318,7 +318,7 @@ impl<'i, 'a> Joined<'i, 'a> {
         rejected.or_else(|| self.why_maybe_account())
     }
 
-    /// R1: why an account that is not found may be there.
+    /// R1: why an account that is not found may exist.
     fn why_maybe_account(&self) -> Option<String> {
         let mut rejected = self.here.rejected_accounts();
         let lone = rejected.find(|id| self.whose(Key::Account(id)) == Key::Account(id));
@@ -330,7 +330,7 @@ impl<'i, 'a> Joined<'i, 'a> {
         lone.or_else(|| self.here.why_maybe(Side::Zivver).map(str::to_owned))
     }
 
-    /// Every mailbox and account, also what cannot be understood.
+    /// Every mailbox and account, including those that cannot be understood.
     fn owners(&self) -> impl Iterator<Item = Key<'a>> {
         let mailboxes = self.here.snapshot.mailboxes.iter().map(key_of);
         let rejected = self.here.rejected_mailboxes();
@@ -342,10 +342,10 @@ impl<'i, 'a> Joined<'i, 'a> {
     }
 
     fn row_of_nobody(&self, owner: Key<'a>, is_named: bool) -> Option<Row> {
-        let exchange = self.in_exchange(owner, Key::Nobody);
+        let exchange = self.in_exchange(owner, Key::NoPerson);
         let zivver = match self.accounts.get(&owner) {
-            Some(account) => self.here.in_zivver(*account, Key::Nobody),
-            None => self.in_zivver(owner, Key::Nobody),
+            Some(account) => self.here.in_zivver(*account, Key::NoPerson),
+            None => self.in_zivver(owner, Key::NoPerson),
         };
         let account = self.accounts.get(&owner);
         let is_rejected = self.here.rejected_mailbox(owner).is_some()
@@ -429,7 +429,7 @@ impl<'i, 'a> Joined<'i, 'a> {
 }
 
 impl Draft<'_> {
-    /// What the services call the person.
+    /// The name by which the services show the person.
     fn text<'t>(&self, joined: &'t Joined<'_, '_>) -> Option<&'t str>
     where
         Self: 't,
@@ -459,7 +459,7 @@ fn own<'a>(index: &Index<'a>) -> impl Iterator<Item = (&'a str, &'a MailboxEntry
     })
 }
 
-/// What Exchange calls those of whom it says now that they have access.
+/// The names by which Exchange shows the people with access now.
 fn called<'a>(index: &Index<'a>) -> HashMap<Key<'a>, &'a str> {
     let mailboxes = index.snapshot.mailboxes.iter();
     let known = mailboxes.filter_map(|it| match &it.access {
@@ -472,7 +472,7 @@ fn called<'a>(index: &Index<'a>) -> HashMap<Key<'a>, &'a str> {
         .collect()
 }
 
-/// Who is not synchronised, or not understood, by address.
+/// Recipients that are not synchronised, or not understood, by address.
 fn outsiders(snapshot: &Snapshot) -> HashMap<SmtpAddress, Key<'_>> {
     let mailboxes = snapshot.mailboxes.iter();
     let grants = mailboxes.flat_map(|it| it.access.grants());
@@ -494,7 +494,7 @@ fn outsiders(snapshot: &Snapshot) -> HashMap<SmtpAddress, Key<'_>> {
     outsiders.chain(rejected).collect()
 }
 
-/// An account that was made anew, with the same delegates, is the same to whoever asks for a mailbox.
+/// For the access to a mailbox, an account that was created again with the same delegates is the same account.
 fn without_opposites(mut changes: Vec<Changed>) -> Vec<Changed> {
     for (one, other) in [
         (Changed::Granted, Changed::Withdrawn),

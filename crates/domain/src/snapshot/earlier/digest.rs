@@ -16,7 +16,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Digest<'a> {
     world: &'a World,
-    /// Mailboxes of which it is unknown now who has access, and what cannot be understood now.
+    /// Mailboxes whose access is unknown now, and entries that cannot be understood now.
     unknown: HashSet<Key>,
     rejected: HashSet<Key>,
     earlier: Earlier,
@@ -41,7 +41,7 @@ impl<'a> Digest<'a> {
         }
     }
 
-    /// Adds one line of the previous snapshot. To be called for all of them in order.
+    /// Adds one line of the previous snapshot. The lines must be added in their order.
     pub fn take(&mut self, line: &Line) {
         match line {
             Line::Head(head) => self.earlier.began = Some(head.began),
@@ -146,7 +146,7 @@ impl<'a> Digest<'a> {
         }
     }
 
-    /// To be called after the last line.
+    /// Completes the digest after the last line.
     pub fn finish(self) -> Earlier {
         let Self {
             world,
@@ -163,7 +163,7 @@ impl<'a> Digest<'a> {
 }
 
 impl Earlier {
-    /// Gives the parties of what was last known their ids: in a later snapshot, an address may be that of another one.
+    /// Adds the ids to last known values: in a later snapshot, an address may belong to another party.
     fn identify(&mut self, rejected: &HashSet<Key>, world: &World) {
         let entries = &self.entries;
         let key_of = |it: &Grant| entries.at(name(Side::Exchange, &it.who)).one();
@@ -201,7 +201,7 @@ impl Earlier {
     }
 }
 
-/// The ids behind these keys, of what is in a list now.
+/// The ids for these keys, if they are listed now.
 fn ids_of(wanted: &HashSet<Key>, world: &World) -> HashMap<Key, Id> {
     if wanted.is_empty() {
         return HashMap::default();

@@ -8,7 +8,7 @@ use crate::{
     snapshot::{access::Named, identity::Key},
 };
 
-/// Of a person or mailbox whose last known address is that of another one now: behind the name, or instead of it.
+/// Follows or replaces the name of a person or mailbox whose last known address belongs to another one now.
 const FORMER: &str = "had this address before";
 
 fn of(address: &str, name: &str) -> Named {
@@ -23,7 +23,7 @@ impl<'a> Joined<'_, 'a> {
         self.named(key, None, None)
     }
 
-    /// `former` is what the services call the person in the row, and may be older than the snapshot.
+    /// `former` is the name by which the services show the person in the row. It may be older than the snapshot.
     pub(super) fn person(&self, key: Key<'a>, former: Option<&str>) -> Named {
         self.named(key, self.called.get(&key).copied(), former)
     }
@@ -56,7 +56,7 @@ impl<'a> Joined<'_, 'a> {
             return of(called.or(address).unwrap_or(&rejected.label), name);
         }
         let named = self.named_before(key, called.or(former));
-        let has_only_text = matches!(key, Key::Nobody | Key::Text(_));
+        let has_only_text = matches!(key, Key::NoPerson | Key::Text(_));
         if called.is_some() || has_only_text || !self.here.has_address(&named.address) {
             return named;
         }
@@ -74,7 +74,7 @@ impl<'a> Joined<'_, 'a> {
         let rejected = || {
             let row = match key {
                 Key::Account(id) => there?.rejected_account(id)?,
-                Key::Nobody | Key::Object(_) | Key::AccountOf(..) | Key::Text(_) => {
+                Key::NoPerson | Key::Object(_) | Key::AccountOf(..) | Key::Text(_) => {
                     there?.rejected_mailbox(key)?
                 }
             };
@@ -89,7 +89,7 @@ impl<'a> Joined<'_, 'a> {
             .or_else(rejected)
             .unwrap_or(match key {
                 Key::Text(text) | Key::Account(text) | Key::AccountOf(text, _) => (text, ""),
-                Key::Nobody | Key::Object(_) => ("", ""),
+                Key::NoPerson | Key::Object(_) => ("", ""),
             });
         let address = match (address, key) {
             ("", Key::Object(id)) => text.map_or_else(|| id.to_string(), str::to_owned),
@@ -102,9 +102,11 @@ impl<'a> Joined<'_, 'a> {
             Key::Account(_) | Key::AccountOf(..) if name.is_empty() && !address.contains('@') => {
                 "Zivver id that no account in the lists has"
             }
-            Key::Nobody | Key::Object(_) | Key::Account(_) | Key::AccountOf(..) | Key::Text(_) => {
-                name
-            }
+            Key::NoPerson
+            | Key::Object(_)
+            | Key::Account(_)
+            | Key::AccountOf(..)
+            | Key::Text(_) => name,
         };
         Named {
             address,
