@@ -201,7 +201,10 @@ impl Running<'_> {
     }
 
     async fn tidy_up(&self) -> Result<(), StateError> {
-        self.state.clear_checkpoint(&self.id).await?;
+        // R35: the next try of a failed tick uses the answers that are kept.
+        if self.report.outcome != RunOutcome::Failed {
+            self.state.clear_checkpoint(&self.id).await?;
+        }
         let settings = self.engine.settings();
         let keep = Keep {
             runs: usize::try_from(settings.keep_runs).unwrap_or(usize::MAX),

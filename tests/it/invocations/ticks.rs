@@ -99,3 +99,40 @@ async fn r34_answers_that_another_process_kept_meanwhile_are_kept() {
     let report = running.join_next().await.unwrap().unwrap();
     assert_eq!((report.state, report.error), (RunState::Continues, None));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r34_a_try_that_fails_keeps_the_answers_of_the_tries_before_it() {
+    let bench = Bench::open(newcomers(60), &[]).await;
+    let exchange = bench.world.sandbox.exchange.control();
+    let mut preview = RunRequest::new(Mode::Preview, Trigger::Http);
+    let id = bench
+        .recorded(&preview, RunState::Continues, &hours_ago(1))
+        .await;
+    preview.id = Some(id);
+    preview.time_budget = Some(ms(500));
+    exchange.inject(Fault::always(FaultKind::Delay { millis: 200 }).path("MailboxPermission"));
+    let begun = bench.engine(None).run(&preview).await.unwrap();
+    assert_eq!((begun.state, begun.error), (RunState::Continues, None));
+
+    exchange.clear_faults();
+    preview.time_budget = None;
+    let refused = FaultKind::Status {
+        status: 403,
+        headers: Vec::new(),
+        body: String::new(),
+    };
+    exchange.inject(Fault::always(refused).path("Mailbox?"));
+    let failed = bench.engine(None).run(&preview).await.unwrap();
+    assert_eq!(failed.outcome, RunOutcome::Failed);
+
+    exchange.clear_faults();
+    exchange.clear_journal();
+    let ended = bench.engine(None).run(&preview).await.unwrap();
+    assert_eq!((ended.state, ended.error), (RunState::Ended, None));
+    let journal = exchange.journal();
+    let reads = journal
+        .iter()
+        .filter(|call| call.path.contains("MailboxPermission"))
+        .count();
+    assert!(reads < 60, "{reads}");
+}
