@@ -198,7 +198,7 @@ explained! {
         "The mailbox is enabled again, and its suspended account has delegates in Zivver, or is a delegate or member of other accounts there. They could open it, or its owner the others, as soon as it is resumed, and a quick run does not read whether they still may. It stays suspended.",
         "Nothing. The next run of the timer is a full one, which resumes the account with the delegates that Exchange has. To resume it at once, start a full run.";
     Waits: "change that needs another one, which is held or rejected",
-        "The change is approved, or within its limit, but it needs a change of another account that is held, or that a person rejected. It is not made until then.",
+        "The change is approved, or within its limit, but it needs a change of another account, or the sign-in key of its own account, which is held or was rejected by a person. It is not made until then.",
         "Approve the other change too, or take its rejection back, as the finding states. To leave the account as it is for good, reject its held change, or name the account in TARGET_FILTER.";
     ReviewOutdated: "reviewed change that is not made",
         "A change of the reviewed plan is held now, is not planned any more as it was shown, or needs a change that was not reviewed. It is not made.",

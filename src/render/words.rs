@@ -7,6 +7,7 @@ use crate::engine::RunSummary;
 use domain::{
     address::SmtpAddress,
     all_clear::{AllClear, Verification},
+    guard::Class,
     hold::HeldSet,
     mode::{Depth, Mode, PerformSync},
     note::{Code, Note},
@@ -205,10 +206,17 @@ fn not_verified(report: &Report) -> &'static str {
 
 /// Why the changes of a set were held. The reason counts them all, also what was decided since.
 pub(crate) fn reason(set: &HeldSet) -> String {
-    if set.rejected.is_empty() && set.approved.is_empty() {
-        return set.reason.clone();
+    let reason = &set.reason;
+    let reason = if set.rejected.is_empty() && set.approved.is_empty() {
+        reason.clone()
+    } else {
+        format!("when the run held it: {reason}")
+    };
+    if matches!(set.class, Class::Identity | Class::SignInKey) {
+        format!("{reason}; an undo does not take it back (R37)")
+    } else {
+        reason
     }
-    format!("when the run held it: {}", set.reason)
 }
 
 /// R22, R33: changes that a run did not attempt, which do not count as differences from the plan.

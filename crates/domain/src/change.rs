@@ -98,9 +98,10 @@ impl Change {
                 stray.into_iter().chain(others).collect()
             }
             Self::SignInKey { change, .. } => match change {
-                KeyChange::First | KeyChange::Renamed | KeyChange::OtherSetting => {
-                    vec![(Class::SignInKey, 1)]
-                }
+                KeyChange::First
+                | KeyChange::Approved
+                | KeyChange::Renamed
+                | KeyChange::OtherSetting => vec![(Class::SignInKey, 1)],
                 KeyChange::Updated => Vec::new(),
             },
             Self::RemoveAlias(_) => vec![(Class::AliasRemoval, 1)],

@@ -99,7 +99,9 @@ pub struct Rename {
 pub enum KeyChange {
     /// This program has not written one: a working sign-in may end.
     First,
-    /// The same, and the account is renamed while keys are addresses: without a new key, sign-in ends with the rename.
+    /// The same, and a person has approved it.
+    Approved,
+    /// The same as the first, and the account is renamed while keys are addresses: without a new key, sign-in ends with the rename.
     Renamed,
     /// This program wrote another one, and the mailbox has changed since.
     Updated,
@@ -112,7 +114,7 @@ impl KeyChange {
     pub fn is_due(self) -> bool {
         match self {
             Self::First => false,
-            Self::Renamed | Self::Updated | Self::OtherSetting => true,
+            Self::Approved | Self::Renamed | Self::Updated | Self::OtherSetting => true,
         }
     }
 }

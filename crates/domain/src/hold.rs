@@ -20,7 +20,7 @@ use rejected::Rejections;
 use super::{
     accounts::Accounts,
     change::{Change, account_of, key_of},
-    delta::{Delta, Target},
+    delta::{Delta, KeyChange, Target},
     guard::{Class, Limit},
     ids::ScimId,
     memory::{BegunRename, Memory, Undone},
@@ -364,6 +364,7 @@ impl Guarding<'_> {
     /// Lists the changes of a delta to which a limit applies.
     fn list(&mut self, at: usize) {
         let is_key_needed = self.take_out_rejected(at);
+        self.mark_approved_key(at);
         let first = self.units.len();
         let delta = &self.deltas[at];
         let begun = match delta.target {
@@ -404,6 +405,19 @@ impl Guarding<'_> {
         if let Some(key) = key.filter(|_| is_key_needed) {
             let reason = "the sign-in key was rejected, and other changes need it (R23, R47)";
             self.hold(first + key, Class::SignInKey, reason);
+        }
+    }
+
+    /// R27: an approved key is written also if nothing else in the extension is.
+    fn mark_approved_key(&mut self, at: usize) {
+        let delta = &mut self.deltas[at];
+        if delta.key_change != Some(KeyChange::First) {
+            return;
+        }
+        let key = delta.changes().into_iter().find(Change::is_sign_in_key);
+        let is_approved = |key: &Change| is_approved(delta, key, self.accounts, self.approved);
+        if key.is_some_and(|key| is_approved(&key)) {
+            delta.key_change = Some(KeyChange::Approved);
         }
     }
 

@@ -349,13 +349,9 @@ fn decide(proposal: &Proposal, given: Given<'_>, wishes: &Wishes) -> Plan {
         notes: rejected,
     } = rejections(&guarded, wishes, given);
     notes.extend(rejected);
-    let (settled, reviewed) = restricted(
-        &guarded.deltas,
-        settled,
-        &asked.sides(&guarded),
-        memory,
-        wishes,
-    );
+    let sides = asked.sides(&guarded);
+    notes.extend(sides.waiting_for_keys(&guarded.deltas));
+    let (settled, reviewed) = restricted(&guarded.deltas, settled, &sides, memory, wishes);
     notes.extend(settled.notes);
     notes.extend(named_outside(&proposal.others, &settled.deltas, given));
     let sent = keys(&settled.deltas, &world.accounts);
@@ -449,7 +445,14 @@ fn restricted(
     wishes: &Wishes,
 ) -> (Restricted, Option<Reviewed>) {
     let wave = wishes.wave.as_ref();
-    let choose = |wave: &Wave| wave.choose(&settled.deltas, sides.world, &wishes.approved);
+    let written = &wishes.written;
+    let restrict =
+        |reviewed: &Reviewed, deltas| reviewed.restrict(allowed, deltas, sides, memory, written);
+    let made = |reviewed: &Reviewed| {
+        let deltas = restrict(reviewed, settled.deltas.clone()).deltas;
+        deltas.iter().map(|delta| delta.target).collect()
+    };
+    let choose = |wave: &Wave| wave.choose(&settled.deltas, sides.world, &wishes.approved, made);
     let Some(reviewed) = wishes.reviewed.clone().or_else(|| wave.map(choose)) else {
         let all = Restricted {
             deltas: settled.deltas,
@@ -458,8 +461,7 @@ fn restricted(
         };
         return (all, None);
     };
-    let written = &wishes.written;
-    let mut restricted = reviewed.restrict(allowed, settled.deltas, sides, memory, written);
+    let mut restricted = restrict(&reviewed, settled.deltas);
     restricted.notes.extend(settled.notes);
     (restricted, Some(reviewed))
 }

@@ -4,12 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    change::Change,
     delta::{Delta, Target},
     given::Given,
     guard::Class,
     held::HeldChange,
-    hold::{Circumstances, Guarded, approved_changes, code, decided, guard},
+    hold::{Circumstances, Guarded, approved_changes, code, guard},
     note::Code,
     plan::Plan,
     settle::{Settled, Sides, Taken, Wait, is_approval, not_by_approval, settle, to_approve_one},
@@ -94,19 +93,13 @@ impl<'a> Asked<'a> {
                 return (guarded, settled, unmade);
             }
             for fingerprint in lost {
-                let cause = self.cause(&fingerprint, &guarded, &settled, &sides);
+                let cause = self.cause(&fingerprint, &guarded, &settled);
                 causes.insert(fingerprint, cause);
             }
         }
     }
 
-    fn cause(
-        self,
-        fingerprint: &str,
-        guarded: &Guarded,
-        settled: &Settled,
-        sides: &Sides<'_>,
-    ) -> Cause {
+    fn cause(self, fingerprint: &str, guarded: &Guarded, settled: &Settled) -> Cause {
         let one = BTreeSet::from([fingerprint.to_owned()]);
         let mut deltas = guarded.deltas.iter();
         let of =
@@ -121,10 +114,6 @@ impl<'a> Asked<'a> {
         let mut notes = settled.notes.iter();
         let note = notes.find(|note| note.address == label.as_str() && tells_why(note.code));
         let waits = settled.waits.iter();
-        let key = delta.changes().into_iter().find(Change::is_sign_in_key);
-        let is_key = key
-            .is_some_and(|key| !decided(delta, &key, &self.given.world.accounts, &one).is_empty());
-        let key_alone = || is_key.then(|| sides.remedy_of_key(delta));
         Cause {
             waits: waits
                 .filter(|wait| wait.target == delta.target)
@@ -133,8 +122,7 @@ impl<'a> Asked<'a> {
             text: note
                 .map(|note| &note.text)
                 .or(settled.stays.get(&delta.target))
-                .cloned()
-                .or_else(key_alone),
+                .cloned(),
         }
     }
 }

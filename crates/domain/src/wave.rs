@@ -6,11 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     action::{ActionKind, action},
-    delta::Delta,
+    delta::{Delta, Target},
     hold::is_approved,
     reviewed::Reviewed,
     world::World,
 };
+
+/// How often other accounts are tried in place of those that need the rest of the plan.
+const ROUNDS_MAX: usize = 100;
 
 /// The restriction of a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,22 +110,41 @@ impl Wave {
         self.only.len() == 1 && self.only.contains(&Part::Approved)
     }
 
-    /// The part of a plan that is made.
+    /// The part of a plan that is made. `made` returns the accounts of a part that change without the rest of the plan.
+    /// Of the first accounts, one that does not gives its place to the next: a wave of one account would otherwise make
+    /// nothing, in every run.
     pub(super) fn choose(
         &self,
         deltas: &[Delta],
         world: &World,
         approved: &BTreeSet<String>,
+        made: impl Fn(&Reviewed) -> BTreeSet<Target>,
     ) -> Reviewed {
-        let first = self.first.map_or(usize::MAX, |first| first as usize);
-        let chosen = deltas
-            .iter()
-            .filter_map(|delta| self.part_of(delta, world, approved));
-        let actions: Vec<_> = chosen
-            .take(first)
-            .map(|delta| action(&delta, world))
-            .collect();
-        Reviewed::of_wave(&actions)
+        let parts = deltas.iter();
+        let parts = parts.filter_map(|delta| self.part_of(delta, world, approved));
+        let mut parts: Vec<Delta> = parts.collect();
+        let of = |parts: &[Delta]| {
+            let actions: Vec<_> = parts.iter().map(|delta| action(delta, world)).collect();
+            Reviewed::of_wave(&actions)
+        };
+        let Some(first) = self.first.map(|first| first as usize) else {
+            return of(&parts);
+        };
+        let whole = of(&parts[..first.min(parts.len())]);
+        for _ in 0..ROUNDS_MAX {
+            let chosen = of(&parts[..first.min(parts.len())]);
+            let made = made(&chosen);
+            let mut at = 0;
+            let count = parts.len();
+            parts.retain(|part| {
+                at += 1;
+                at > first || made.contains(&part.target)
+            });
+            if parts.len() == count {
+                return if parts.is_empty() { whole } else { chosen };
+            }
+        }
+        whole
     }
 
     fn part_of(&self, delta: &Delta, world: &World, approved: &BTreeSet<String>) -> Option<Delta> {

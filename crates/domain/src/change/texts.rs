@@ -34,7 +34,9 @@ impl Change {
             Self::Resume => both("no", "yes"),
             Self::Suspend { .. } | Self::Empty { .. } => both("yes", "no"),
             Self::SignInKey { to, change } => match change {
-                KeyChange::First | KeyChange::Renamed => both("unknown", &to.to_string()),
+                KeyChange::First | KeyChange::Approved | KeyChange::Renamed => {
+                    both("unknown", &to.to_string())
+                }
                 KeyChange::Updated | KeyChange::OtherSetting => {
                     both("the key written before", &to.to_string())
                 }

@@ -7,10 +7,11 @@ use super::{Namer, Settling, Sides, claims};
 use crate::{
     accounts::Accounts,
     address::SmtpAddress,
-    change::Change,
+    change::{Attribute, Change},
     delta::{Delta, Target},
     hold::{self, HeldChange, HeldSet, Met},
     memory::Rejection,
+    note::{Code, Note},
 };
 
 /// How many changes a sentence names.
@@ -151,24 +152,55 @@ impl<'a> Sides<'a> {
         remedies(held, rejected)
     }
 
-    /// R23: why the key of an account is not written, if no change that needs it is made, and what a person can do.
-    pub fn remedy_of_key(&self, delta: &Delta) -> String {
-        let (mut held, mut rejected) = (Vec::new(), Vec::new());
-        let all = self.proposed.get(&delta.target).map(|it| it.changes());
-        for change in all.iter().flatten().filter(|it| !it.is_sign_in_key()) {
-            let of = |all| hold::decided(delta, change, &self.world.accounts, all);
-            held.extend(self.taken.held_as(&of(&self.taken.held_fingerprints)));
-            rejected.extend(self.taken.rejected_as(&of(&self.taken.rejected)));
-            // R22: a delegate is named anew with its own rename.
-            if let Change::AddDelegate(delegate @ Target::Existing(ix)) = change {
-                let address = self.world.accounts.get(*ix).address();
-                let wait = Wait::new(delta.target, *delegate, Some(address));
-                held.extend(self.held_for(&wait));
-                rejected.extend(self.rejected_for(&wait));
+    /// R23: the aliases and delegates that are not added since the key of their account is held or rejected. They are in no
+    /// held set, since no limit applies to them.
+    pub fn waiting_for_keys(&self, guarded: &[Delta]) -> Vec<Note> {
+        let guarded: BTreeMap<Target, &Delta> =
+            guarded.iter().map(|delta| (delta.target, delta)).collect();
+        let proposed = self.proposed.values();
+        let proposed = proposed.filter(|delta| delta.key_change.is_some());
+        let notes = proposed.filter_map(|delta| {
+            let kept = guarded.get(&delta.target).map(|delta| delta.changes());
+            let kept = kept.unwrap_or_default();
+            let changes = delta.changes();
+            let key = changes.iter().find(|change| change.is_sign_in_key())?;
+            let current = match delta.target {
+                Target::Existing(ix) => self.world.accounts.delegates_of(ix).users,
+                Target::New(_) => Vec::new(),
+            };
+            // R22: a delegate that the account has is only written again.
+            let is_named_again = |change: &Change| matches!(change, Change::AddDelegate(Target::Existing(ix)) if current.contains(ix));
+            let is_added = |change: &&Change| {
+                matches!(change, Change::AddAlias(_) | Change::AddDelegate(_))
+                    && !is_named_again(change)
+            };
+            let waits = changes.iter().filter(is_added);
+            let waits = waits.filter(|it| delta.rests_on(it, key) && !kept.contains(it));
+            let waits: Vec<String> = waits.map(|change| self.added(change)).collect();
+            if waits.is_empty() {
+                return None;
             }
-        }
-        let why = remedies(held, rejected).unwrap_or_else(|| "none can be made now".into());
-        format!("the key is written only with a change that needs it; {why}")
+            let of = |all| hold::decided(delta, key, &self.world.accounts, all);
+            let held = self.taken.held_as(&of(&self.taken.held_fingerprints));
+            let rejected = self.taken.rejected_as(&of(&self.taken.rejected));
+            let remedy = remedies(held, rejected)?;
+            let text = format!("not added: {}; {remedy}", waits.join(", "));
+            let label = delta.label(&self.world.directory);
+            Some(Note::new(label.as_str(), Code::Waits, text))
+        });
+        notes.collect()
+    }
+
+    /// `alias + anna@corp.example`
+    fn added(&self, change: &Change) -> String {
+        let address = |target| match target {
+            Target::Existing(ix) => self.world.accounts.get(ix).address().to_string(),
+            Target::New(mailbox) => self.world.directory.mailbox(mailbox).primary.to_string(),
+        };
+        let is_alias = change.attribute() == Attribute::Aliases;
+        let what = if is_alias { "alias" } else { "delegate" };
+        let (_, added) = change.values(address);
+        format!("{what} + {}", added.unwrap_or_default())
     }
 
     /// The remedy for a change that waits for rejected changes alone.

@@ -346,6 +346,23 @@ fn r27_no_note_names_the_approval_of_a_change_that_cannot_be_made() {
 }
 
 #[test]
+fn r23_r27_what_a_held_key_blocks_is_named() {
+    let world = "
+        new-keys
+        people bert@
+        mailbox anna@ alias=x@ grants=bert@,carl@
+        mailbox carl@
+        account anna@ delegates=gone@
+        limits default
+    ";
+    assert_snapshot!(told(&Scene::parse(world).plan()), @r"
+    SignInKey
+      anna@ replace the sign-in key unknown → 00000000-0000-4000-8000-0000616e6e61
+    Waits anna@: not added: alias + x@, delegate + bert@, delegate + carl@; it waits for what is held: anna@ replace the sign-in key unknown → 00000000-0000-4000-8000-0000616e6e61; approve that with the code <SignInKey> (R27)
+    ");
+}
+
+#[test]
 fn r27_r23_a_key_that_only_a_taken_alias_needs_names_that_alias() {
     let world = "
         new-keys
@@ -357,8 +374,8 @@ fn r27_r23_a_key_that_only_a_taken_alias_needs_names_that_alias() {
     assert_snapshot!(told(&Scene::parse(world).plan()), @r#"
     SignInKey
       dora@ replace the sign-in key unknown → 00000000-0000-4000-8000-0000646f7261
-        waits: the alias dep@ is left out: it is still the address of the functional account of "dep", which has no mailbox; rename or convert that account in the Zivver WebApp
     MergeCandidate dep@: its address is now an alias of the mailbox dora@; merge, rename or convert the account in the Zivver WebApp
+    Waits dora@: not added: alias + dep@; it waits for what is held: dora@ replace the sign-in key unknown → 00000000-0000-4000-8000-0000646f7261; approve that with the code <SignInKey> (R27)
     "#);
 }
 
@@ -378,7 +395,6 @@ fn r27_r23_a_key_says_which_changes_need_it() {
       b@ suspend active → suspended
     SignInKey
       b@ replace the sign-in key unknown → 00000000-0000-4000-8000-000000000071
-        waits: the key is written only with a change that needs it; it waits for what is held: b@ rename b@ → cloud-sync-bb26fa1ec931@, b@ suspend active → suspended; approve that with the codes <Rename> and <Suspend> (R27)
     Rename
       b@ rename b@ → cloud-sync-bb26fa1ec931@
       with b@ replace the sign-in key unknown → 00000000-0000-4000-8000-000000000071
@@ -401,8 +417,8 @@ fn r27_r23_a_key_says_which_changes_need_it() {
       b@ replace the sign-in key unknown → 00000000-0000-4000-8000-000000000070
     SignInKey
       d@ replace the sign-in key unknown → 00000000-0000-4000-8000-000000000071
-        waits: the key is written only with a change that needs it; it waits for what is held: b@ rename on the evidence of an alias b@ → c@, b@ replace the sign-in key unknown → 00000000-0000-4000-8000-000000000070; approve that with the code <Identity> (R27)
     AliasEvidence c@: the account b@ may be its account under an older address; it can open d@, for which Exchange shows no grant of this mailbox
+    Waits c@: not added: alias + b@; it waits for what is held: b@ replace the sign-in key unknown → 00000000-0000-4000-8000-000000000070; approve that with the code <Identity> (R27)
     ");
     // The delegate cannot be renamed.
     let blocked = "
@@ -418,10 +434,10 @@ fn r27_r23_a_key_says_which_changes_need_it() {
     assert_snapshot!(told(&Scene::parse(blocked).plan()), @r#"
     SignInKey
       a@ replace the sign-in key unknown → 00000000-0000-4000-8000-000000000070
-        waits: the key is written only with a change that needs it; none can be made now
       e@ replace the sign-in key unknown → 00000000-0000-4000-8000-000000000072
     RenameBlocked c@: e@ cannot become c@, which is still the address of the account of "c", which has no mailbox; merge the accounts, or give that one another address, in the Zivver WebApp
     MergeCandidate c@: its address is now that of the mailbox c@, and no object id says whose the account is; its owner can still sign in; merge the two accounts, or give this one another address, in the Zivver WebApp
+    Waits c@: not added: alias + b@; it waits for what is held: e@ replace the sign-in key unknown → 00000000-0000-4000-8000-000000000072; approve that with the code <SignInKey> (R27)
     "#);
 }
 

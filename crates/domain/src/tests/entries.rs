@@ -458,6 +458,7 @@ fn r22_a_renamed_delegate_is_named_anew_where_the_alias_for_its_old_address_is_h
     held SignInKey: anna@ replace the sign-in key [unknown] -> [#anna]
     0. anna@: address [new@] name [new]
     1. carl@: aliases [] delegates [anna@] key [#carl]; after 0
+    R27 Waits new@
     ");
 }
 

@@ -281,6 +281,7 @@ fn r23_a_rename_to_an_own_alias_waits_for_the_key_that_goes_with_it() {
     held SignInKey: anna@ rename [anna@] -> [new@]
     held SignInKey: anna@ replace the sign-in key [unknown] -> [#anna]
     0. anna@: name [New]
+    R27 Waits new@
     ");
     assert_snapshot!(changes_of(&format!("{world}\nlimits renames=0\napprove keys")), @"rename anna@; address -anna@ +new@; name -Old +New; signinkey -unknown +#anna; aliases +anna@");
 }
@@ -487,6 +488,7 @@ fn r23_a_key_that_was_written_under_another_setting_is_replaced_once_it_is_appro
     held SignInKey: same@ replace the sign-in key [the key written before] -> [same@]
     0. anna@: name [New]
     1. ends@: active [false]
+    R27 Waits anna@
     ");
     // Both settings ask for the same key of one person.
     assert_snapshot!(shown(&scene("key upn", address).plan()), @r"
@@ -496,6 +498,7 @@ fn r23_a_key_that_was_written_under_another_setting_is_replaced_once_it_is_appro
     held SignInKey: bert@ replace the sign-in key [the key written before] -> [bert@ad.example]
     0. anna@: name [New]
     1. ends@: active [false]
+    R27 Waits anna@
     ");
     assert_snapshot!(shown(&scene("", address).plan()), @r"
     update anna@; name -Old +New
@@ -505,6 +508,7 @@ fn r23_a_key_that_was_written_under_another_setting_is_replaced_once_it_is_appro
     held SignInKey: same@ replace the sign-in key [the key written before] -> [#same]
     0. anna@: name [New]
     1. ends@: active [false]
+    R27 Waits anna@
     ");
     for (setting, by) in [("key omit", id), ("", id), ("key address", address)] {
         let planned = shown(&scene(setting, by).plan());

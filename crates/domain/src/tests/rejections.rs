@@ -452,12 +452,15 @@ fn r47_r23_a_rejected_key_is_held_again_with_a_removal_that_needs_it() {
     };
     let mut scene = Scene::parse(&text(""));
     reject(&mut scene, Class::SignInKey, &[]);
-    assert_snapshot!(told(&scene), @"rejected: anna@ replace the sign-in key unknown → KEY");
+    assert_snapshot!(told(&scene), @r"
+    R27 Waits anna@
+    rejected: anna@ replace the sign-in key unknown → KEY
+    ");
     for limit in ["keys=0", "keys=100%"] {
         let scene = next(&scene, &text("bert@").replace("keys=0", limit));
         let removal = "held SignInKey: anna@ remove delegate [bert@] -> []";
         let key = "held SignInKey: anna@ replace the sign-in key [unknown] -> [#anna]";
-        assert_eq!(told(&scene), [removal, key].join("\n"));
+        assert_eq!(told(&scene), [removal, key, "R27 Waits anna@"].join("\n"));
         // R36: the same in the verification.
         let mut again = scene.clone();
         again.wishes.held = Some(scene.plan().plan.marks);
@@ -493,6 +496,7 @@ fn r47_r23_a_rejected_key_is_held_again_with_all_that_needs_it() {
     held SignInKey: anna@ remove delegate [bert@] -> []
     held SignInKey: anna@ replace the sign-in key [unknown] -> [#anna]
     0. anna@: name [New]
+    R27 Waits anna@
     ");
 }
 
@@ -547,4 +551,14 @@ proptest! {
         prop_assert_eq!(after.plan.rejections.len(), scene.memory.rejections.len());
         sound(&after);
     }
+}
+
+#[test]
+fn r23_r47_what_a_rejected_key_blocks_is_named() {
+    let mut scene = Scene::parse("new-keys\nlimits keys=0\nmailbox anna@ alias=x@\naccount anna@");
+    reject(&mut scene, Class::SignInKey, &[]);
+    assert_snapshot!(shown(&scene.plan()).replace(&object_id("anna"), "KEY"), @r"
+    R27 Waits anna@
+    R47 Rejection anna@
+    ");
 }
