@@ -18,7 +18,7 @@ use crate::{
         counted::{mailboxes_in_scope, number},
         directory::Directory,
         health::Problem,
-        mode::PerformSync,
+        mode::{Mode, PerformSync},
         remedies,
         scope::NO_SUCH_GROUP,
         source::PermissionAnswer,
@@ -216,6 +216,14 @@ impl Engine {
             if !checkup.findings.iter().any(|finding| finding.text == text) {
                 checkup.add(level, "health", text, &[]);
             }
+        }
+        if let Ok(Some((started, cause))) = self.failed_beside().await {
+            let mode = match self.settings().perform_sync.timer_mode() {
+                Mode::Preview => "apply",
+                Mode::Apply => "preview",
+            };
+            let text = format!("the last {mode}, of {started}, failed: {cause}");
+            checkup.add(Level::Warning, "health", text, &[]);
         }
     }
 

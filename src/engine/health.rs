@@ -10,8 +10,8 @@ use crate::{
     domain::{
         figures::Figures,
         health::{
-            Circumstances, FirstSeen, Overdue, Problem, Run, last_success, overdue, problems,
-            problems_of_runs,
+            Circumstances, FirstSeen, Overdue, Problem, Run, failed_beside, last_success, overdue,
+            problems, problems_of_runs,
         },
         memory::Memory,
         mode::{Depth, Mode},
@@ -125,6 +125,18 @@ impl Engine {
     /// Like [`Self::health`], without the problems in the settings of the host.
     pub(super) async fn problems_of_runs(&self) -> Result<Vec<Problem>, RunError> {
         Ok(self.judged(&self.observe().await?, problems_of_runs))
+    }
+
+    /// R28: when the newest run of the mode that the timer does not have started, and why it failed, if it did.
+    pub(super) async fn failed_beside(&self) -> Result<Option<(String, String)>, RunError> {
+        let observed = self.observe().await?;
+        let runs: Vec<Run<'_>> = observed.runs.iter().map(RunSummary::facts).collect();
+        let Some(failed) = failed_beside(&runs, self.settings().perform_sync) else {
+            return Ok(None);
+        };
+        let mut runs = observed.runs.iter();
+        let run = runs.find(|run| run.id == failed.id);
+        Ok(run.map(|run| (run.started.clone(), run.error.clone().unwrap_or_default())))
     }
 
     /// R28: whether the last success is too long ago.

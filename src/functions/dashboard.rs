@@ -93,7 +93,11 @@ impl Dashboard<'_> {
         let standing = Standing::of(has_problems, has_succeeded, last, quick, is_outdated);
         let beside = self.failed_beside();
         let (tone, word, lead) = match (standing, beside) {
-            (Standing::Healthy, Some(_)) => in_words(Standing::NeedsAttention),
+            (Standing::Healthy | Standing::NeedsAttention, Some(_)) => (
+                Tone::Notice,
+                "needs attention",
+                "The runs of the timer succeed, but another run failed.",
+            ),
             (Standing::NoRun, _) if self.in_progress().is_some() => (
                 Tone::Plain,
                 "no complete run yet",
