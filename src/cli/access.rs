@@ -62,9 +62,8 @@ pub(super) async fn show(args: AccessArgs, output: Output) -> Result<Status, Cli
         output.show(&review, String::new)?;
         return Err(CliError::Failed(inert(unknown).to_string() + " (R39)"));
     }
-    let nothing = access::nothing(filter.names_somebody(), args.changed);
     let page = match format {
-        None => page(&review, by, nothing),
+        None => page(&review, by),
         Some(AccessFormat::Json) => output::json(&review)?,
         Some(AccessFormat::Csv) => access::table(&review, args.separator.unwrap_or_default()),
         Some(AccessFormat::Html) => View {
@@ -101,11 +100,11 @@ fn unknown_extension(file: &Path) -> CliError {
     CliError::Failed(remedy)
 }
 
-fn page(review: &Review, by: By, nothing: &str) -> String {
-    written(|out| write(out, review, by, nothing))
+fn page(review: &Review, by: By) -> String {
+    written(|out| write(out, review, by))
 }
 
-fn write(out: &mut String, review: &Review, by: By, nothing: &str) -> fmt::Result {
+fn write(out: &mut String, review: &Review, by: By) -> fmt::Result {
     writeln!(
         out,
         "{BOLD}Access review{BOLD:#} as of {}, run {}, tenant {}",
@@ -127,7 +126,7 @@ fn write(out: &mut String, review: &Review, by: By, nothing: &str) -> fmt::Resul
         writeln!(out, "{YELLOW}note{YELLOW:#} {}", inert(remark))?;
     }
     if review.rows.is_empty() {
-        writeln!(out, "\n{nothing}")?;
+        writeln!(out, "\n{}", access::nothing(review))?;
     }
     let mut above: Option<Named> = None;
     for row in &review.rows {

@@ -179,16 +179,23 @@ pub fn nobody(row: &Row) -> &'static str {
     }
 }
 
+/// The restriction of the rows, in words; empty if there is none.
+pub fn restriction(review: &Review) -> String {
+    let changed = review.only_changed.then_some("only what changed");
+    let search = review.search.iter().map(String::as_str);
+    search.chain(changed).collect::<Vec<_>>().join(", ")
+}
+
 /// What is said if there are no rows.
-pub fn nothing(names_somebody: bool, only_changed: bool) -> &'static str {
-    match (names_somebody, only_changed) {
+pub fn nothing(review: &Review) -> &'static str {
+    match (!review.search.is_empty(), review.only_changed) {
         (_, true) => "Nothing of that changed.",
         (true, false) => "No mailbox or person matches.",
         (false, false) => "No access of a person to the mailbox of another is known.",
     }
 }
 
-const HEADER: [&str; 14] = [
+const HEADER: [&str; 15] = [
     "mailbox",
     "mailbox_name",
     "kind",
@@ -203,11 +210,13 @@ const HEADER: [&str; 14] = [
     "as_of",
     "run",
     "coverage",
+    "search",
 ];
 
 /// CSV with a row for each pair of mailbox and person.
 pub fn table(review: &Review, separator: Separator) -> String {
     let coverage = coverage(&review.coverage);
+    let restriction = restriction(review);
     let since = |since: Option<&Since>| since.map(since_words).unwrap_or_default();
     let rows = review.rows.iter().map(|row| {
         let person = person(row);
@@ -226,6 +235,7 @@ pub fn table(review: &Review, separator: Separator) -> String {
             review.at.to_string(),
             review.run.clone(),
             coverage.clone(),
+            restriction.clone(),
         ]
     });
     csv::table(&HEADER, rows, separator)

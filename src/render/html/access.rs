@@ -56,6 +56,7 @@ impl View<'_> {
     /// Time, run and coverage of the review, which an auditor needs first.
     fn heading(&self) -> Markup {
         let review = self.review;
+        let restriction = access::restriction(review);
         let links = Links {
             home: self.search.map(|search| search.home),
         };
@@ -66,6 +67,7 @@ impl View<'_> {
                     (fact("As of", time(&review.at.to_string())))
                     (fact("Run", links.run(&review.run)))
                     (fact("Coverage", access::coverage(&review.coverage)))
+                    @if !restriction.is_empty() { (fact("Search", value(&restriction))) }
                     @if let Some(compared) = &review.compared {
                         (fact("Compared with", html! { (time(&compared.at.to_string())) ", run " (links.run(&compared.run)) }))
                     }
@@ -148,7 +150,7 @@ impl View<'_> {
                     }
                 }
                 @if shown.is_empty() {
-                    p { (self.nothing()) }
+                    p { (access::nothing(review)) }
                 } @else {
                     div.scroll tabindex="0" role="region" aria-label="Rows" {
                         table.stack {
@@ -174,12 +176,6 @@ impl View<'_> {
                 @if let (Some(search), Some(page)) = (self.search, page) { (self.pages(search, page)) }
             }
         }
-    }
-
-    fn nothing(&self) -> &'static str {
-        let names_somebody = self.search.is_some_and(|search| !search.text.is_empty());
-        let only_changed = self.search.is_some_and(|search| search.only_changed);
-        access::nothing(names_somebody, only_changed)
     }
 
     fn row(&self, row: &Row, above: Option<&Row>) -> Markup {

@@ -22,6 +22,12 @@ pub struct Review {
     /// The snapshot with which it is compared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compared: Option<Of>,
+    /// The texts in the question, in lower case.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub search: Vec<String>,
+    /// Rows without a change are left out.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub only_changed: bool,
     /// The number of rows that match the filter.
     pub total: usize,
     pub changed: usize,
@@ -30,7 +36,7 @@ pub struct Review {
     pub remarks: Vec<String>,
     /// Grouped by mailbox or by person.
     pub rows: Vec<Row>,
-    /// R39: a sentence about the addresses in the question that neither side had. It is one of the remarks.
+    /// R39: a sentence about the texts in the question that match nothing. It is one of the remarks.
     #[serde(skip)]
     pub unknown: Option<String>,
 }
@@ -234,11 +240,6 @@ impl Filter {
         }
     }
 
-    /// Whether the question names a mailbox or a person.
-    pub fn names_somebody(&self) -> bool {
-        !self.texts.is_empty()
-    }
-
     fn wants(&self, row: &Row) -> bool {
         let is_named = self.texts.is_empty() || self.texts.iter().any(|text| row.has(text));
         is_named && (!self.only_changed || !row.changes.is_empty())
@@ -262,28 +263,32 @@ impl Filter {
         filter
     }
 
-    /// R39: texts that are whole addresses, and that neither a row nor a side has.
+    /// R39: texts that no row has, and whole addresses that neither a row nor a side has.
     fn unknown(&self, rows: &[Row], snapshot: &Snapshot) -> Option<String> {
+        let (mut addresses, mut others) = (Vec::new(), Vec::new());
         let texts = self.texts.iter();
-        let addresses = texts.filter_map(|text| {
-            let address = SmtpAddress::parse(text).ok()?;
-            (!rows.iter().any(|row| row.has(text))).then_some(address)
-        });
-        let unknown = unknown_of(addresses, snapshot);
-        (!unknown.is_empty()).then(|| {
-            format!(
-                "neither Exchange nor Zivver had {} in run {}",
-                listed(&unknown),
-                snapshot.head.run
-            )
-        })
+        for text in texts.filter(|text| !rows.iter().any(|row| row.has(text))) {
+            match SmtpAddress::parse(text) {
+                Ok(address) => addresses.push(address),
+                Err(_) => others.push(text.as_str()),
+            }
+        }
+        let addresses = unknown_of(addresses.into_iter(), snapshot);
+        let what = if !addresses.is_empty() {
+            format!("neither Exchange nor Zivver had {}", listed(&addresses))
+        } else if !others.is_empty() {
+            format!("no mailbox or person matches {}", others.join(", "))
+        } else {
+            return None;
+        };
+        Some(format!("{what} in run {}", snapshot.head.run))
     }
 }
 
 /// The review of `now`, compared with `then`.
 pub fn review(now: &Snapshot, then: Option<&Snapshot>, filter: &Filter) -> Review {
     let head = &now.head;
-    let mut rows = rows::rows(now, then, filter.names_somebody());
+    let mut rows = rows::rows(now, then, !filter.texts.is_empty());
     let unknown = filter.unknown(&rows, now);
     let named = filter.with_aliases(&rows, now);
     rows.retain(|row| named.wants(row));
@@ -307,6 +312,8 @@ pub fn review(now: &Snapshot, then: Option<&Snapshot>, filter: &Filter) -> Revie
         coverage: coverage(now),
         compared: then.map(Of::snapshot),
         remarks: unknown.iter().cloned().collect(),
+        search: filter.texts.clone(),
+        only_changed: filter.only_changed,
         total: rows.len(),
         changed: rows.iter().filter(|row| !row.changes.is_empty()).count(),
         rows,
