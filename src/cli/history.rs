@@ -49,7 +49,7 @@ async fn show(
     if let Some(name) = name {
         let id = records.find(name, Last::Any).await?;
         let report = records.report_to_show(&id).await?;
-        output.show(&report, || report::page(&report, show.detail))?;
+        output.show(&report, || report::stored_page(&report, show.detail))?;
         if let Some(file) = file {
             file.write(&report, output)?;
         }

@@ -45,6 +45,11 @@ pub(super) fn page(report: &Report, mut detail: DetailArgs) -> String {
     text::written(|out| write(out, report, detail))
 }
 
+/// The page of a run of the history.
+pub(super) fn stored_page(report: &Report, detail: DetailArgs) -> String {
+    page(report, detail) + &text::written(|out| totals::write_error(out, report))
+}
+
 /// R40: what the report says about one address, and of which run it is.
 pub(super) fn page_of(report: &Report, address: &SmtpAddress, detail: DetailArgs) -> String {
     text::written(|out| {

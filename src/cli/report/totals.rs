@@ -103,6 +103,11 @@ pub(super) fn write_run(out: &mut String, report: &Report, address: &SmtpAddress
     writeln!(out, "{what} {}", inert(address.as_str()))?;
     let standing = words::standing_of(report.state, report.outcome);
     writeln!(out, "{DIM}the whole {}: {standing}{DIM:#}", run(report))?;
+    write_error(out, report)
+}
+
+/// The cause and the remedy of a run that failed. A command that makes the run itself ends with them as its error.
+pub(super) fn write_error(out: &mut String, report: &Report) -> fmt::Result {
     match &report.error {
         Some(error) => writeln!(out, "{RED}{}{RED:#}", told(error)),
         None => Ok(()),

@@ -44,6 +44,23 @@ async fn r37_a_run_is_named_by_the_beginning_of_its_id_or_as_last() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_failed_run_of_the_history_is_shown_with_its_cause() {
+    let bench = Bench::start(bench::small()).await;
+    let bench = bench.with("ZIVVER_API_KEY", "Z1.1.2.d3Jvbmc");
+    let failed = bench.run(&["preview"]);
+    let cause = failed.err.strip_prefix("error: ").unwrap();
+    assert!(cause.starts_with("target incomplete: "), "{failed:?}");
+    // The command itself says it once.
+    assert!(!failed.out.contains(cause), "{failed:?}");
+    let id = bench.run(&["runs", "last", "--json"]).json::<Report>().id;
+    for name in ["last", &*id] {
+        let shown = bench.run(&["runs", name]);
+        assert_eq!(shown.code, 0, "{shown:?}");
+        assert!(shown.out.ends_with(cause), "{shown:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_preview_after_which_a_run_wrote_promises_nothing() {
     let bench = Bench::start(bench::small()).await;
     let preview: Report = bench.run(&["preview", "--json"]).json();
