@@ -148,7 +148,7 @@ explained! {
         "Give the address back in Zivver or in Exchange: rename, merge or delete the other account.";
     KindMismatch: "account of another kind than its mailbox",
         "One side is a person and the other a shared mailbox, such as a user account for a mailbox that became shared. Nothing is changed, and the owner of a user account can still sign in.",
-        "Convert or delete the account in the Zivver WebApp, or change the type of the mailbox in Exchange.";
+        "Suspend the account in the Zivver WebApp if its owner has left. Otherwise convert or delete it there, or change the type of the mailbox in Exchange.";
     RecipientExists: "no mailbox, but Exchange still knows the address",
         "The account has no mailbox, but Exchange has another recipient with its address or object id, such as a mail user. The account is not changed.",
         "Nothing. Suspend the account by hand if the person has left.";

@@ -140,20 +140,20 @@ async fn r40_every_case_has_its_answer() {
       R5  odd@corp.example: the mailbox is not understood: Exchange did not say whether its account is disabled
 
     ----
-    desk@corp.example: a shared mailbox, but its account in Zivver is a user account; convert it in the Zivver WebApp (R18)
+    desk@corp.example: a shared mailbox, but its account in Zivver is a user account, whose owner can still sign in; suspend it in the Zivver WebApp if its owner has left, or convert it there (R18)
 
     Exchange Online
       desk@corp.example "desk"  SharedMailbox
         full access anna@corp.example
         object id   b88db1fd-d700-4d94-8d8c-71e73fdc8659
-        protected: a shared mailbox, but its account in Zivver is a user account; convert it in the Zivver WebApp (R18)
+        protected: a shared mailbox, but its account in Zivver is a user account, whose owner can still sign in; suspend it in the Zivver WebApp if its owner has left, or convert it there (R18)
 
     Zivver
       desk@corp.example "Desk"  user, active
-        protected: a shared mailbox, but its account in Zivver is a user account; convert it in the Zivver WebApp (R18)
+        protected: a shared mailbox, but its account in Zivver is a user account, whose owner can still sign in; suspend it in the Zivver WebApp if its owner has left, or convert it there (R18)
 
     What the rules say
-      R18 desk@corp.example: a shared mailbox, but its account in Zivver is a user account; convert it in the Zivver WebApp
+      R18 desk@corp.example: a shared mailbox, but its account in Zivver is a user account, whose owner can still sign in; suspend it in the Zivver WebApp if its owner has left, or convert it there
 
     ----
     merged@corp.example: the alias merged@corp.example is left out: it is still the address of the account of "Merged", which has no mailbox; merge the accounts, or give that one another address, in the Zivver WebApp (R23)

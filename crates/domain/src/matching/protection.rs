@@ -74,6 +74,12 @@ impl Matcher<'_> {
             let mailbox = self.directory.mailbox(ix);
             let account = self.accounts.get(claim.account);
             let text = match (kind_of(mailbox), account.kind()) {
+                (Some(AccountKind::Functional), AccountKind::User)
+                    if self.accounts.is_active(claim.account) =>
+                {
+                    "a shared mailbox, but its account in Zivver is a user account, whose owner can still sign in; suspend it in the \
+                     Zivver WebApp if its owner has left, or convert it there"
+                }
                 (Some(AccountKind::User), AccountKind::Functional) => {
                     "a user mailbox, but its account in Zivver is a functional account; convert it in the Zivver WebApp"
                 }
