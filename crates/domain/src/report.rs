@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use by_hand::ByHand;
 pub use counts::Counts;
-pub use facts::{SourceFacts, TargetFacts};
+pub use facts::{SourceFacts, TargetFacts, mostly_filtered};
 use facts::{no_claimed_mailbox, unused_domains};
 
 use serde::{Deserialize, Serialize};
@@ -255,6 +255,7 @@ impl Report {
         self.filter_counts.clone_from(&plan.filter_counts);
         let in_doubt = no_claimed_mailbox(plan, world).or_else(|| unused_domains(plan, world));
         self.warnings.extend(in_doubt);
+        self.warnings.extend(mostly_filtered(plan, world));
         self.planned_writes = to_u32(plan.approved.writes());
     }
 

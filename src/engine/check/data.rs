@@ -9,6 +9,7 @@ use crate::{
         counted::number,
         note::Code,
         plan::Plan,
+        report::mostly_filtered,
         world::MailboxScope,
     },
     engine::fetch::Fetched,
@@ -114,13 +115,8 @@ pub(super) fn filters(checkup: &mut Checkup, plan: &Plan, fetched: &Fetched) {
         };
         checkup.add(level, "filters", text, &[]);
     }
-    let accounts = &fetched.world.accounts;
-    let filter = &fetched.policy.target_filter;
-    let mut all = accounts.iter().peekable();
-    if all.peek().is_some() && all.all(|(_, it)| filter.matched(it.address()).is_some()) {
-        let text = "TARGET_FILTER matches every account, so none is left to synchronise";
-        let remedy = ["leave out the entry of CLOUD_SYNC__TARGET_FILTER that matches too much"];
-        checkup.add(Level::Warning, "filters", text, &remedy);
+    if let Some(text) = mostly_filtered(plan, &fetched.world) {
+        checkup.add(Level::Warning, "filters", text, &[]);
     }
     if !fetched.policy.source_filter.is_empty() {
         let groups = fetched.policy.source_filter.len() as u64;

@@ -4,7 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{address::ascii_domain, directory::to_u32, plan::Plan, world::World};
+use crate::{
+    address::ascii_domain,
+    directory::to_u32,
+    mailbox::MailboxKind,
+    plan::Plan,
+    scope::{ClaimedDomains, TargetFilter},
+    world::World,
+};
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceFacts {
@@ -53,6 +60,25 @@ impl TargetFacts {
             rejected: to_u32(accounts.rejected().len()),
         }
     }
+}
+
+/// R15: if the filter leaves out most mailboxes, an entry probably matches too much.
+pub fn mostly_filtered(plan: &Plan, world: &World) -> Option<String> {
+    let domains = ClaimedDomains::new(&plan.seen.claimed_domains);
+    let filter = TargetFilter::new(&plan.seen.target_filter);
+    let (mut claimed, mut filtered) = (0, 0);
+    for (_, mailbox) in world.directory.iter() {
+        if !matches!(mailbox.kind, MailboxKind::Other(_)) && domains.holds(&mailbox.primary) {
+            claimed += 1;
+            filtered += u32::from(filter.matched(&mailbox.primary).is_some());
+        }
+    }
+    (filtered > claimed / 2).then(|| {
+        format!(
+            "TARGET_FILTER leaves out {filtered} of {claimed} mailboxes in the claimed domains: correct CLOUD_SYNC__TARGET_FILTER if an \
+             entry matches too much (R15)"
+        )
+    })
 }
 
 /// R13: the claimed domains in which no mailbox has an address. They are probably mistyped.

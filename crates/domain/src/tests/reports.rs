@@ -660,14 +660,25 @@ fn r1_numbers_that_a_run_did_not_read_are_unknown() {
     assert_eq!(state(InSync, 0, 0), (true, true));
 }
 
+fn warned(text: &str) -> String {
+    let planned = Scene::parse(text).plan();
+    let mut report = report("", &[]);
+    report.describe(&planned.plan, &planned.world);
+    report.warnings.join("\n")
+}
+
+#[test]
+fn r15_a_report_says_that_the_target_filter_leaves_out_most_mailboxes() {
+    let people = "people anna@ bert@ carl@ dora@\nother room@\nmailbox eve@other.example\n";
+    let filtered = |filter: &str| warned(&format!("{people}target {filter}"));
+    insta::assert_snapshot!(filtered("corp"), @"TARGET_FILTER leaves out 4 of 4 mailboxes in the claimed domains: correct CLOUD_SYNC__TARGET_FILTER if an entry matches too much (R15)");
+    assert_ne!(filtered("anna bert carl"), "");
+    assert_eq!(filtered("anna bert"), "");
+    assert_eq!(warned(people), "");
+}
+
 #[test]
 fn r13_a_report_says_that_no_mailbox_is_inside_the_claimed_domains() {
-    let warned = |text: &str| {
-        let planned = Scene::parse(text).plan();
-        let mut report = report("", &[]);
-        report.describe(&planned.plan, &planned.world);
-        report.warnings.join("\n")
-    };
     let mistyped = "domains crop.example\npeople anna@ bert@\nmailbox carl@other.example";
     insta::assert_snapshot!(warned(mistyped), @"no mailbox is inside the claimed domains (crop.example), so nothing is synchronised; 2 of 3 mailboxes are in corp.example: correct CLOUD_SYNC__CLAIMED_DOMAINS (R13)");
     assert_eq!(warned(&mistyped.replace("crop", "corp")), "");
