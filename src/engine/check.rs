@@ -184,16 +184,32 @@ impl Engine {
                 .iter()
                 .map(|time| second(*time).to_string())
                 .collect();
-            let plan = if schedule.is_time_span() {
-                ", counted from now; an interval needs an App Service plan"
-            } else {
-                ""
+            let upcoming = upcoming.join(", ");
+            let Some(interval) = schedule.interval() else {
+                let text = format!("SYNC_SCHEDULE {text:?} is next due at {upcoming}");
+                checkup.add(Level::Good, "schedule", text, &[]);
+                return;
             };
-            let text = format!(
-                "SYNC_SCHEDULE {text:?} is next due at {}{plan}",
-                upcoming.join(", ")
-            );
-            checkup.add(Level::Good, "schedule", text, &[]);
+            let (level, not_at, remedy) = match time_of_day(text) {
+                Some((hour, minute)) => (
+                    Level::Warning,
+                    format!(", not at {}", text.trim()),
+                    vec![format!(
+                        "for {} each day (UTC): SYNC_SCHEDULE='0 {minute} {hour} * * *'",
+                        text.trim()
+                    )],
+                ),
+                None => (Level::Good, String::new(), Vec::new()),
+            };
+            checkup.findings.push(Finding {
+                level,
+                topic: "schedule",
+                text: format!(
+                    "SYNC_SCHEDULE {text:?} is an interval: every {interval:#}{not_at}; next due at {upcoming}, counted from now; an \
+                     interval needs an App Service plan"
+                ),
+                remedy,
+            });
         }
     }
 
@@ -413,6 +429,12 @@ impl Engine {
         );
         checkup.add(Level::Good, "size", text, &[]);
     }
+}
+
+/// Hour and minute of an interval that is written like a time of the day, such as `02:00`.
+fn time_of_day(schedule: &str) -> Option<(u8, u8)> {
+    let (hour, minute) = schedule.trim().split_once(':')?;
+    Some((hour.parse().ok()?, minute.parse().ok()?))
 }
 
 /// Why the sides cannot be read.

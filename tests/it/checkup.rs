@@ -59,6 +59,33 @@ async fn r15_a_filter_that_leaves_out_most_mailboxes_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_schedule_that_reads_as_a_time_of_the_day_is_said_to_be_an_interval() {
+    let office = Office::open(4, 1).await;
+    for (schedule, word, text) in [
+        (
+            "02:00",
+            "note",
+            "is an interval: every 2h, not at 02:00; next due at ",
+        ),
+        (
+            "02:00",
+            "note",
+            "for 02:00 each day (UTC): SYNC_SCHEDULE='0 0 2 * * *'",
+        ),
+        (
+            "00:30:00",
+            "ok  ",
+            "is an interval: every 30m; next due at ",
+        ),
+        ("0 0 2 * * *", "ok  ", "is next due at "),
+    ] {
+        let said = check_inside(&office, &[("SYNC_SCHEDULE", schedule)]);
+        assert!(said.contains(text), "{schedule}: {said}");
+        assert!(said.contains(&format!("{word} schedule ")), "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_key_names_the_usual_causes() {
     let checkup = check(&[("ZIVVER_API_KEY", "canary-wrong-key")]).await;
     let finding = checkup

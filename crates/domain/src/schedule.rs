@@ -169,9 +169,12 @@ impl Schedule {
         }
     }
 
-    /// Whether it is a `TimeSpan`, which needs an App Service plan.
-    pub fn is_time_span(&self) -> bool {
-        matches!(self.0, Kind::Every(_))
+    /// The interval of a `TimeSpan`, which needs an App Service plan.
+    pub fn interval(&self) -> Option<SignedDuration> {
+        match self.0 {
+            Kind::Cron(_) => None,
+            Kind::Every(span) => Some(span),
+        }
     }
 }
 

@@ -15,7 +15,8 @@ use super::root;
 /// The Functions host reads it, so it has no prefix.
 const SCHEDULE: (&str, &str) = ("SYNC_SCHEDULE", "0 0 2 * * *");
 
-const SCHEDULE_WHAT: &str = "When the timer runs; `GET /check` prints the next three times. The only one without prefix: the \
+const SCHEDULE_WHAT: &str = "When the timer runs; `GET /check` prints the next three times. A TimeSpan is an interval, not a time: `02:00` is every two \
+     hours; it needs an App Service plan. The only one without prefix: the \
      host reads it, and cannot read names with `__` under `func start`.";
 
 #[test]
@@ -157,7 +158,7 @@ fn page() -> String {
     let (name, value) = SCHEDULE;
     writeln!(
         page,
-        "| `{name}` | `{value}` | NCRONTAB of six fields, or of five without seconds; UTC | {SCHEDULE_WHAT} | |"
+        "| `{name}` | `{value}` | NCRONTAB of six fields, or of five without seconds, in UTC; or a TimeSpan | {SCHEDULE_WHAT} | |"
     )
     .unwrap();
     page.push_str(
