@@ -81,8 +81,8 @@ pub(super) async fn diff(
     let stored = Stored::open().await?;
     let records = stored.records();
     let mut before = records.find(before, Last::Snapshot).await?;
-    let newest = after.unwrap_or("last");
-    let newest = records.find(newest, Last::Snapshot).await?;
+    let newest_name = after.unwrap_or("last");
+    let newest = records.find(newest_name, Last::Snapshot).await?;
     if after.is_none() && before == newest {
         let earlier = records.before(&newest).await?;
         before = earlier.ok_or_else(|| {
@@ -92,6 +92,11 @@ pub(super) async fn diff(
         })?;
     }
     let after = newest;
+    // Runs after one that is named are not asked about.
+    let is_last = newest_name == "last";
+    if let Some(remark) = records.outdated(&after).await?.filter(|_| is_last) {
+        output.say(&format!("{YELLOW}note{YELLOW:#} {}", told(&remark)));
+    }
     let before = records.snapshot_of(&before).await?;
     let after = records.snapshot_of(&after).await?;
     let differences = differences(&before, &after);

@@ -356,7 +356,7 @@ impl Records<'_> {
         }
     }
 
-    async fn later_than(&self, run: &RunId) -> Result<Vec<RunSummary>, RunError> {
+    pub(super) async fn later_than(&self, run: &RunId) -> Result<Vec<RunSummary>, RunError> {
         let ids = self.state.run_ids().await?;
         let later = ids.iter().rev().take_while(|id| *id != run).count();
         let past = self.past(later.min(RUNS_MAX)).await?.runs;

@@ -3,7 +3,7 @@
 use futures::StreamExt;
 
 use super::{
-    RunError,
+    RunError, RunSummary,
     history::{Past, RUNS_ENOUGH, RUNS_MAX, Records},
 };
 use crate::{
@@ -96,10 +96,11 @@ impl Records<'_> {
     /// R43: the review from the newest snapshot, compared with the one at `since` (epoch seconds).
     pub async fn review(&self, filter: &Filter, since: Option<i64>) -> Result<Review, RunError> {
         let looked = self.snapshot(is_no_decision).await?;
-        let Some((_, now)) = looked.found else {
+        let Some((run, now)) = looked.found else {
             return Err(RunError::NoSnapshot(looked.unreadable));
         };
         let mut remarks = looked.unreadable;
+        remarks.extend(self.outdated(&run).await?);
         let then = match since {
             Some(at) => {
                 let looked = self.snapshot_at(at).await?;
@@ -170,6 +171,27 @@ impl Records<'_> {
             explained.outdate(&later);
         }
         Ok(explained)
+    }
+
+    /// R42: that later runs changed accounts and stored no snapshot.
+    pub async fn outdated(&self, run: &RunId) -> Result<Option<String>, RunError> {
+        let mut later = self.later_than(run).await?;
+        later.retain(RunSummary::may_have_written);
+        Ok(later.first().map(|newest| {
+            let what = match newest.undo {
+                Some(_) => "undo",
+                None => "run",
+            };
+            let others = match later.len() - 1 {
+                0 => String::new(),
+                1 => " and 1 other run".to_owned(),
+                more => format!(" and {more} other runs"),
+            };
+            format!(
+                "accounts were changed since by the {what} {}{others}; what follows is from before (R42)",
+                newest.id
+            )
+        }))
     }
 
     /// The newest run after `run` that changed an account with these names.

@@ -215,7 +215,11 @@ const HEADER: [&str; 15] = [
 
 /// CSV with a row for each pair of mailbox and person.
 pub fn table(review: &Review, separator: Separator) -> String {
-    let coverage = coverage(&review.coverage);
+    let remarks = review.remarks.iter().cloned();
+    let coverage: Vec<String> = std::iter::once(coverage(&review.coverage))
+        .chain(remarks)
+        .collect();
+    let coverage = coverage.join("; ");
     let restriction = restriction(review);
     let since = |since: Option<&Since>| since.map(since_words).unwrap_or_default();
     let rows = review.rows.iter().map(|row| {

@@ -69,6 +69,37 @@ async fn r43_a_mailbox_is_found_by_an_alias() {
     assert!(found.out.contains(rows), "{found:?}");
 }
 
+/// A run for named accounts stores no snapshot.
+#[tokio::test(flavor = "multi_thread")]
+async fn r42_the_review_says_that_later_runs_changed_accounts() {
+    let bench = Bench::start(bench::small()).await;
+    bench.apply();
+    bench.run(&["preview"]);
+    let said = "accounts were changed since by the run ";
+    assert!(!bench.offline(&["access"]).out.contains(said));
+    bench.change(|tenant| {
+        tenant.mailbox_mut("bob@corp.example").unwrap().display_name = "Bobby".to_owned();
+    });
+    let named: Report = bench.run(&["apply", "bob@corp.example", "--json"]).json();
+    let said = format!("{said}{}; what follows is from before (R42)", named.id);
+    for format in ["text", "html", "csv", "json"] {
+        let format: &[&str] = match format {
+            "text" => &[],
+            format => &["--format", format],
+        };
+        let ended = bench.offline(&[&["access"], format].concat());
+        // A page begins the sentence with a capital letter and has a link in it.
+        let said = if format == ["--format", "html"] {
+            "ccounts were changed since by the run "
+        } else {
+            &said
+        };
+        assert!(ended.out.contains(said), "{ended:?}");
+    }
+    let diff = bench.offline(&["runs", "diff", "last"]);
+    assert!(diff.err.contains(&said), "{diff:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn r43_access_and_explain_say_the_same_of_a_delegate_only_in_zivver() {
     let (mut tenant, organisation) = bench::small();
