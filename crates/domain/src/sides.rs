@@ -89,13 +89,16 @@ pub(crate) fn delegate_not_compared(
     outside: Option<&'static str>,
     stays_suspended: bool,
 ) -> Option<&'static str> {
-    const SUSPENDED: &str = "the account stays suspended, so only its status is compared (R22)";
     if delegate.contains('@') {
         outside.or(stays_suspended.then_some(SUSPENDED))
     } else {
         Some("in neither list of Zivver, so not compared (R22)")
     }
 }
+
+/// Why no rule compares the delegates of an account.
+pub(crate) const SUSPENDED: &str =
+    "the account stays suspended, so only its status is compared (R22)";
 
 /// Why no rule compares an address outside the claimed domains.
 pub(crate) const NOT_CLAIMED: &str = "domain not claimed (R13)";

@@ -167,6 +167,38 @@ fn r12_what_gives_nothing_in_zivver_says_why() {
 }
 
 #[test]
+fn r21_r43_a_disabled_mailbox_says_why_nobody_gets_access_in_zivver() {
+    let world = "
+        people anna@
+        mailbox carl@ disabled grants=anna@
+        mailbox dora@ disabled grants=anna@
+        account dora@ off ext=dora
+        mailbox eve@ grants=anna@
+    ";
+    let review = review(&series(&[world])[0], None, &Filter::default());
+    let rows = review.rows.iter().map(|row| {
+        let InExchange::Granted(granted) = &row.exchange else {
+            panic!("{row:?}");
+        };
+        (row.mailbox.name.as_str(), granted.left_out.as_deref())
+    });
+    assert_eq!(
+        rows.collect::<Vec<_>>(),
+        [
+            (
+                "carl",
+                Some("the mailbox is disabled, so no account is created (R21)")
+            ),
+            (
+                "dora",
+                Some("the account stays suspended, so only its status is compared (R22)")
+            ),
+            ("eve", None),
+        ]
+    );
+}
+
+#[test]
 fn r42_a_snapshot_is_the_same_after_writing_and_reading() {
     let scene = Scene::parse(
         "

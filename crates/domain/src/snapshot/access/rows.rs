@@ -11,7 +11,7 @@ use crate::{
     hash::HashMap,
     mailbox::MailboxKind,
     scope::ClaimedDomains,
-    sides::{NOT_CLAIMED, delegate_not_compared},
+    sides::{NOT_CLAIMED, SUSPENDED, delegate_not_compared},
     snapshot::{
         Access, AccountEntry, Delegate, Grant, MailboxEntry, Rejected, Side,
         identity::{Fact, Index, Key, key_of},
@@ -234,7 +234,7 @@ impl<'i, 'a> Joined<'i, 'a> {
             mailbox: self.owner(owner),
             kind: self.kind(owner),
             person: Some(self.person(person, draft.text(self))),
-            exchange: self.exchange(exchange),
+            exchange: self.exchange(exchange, self.why_not_given(owner)),
             zivver: self.zivver(zivver, self.stays_suspended(owner), account),
             changes: without_opposites(draft.changes.clone()),
         }
@@ -357,7 +357,7 @@ impl<'i, 'a> Joined<'i, 'a> {
             mailbox: self.owner(owner),
             kind: self.kind(owner),
             person: None,
-            exchange: self.exchange(exchange),
+            exchange: self.exchange(exchange, None),
             zivver: self.zivver(zivver, false, None),
             changes: Vec::new(),
         })
@@ -370,11 +370,11 @@ impl<'i, 'a> Joined<'i, 'a> {
         }
     }
 
-    fn exchange(&self, fact: Fact<'a, Grant>) -> InExchange {
+    fn exchange(&self, fact: Fact<'a, Grant>, why_not_given: Option<&str>) -> InExchange {
         let granted = |it: &Grant| Granted {
             through: it.through.clone(),
             since: self.since(it.since, it.or_earlier),
-            left_out: it.effect.reason().map(str::to_owned),
+            left_out: it.effect.reason().or(why_not_given).map(str::to_owned),
         };
         match fact {
             Fact::Known(Some(grant)) => InExchange::Granted(granted(grant)),
@@ -417,9 +417,23 @@ impl<'i, 'a> Joined<'i, 'a> {
     fn stays_suspended(&self, owner: Key<'a>) -> bool {
         let account = self.accounts.get(&owner);
         let account = account.and_then(|it| self.here.account(*it));
-        let mailbox = self.here.mailbox(owner);
+        account.is_some_and(|it| !it.active) && self.is_disabled(owner)
+    }
+
+    fn is_disabled(&self, owner: Key<'a>) -> bool {
         let is_disabled = |it: &MailboxEntry| it.kind == MailboxKind::User { disabled: true };
-        account.is_some_and(|it| !it.active) && mailbox.is_some_and(is_disabled)
+        self.here.mailbox(owner).is_some_and(is_disabled)
+    }
+
+    /// Why no grant of the mailbox gives access in Zivver.
+    fn why_not_given(&self, owner: Key<'a>) -> Option<&'static str> {
+        if self.stays_suspended(owner) {
+            Some(SUSPENDED)
+        } else if self.is_disabled(owner) && !self.accounts.contains_key(&owner) {
+            Some("the mailbox is disabled, so no account is created (R21)")
+        } else {
+            None
+        }
     }
 
     fn not_claimed(&self, delegate: &str) -> Option<&'static str> {
