@@ -169,8 +169,9 @@ fn write_row(out: &mut String, row: &Row, other: Option<&Named>) -> fmt::Result 
             }
         }
         (None, Some(since)) => {
-            let (zivver, since) = (access::zivver(row), since_words(since));
-            write!(out, "  {DIM}in Zivver {zivver}, since {since}{DIM:#}")?;
+            let (zivver, word) = (access::zivver(row), access::since_in_zivver(row));
+            let since = since_words(since);
+            write!(out, "  {DIM}in Zivver {zivver}, {word} {since}{DIM:#}")?;
         }
         (None, None) => {}
     }

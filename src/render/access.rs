@@ -68,6 +68,15 @@ pub fn is_suspended(row: &Row) -> bool {
     matches!(&row.zivver, InZivver::Delegate(it) if suspended(it))
 }
 
+/// What stands before the day since which Zivver has the delegate. Of a suspended account it is not the day of the suspension.
+pub fn since_in_zivver(row: &Row) -> &'static str {
+    if is_suspended(row) {
+        "a delegate since"
+    } else {
+        "since"
+    }
+}
+
 /// Why the two sides differ, or what is unknown; empty if they agree.
 pub fn remark(row: &Row) -> String {
     let mut parts = Vec::new();

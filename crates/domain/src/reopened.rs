@@ -174,7 +174,8 @@ fn opened_again_by(
     })
 }
 
-fn listed(names: &[&str]) -> String {
+/// `anna@corp.example, bert@corp.example and 3 others`
+pub(super) fn listed(names: &[&str]) -> String {
     let shown = names.iter().take(NAMED_MAX).copied();
     let shown: Vec<&str> = shown.collect();
     let shown = shown.join(", ");

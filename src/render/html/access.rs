@@ -199,10 +199,10 @@ impl View<'_> {
             By::Person => &whom,
         };
         let remark = access::remark(row);
-        let since = |since| {
+        let since = |word: &str, since| {
             let words = access::since_words(since);
             let (day, rest) = words.split_at(words.find(' ').unwrap_or(words.len()));
-            html! { " " span.soft.small { span.since { "since " (day) } (rest) } }
+            html! { " " span.soft.small { span.since { (word) " " (day) } (rest) } }
         };
         let other = match self.by {
             By::Mailbox => "Person",
@@ -214,11 +214,11 @@ impl View<'_> {
                 td data-side=(other) { @match self.by { By::Mailbox => (whom), By::Person => (mailbox) } }
                 td data-side="Exchange" {
                     (access::exchange(row))
-                    @if let Some(granted) = access::granted(row) { (since(&granted.since)) }
+                    @if let Some(granted) = access::granted(row) { (since("since", &granted.since)) }
                 }
                 td data-side="Zivver" {
                     (access::zivver(row))
-                    @if let Some(at) = access::in_zivver_since(row) { (since(at)) }
+                    @if let Some(at) = access::in_zivver_since(row) { (since(access::since_in_zivver(row), at)) }
                 }
                 td.remark {
                     @for change in &row.changes { (badge(Tone::Notice, &access::changed(change))) " " }

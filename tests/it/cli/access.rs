@@ -178,6 +178,11 @@ async fn r43_the_review_is_of_the_last_run_and_says_what_changed() {
         ),
         "{text}"
     );
+    let page = bench.offline(&["access", "anna", "--by", "person"]).out;
+    let without =
+        "note as far as it is known, anna@corp.example can open no mailbox of another person\n";
+    assert!(page.contains(without), "{page}");
+    assert!(!text.contains("can open no mailbox"), "{text}");
     // Nobody, not asked and a mistake in the address are three answers.
     let nobody = bench.offline(&["access", "anna@corp.example"]).out;
     assert!(nobody.contains("\n  nobody else can open it\n"), "{nobody}");

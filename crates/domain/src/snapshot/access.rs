@@ -2,6 +2,8 @@
 
 mod rows;
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
@@ -9,7 +11,7 @@ use super::{
     Access, Side, Snapshot,
     explained::{of_address, unknown_of},
 };
-use crate::{address::SmtpAddress, directory::to_u32, named::listed};
+use crate::{address::SmtpAddress, directory::to_u32, named::listed, reopened};
 
 /// R43
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -73,6 +75,9 @@ impl Of {
         }
     }
 }
+
+/// The kind of a mailbox of a person.
+const USER_MAILBOX: &str = "user mailbox";
 
 /// One person and one mailbox, on both sides.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -160,13 +165,16 @@ pub struct Since {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(pub i64);
 
+impl Named {
+    fn has(&self, text: &str) -> bool {
+        self.address.to_lowercase().contains(text) || self.name.to_lowercase().contains(text)
+    }
+}
+
 impl Row {
     /// Whether the text is in the address or name of its mailbox or person.
     fn has(&self, text: &str) -> bool {
-        let has = |named: &Named| {
-            named.address.to_lowercase().contains(text) || named.name.to_lowercase().contains(text)
-        };
-        has(&self.mailbox) || self.person.as_ref().is_some_and(has)
+        self.mailbox.has(text) || self.person.as_ref().is_some_and(|it| it.has(text))
     }
 
     /// Whether it is unknown on one of the sides who has access.
@@ -292,6 +300,8 @@ pub fn review(now: &Snapshot, then: Option<&Snapshot>, filter: &Filter) -> Revie
     let unknown = filter.unknown(&rows, now);
     let named = filter.with_aliases(&rows, now);
     rows.retain(|row| named.wants(row));
+    let mut remarks: Vec<String> = unknown.iter().cloned().collect();
+    remarks.extend(without_access(&rows, filter));
     rows.sort_by(|a, b| match filter.by {
         By::Mailbox => (&a.mailbox, &a.person).cmp(&(&b.mailbox, &b.person)),
         // A mailbox without a person comes last.
@@ -311,7 +321,7 @@ pub fn review(now: &Snapshot, then: Option<&Snapshot>, filter: &Filter) -> Revie
         tenant_id: head.tenant_id.clone(),
         coverage: coverage(now),
         compared: then.map(Of::snapshot),
-        remarks: unknown.iter().cloned().collect(),
+        remarks,
         search: filter.texts.clone(),
         only_changed: filter.only_changed,
         total: rows.len(),
@@ -319,6 +329,32 @@ pub fn review(now: &Snapshot, then: Option<&Snapshot>, filter: &Filter) -> Revie
         rows,
         unknown,
     }
+}
+
+/// Of a search for people: those who match and of whom no row says that they can open a mailbox.
+fn without_access(rows: &[Row], filter: &Filter) -> Option<String> {
+    if filter.by != By::Person || filter.texts.is_empty() || filter.only_changed {
+        return None;
+    }
+    let people: BTreeSet<&str> = rows
+        .iter()
+        .filter_map(|row| Some(&*row.person.as_ref()?.address))
+        .collect();
+    let is_named = |named: &Named| filter.texts.iter().any(|text| named.has(text));
+    let mailboxes = rows
+        .iter()
+        .filter(|row| row.kind == USER_MAILBOX && is_named(&row.mailbox));
+    let without: BTreeSet<&str> = mailboxes
+        .map(|row| row.mailbox.address.as_str())
+        .filter(|address| !people.contains(address))
+        .collect();
+    let without: Vec<&str> = without.into_iter().collect();
+    (!without.is_empty()).then(|| {
+        format!(
+            "as far as it is known, {} can open no mailbox of another person",
+            reopened::listed(&without)
+        )
+    })
 }
 
 fn coverage(snapshot: &Snapshot) -> Coverage {

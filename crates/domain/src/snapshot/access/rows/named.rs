@@ -5,7 +5,10 @@ use crate::{
     accounts::AccountKind,
     address::SmtpAddress,
     mailbox::MailboxKind,
-    snapshot::{access::Named, identity::Key},
+    snapshot::{
+        access::{Named, USER_MAILBOX},
+        identity::Key,
+    },
 };
 
 /// Follows or replaces the name of a person or mailbox whose last known address belongs to another one now.
@@ -124,7 +127,7 @@ impl<'a> Joined<'_, 'a> {
         let before = self.there.and_then(|there| there.mailbox(owner));
         let mailbox = mailbox.or(before.filter(|_| account.is_none()));
         match (mailbox.map(|it| &it.kind), account.map(|it| it.kind)) {
-            (Some(MailboxKind::User { .. }), _) => "user mailbox",
+            (Some(MailboxKind::User { .. }), _) => USER_MAILBOX,
             (Some(MailboxKind::Shared), _) => "shared mailbox",
             (Some(MailboxKind::Other(_)), _) => "other mailbox",
             (None, _) if rejected.is_some() => "mailbox",
