@@ -138,6 +138,14 @@ impl Report {
         notes.filter(|note| note.code.is_left_for_later()).count()
     }
 
+    /// R28: how many changes of the reviewed plan the run did not make.
+    pub fn review_outdated(&self) -> usize {
+        let notes = self.skipped.iter();
+        notes
+            .filter(|note| note.code == Code::ReviewOutdated)
+            .count()
+    }
+
     /// R47: whether changes are not made because a person has rejected them.
     pub fn has_rejections(&self) -> bool {
         let mut notes = self.skipped.iter();

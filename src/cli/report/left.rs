@@ -13,6 +13,7 @@ pub(super) fn write(out: &mut String, report: &Report, detail: DetailArgs) -> fm
     let attention = taken(&mut others, Code::needs_attention);
     let later = taken(&mut others, Code::is_left_for_later);
     let rejected = taken(&mut others, |code| code == Code::Rejection);
+    let outdated = taken(&mut others, |code| code == Code::ReviewOutdated);
     let finding = ["finding", "findings"];
     let heading = |style, title, of, note| Heading {
         style,
@@ -26,6 +27,10 @@ pub(super) fn write(out: &mut String, report: &Report, detail: DetailArgs) -> fm
     let kinds = words::left_by_kind(&later).unwrap_or_default();
     let later_heading = heading(YELLOW, "Left for a later run", finding, &kinds);
     write_notes(out, later_heading, &later, detail, true)?;
+    let of = ["reviewed change", "reviewed changes"];
+    let why = "planned otherwise now, held, or not possible now";
+    let outdated_heading = heading(YELLOW, "Not made", of, why);
+    write_notes(out, outdated_heading, &outdated, detail, true)?;
     let of = ["change", "changes"];
     let not_made = "not made, whatever the limits say";
     let rejected_heading = heading(Style::new(), "Rejected", of, not_made);

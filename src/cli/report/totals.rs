@@ -292,6 +292,11 @@ fn rest(report: &Report) -> Vec<String> {
         (approved, change, "approved since"),
         (report.attention().count(), finding, "to look at"),
         (report.rejected(), change, "rejected"),
+        (
+            report.review_outdated(),
+            ["reviewed change", "reviewed changes"],
+            "not made",
+        ),
         (report.left_for_later(), finding, "left for later"),
     ];
     let parts = parts.into_iter().filter(|(count, ..)| *count > 0);

@@ -73,6 +73,31 @@ async fn r28_an_account_whose_plan_was_made_before_is_in_sync() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn r28_reviewed_changes_that_are_not_made_are_listed_and_counted() {
+    let bench = Bench::start(bench::small()).await;
+    bench.run(&["preview", "--out", "plan.json"]);
+    bench.sandbox.exchange.with_state(|tenant| {
+        let bob = tenant.mailbox_mut("bob@corp.example").unwrap();
+        bob.account_disabled = Some(true);
+        let info = tenant.mailbox_mut("info@corp.example").unwrap();
+        info.permissions.clear();
+    });
+    let applied = bench.run(&["apply", "plan.json"]).out;
+    let (_, listed) = applied
+        .split_once("Not made ")
+        .unwrap_or_else(|| panic!("{applied}"));
+    let (number, _) = listed.split_once(" reviewed changes").unwrap();
+    let in_words = "@corp.example  not made: ";
+    assert_eq!(
+        applied.matches(in_words).count().to_string(),
+        number,
+        "{applied}"
+    );
+    let counted = format!(", {number} reviewed changes not made");
+    assert!(applied.contains(&counted), "{applied}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_plan_for_one_account_is_for_that_account() {
     let bench = Bench::start(bench::small()).await;
     let preview = bench.run(&["preview", "bob@corp.example", "--out", "bob.json"]);

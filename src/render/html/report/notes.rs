@@ -23,10 +23,12 @@ pub(super) fn notes(report: &Report, links: Links<'_>) -> Markup {
     let mut others: Vec<&Note> = report.skipped.iter().collect();
     let attention = taken(&mut others, Code::needs_attention);
     let later = taken(&mut others, Code::is_left_for_later);
+    let outdated = taken(&mut others, |code| code == Code::ReviewOutdated);
     let delegations = taken(&mut others, is_about_a_delegation);
     html! {
         (groups("Needs attention", &attention, links))
         (groups("Left for a later run", &later, links))
+        (groups("Reviewed, and not made", &outdated, links))
         (groups("Unresolved delegations", &delegations, links))
         (groups("Left alone, and why", &others, links))
     }
