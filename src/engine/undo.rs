@@ -1,8 +1,13 @@
 //! Undo (R37): an ordinary run whose deltas come from the journal of an earlier one.
 
-use super::{RunError, RunSummary, journal::read};
+use super::{
+    RunError, RunSummary,
+    history::{Past, RUNS_ENOUGH, Records},
+    journal::read,
+};
 use crate::{
     domain::{
+        mode::Mode,
         plan::ActionKind,
         record::{Before, Entry, PlanRecord, PlannedAction, last},
         report::{ActionOutcome, RunOutcome, RunState},
@@ -60,6 +65,27 @@ pub(super) async fn takes_back_an_undo(
     Ok(Some(format!(
         "run {run} is the undo of run {first}: to take it back makes the changes of run {first} again{rest} (R37)"
     )))
+}
+
+/// A warning if another run than `id` has undone the run.
+pub(super) async fn undone_before(
+    records: &Records<'_>,
+    run: &RunId,
+    id: &RunId,
+) -> Result<Option<String>, RunError> {
+    let mut past = records.past(RUNS_ENOUGH).await?.runs.into_iter();
+    let is_undo = |past: &Past| {
+        let summary = &past.run;
+        let has_undone = summary.mode == Mode::Apply && summary.outcome == RunOutcome::Done;
+        has_undone && summary.counts.may_have_written() && summary.undo.as_ref() == Some(run)
+    };
+    let undo = past.find(|past| past.id != *id && is_undo(past));
+    Ok(undo.map(|undo| {
+        format!(
+            "run {run} was undone by run {}: only what was changed again since could be undone (R37)",
+            undo.id
+        )
+    }))
 }
 
 /// The undo of a run with these plans.

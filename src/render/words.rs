@@ -159,6 +159,9 @@ pub(crate) fn mode_of(mode: Mode, depth: Depth) -> String {
     }
 }
 
+/// R37: of an undo without changes.
+pub(crate) const NOTHING_TO_TAKE_BACK: &str = "nothing is left to take back";
+
 /// R36: the result of the verification in one sentence.
 pub(crate) fn verdict(report: &Report) -> String {
     match report.verification() {
@@ -171,7 +174,7 @@ pub(crate) fn verdict(report: &Report) -> String {
         Verification::Undone { is_partial } => {
             let taken_back = match (report.counts.applied.is_empty(), is_partial) {
                 (true, true) => "nothing was taken back",
-                (true, false) => "nothing is left to take back",
+                (true, false) => NOTHING_TO_TAKE_BACK,
                 (false, _) => "the changes are taken back where nothing changed since",
             };
             format!(

@@ -216,6 +216,9 @@ fn write_planned(out: &mut String, report: &Report) -> fmt::Result {
     let mut parts = words::of_accounts(planned);
     let nothing = report.nothing_to_change();
     parts.extend(nothing.map(|it| words::all_clear(it, false, report)));
+    if report.undoes.is_some() && report.outcome == RunOutcome::Done {
+        parts.push(words::NOTHING_TO_TAKE_BACK.to_owned());
+    }
     parts.extend(rest(report));
     write_parts(out, &parts)?;
     if report.is_hypothetical() {

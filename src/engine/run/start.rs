@@ -129,6 +129,8 @@ impl Engine {
         if let Some(run) = &request.undo {
             let warning = undo::takes_back_an_undo(state, run).await?;
             report.warnings.extend(warning);
+            let warning = undo::undone_before(&self.records().await?, run, &id).await?;
+            report.warnings.extend(warning);
         }
         report.lock_owner = lock.map(|_| owner_since(&id, &report.started));
         let process = &self.shared.links.stop;

@@ -1,6 +1,9 @@
 //! Runs named by `last` or by the start of an id, with only the place of the state as a setting.
 
-use cloud_sync::{domain::report::Report, engine::RunSummary};
+use cloud_sync::{
+    domain::report::{Report, RunOutcome},
+    engine::RunSummary,
+};
 
 use super::bench::{self, Bench};
 
@@ -41,6 +44,25 @@ async fn r37_a_run_is_named_by_the_beginning_of_its_id_or_as_last() {
         assert_eq!(bench.run(&["undo", name, "--apply"]).code, 1, "{name}");
     }
     assert_eq!(bench.writes(), writes);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r37_the_undo_of_a_run_that_is_undone_says_so() {
+    let bench = Bench::start(bench::small()).await;
+    let applied: Report = bench.run(&["apply", "--json"]).json();
+    let warned = format!("warning: run {} was undone by run ", applied.id);
+    let first = bench.run(&["undo", &applied.id]).out;
+    assert!(!first.contains(&warned), "{first}");
+    let undo: Report = bench
+        .run(&["undo", &applied.id, "--apply", "--json"])
+        .json();
+    assert_eq!(undo.outcome, RunOutcome::Done);
+    let again = bench.run(&["undo", &applied.id]).out;
+    assert!(again.contains(&format!("{warned}{}: ", undo.id)), "{again}");
+    assert!(
+        again.contains("\nDone: nothing is left to take back.\n"),
+        "{again}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
