@@ -10,7 +10,7 @@ use super::{
     args::{AccessArgs, AccessFormat},
     history::Stored,
     output::{self, BOLD, DIM, Output, YELLOW},
-    report_file::{by_extension, check_place},
+    report_file::{check_place, format_of},
     text::{inert, written},
     words,
 };
@@ -32,10 +32,7 @@ pub(super) async fn show(args: AccessArgs, output: Output) -> Result<Status, Cli
     let format = match &args.out {
         Some(file) => {
             check_place(file)?;
-            Some(match named {
-                Some(format) => format,
-                None => by_extension(file).ok_or_else(|| unknown_extension(file))?,
-            })
+            Some(format_of(file, named)?.ok_or_else(|| unknown_extension(file))?)
         }
         None => named,
     };

@@ -10,7 +10,7 @@ use clap::ValueEnum;
 
 use super::{
     CliError,
-    args::{FileFormat, ReportArgs},
+    args::{AccessFormat, FileFormat, ReportArgs},
     output::Output,
     text,
 };
@@ -40,7 +40,7 @@ impl ReportFile {
         let Some(path) = args.report.clone() else {
             return Ok(None);
         };
-        let wanted = args.format.or_else(|| by_extension(&path));
+        let wanted = format_of(&path, args.format)?;
         let format = match (wanted, args.separator) {
             (Some(FileFormat::Csv), separator) => Format::Csv(separator.unwrap_or_default()),
             (Some(FileFormat::Html), Some(_)) => {
@@ -133,6 +133,28 @@ pub(super) fn check_folder(file: &Path) -> Result<(), CliError> {
         "cannot write {}: {wrong}",
         shown(file)
     )))
+}
+
+/// The named format, or the one of the extension, which must not be another one.
+pub(super) fn format_of<F: ValueEnum>(
+    path: &Path,
+    named: Option<F>,
+) -> Result<Option<F>, CliError> {
+    let Some(named) = named else {
+        return Ok(by_extension(path));
+    };
+    let name = |format: Option<clap::builder::PossibleValue>| {
+        format.map_or_else(String::new, |it| it.get_name().to_owned())
+    };
+    let wanted = name(named.to_possible_value());
+    let other = by_extension::<AccessFormat>(path).map(|it| name(it.to_possible_value()));
+    match other.filter(|other| *other != wanted) {
+        Some(other) => Err(CliError::Failed(format!(
+            "the extension of {} is of {other}, and the format is {wanted}: change one of them",
+            text::inert(&path.display().to_string())
+        ))),
+        None => Ok(Some(named)),
+    }
 }
 
 pub(super) fn by_extension<F: ValueEnum>(path: &Path) -> Option<F> {

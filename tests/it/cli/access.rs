@@ -327,7 +327,7 @@ async fn r43_the_extension_of_the_file_tells_the_format() {
         ),
         ("a.json", &["--color", "always"], "{\n"),
         ("a.txt", &["--format", "csv"], "\u{feff}\"mailbox\","),
-        ("a.csv", &["--json"], "{\n"),
+        ("a.json", &["--json"], "{\n"),
     ] {
         let path = bench.folder().join(file);
         let path = path.to_str().unwrap();
@@ -336,6 +336,28 @@ async fn r43_the_extension_of_the_file_tells_the_format() {
         let text = fs::read_to_string(path).unwrap();
         assert!(text.starts_with(begins), "{file}: {text}");
         assert!(!text.contains('\u{1b}'), "{file}: {text}");
+    }
+    for (file, format, error) in [
+        (
+            "q.html",
+            "csv",
+            "the extension of q.html is of html, and the format is csv",
+        ),
+        (
+            "q.JSON",
+            "html",
+            "the extension of q.JSON is of json, and the format is html",
+        ),
+    ] {
+        for arguments in [
+            &["access", "--out", file, "--format", format][..],
+            &["preview", "--report", file, "--format", format],
+        ] {
+            let refused = bench.run(arguments);
+            let error = format!("error: {error}: change one of them\n");
+            assert_eq!((refused.code, refused.err), (1, error), "{arguments:?}");
+            assert!(!bench.folder().join(file).exists());
+        }
     }
     for (file, error) in [
         (

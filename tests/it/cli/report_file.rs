@@ -174,20 +174,22 @@ async fn a_report_replaces_no_file_that_is_not_a_report() {
     }
     let before = bench.sandbox.zivver.control().journal().len();
     let page = "<!doctype html><title>Another page</title>";
-    for (file, content) in [
-        ("prod.env", "CLOUD_SYNC__STATE=x\n"),
-        ("other.html", page),
-        ("other.json", "{}"),
+    let access = &["access", "--out"][..];
+    let all = &[
+        access,
+        &["preview", "--report"],
+        &["apply", "--report"],
+        &["undo", "last", "--report"],
+        &["runs", "last", "--report"],
+    ][..];
+    for (file, content, format, commands) in [
+        ("prod.env", "CLOUD_SYNC__STATE=x\n", "csv", all),
+        ("other.html", page, "html", all),
+        ("other.json", "{}", "json", &[access]),
     ] {
         fs::write(bench.folder().join(file), content).unwrap();
-        for command in [
-            &["preview", "--format", "csv", "--report"][..],
-            &["apply", "--format", "html", "--report"],
-            &["undo", "last", "--format", "html", "--report"],
-            &["runs", "last", "--format", "html", "--report"],
-            &["access", "--format", "json", "--out"],
-        ] {
-            let ended = bench.run(&[command, &[file]].concat());
+        for command in commands {
+            let ended = bench.run(&[*command, &[file, "--format", format]].concat());
             let error = format!(
                 "error: cannot write the report to {file}: the file exists and is not a report; choose another name, or delete it\n"
             );
