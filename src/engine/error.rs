@@ -78,9 +78,14 @@ pub enum RunError {
     FourEyes(String, SecondPerson),
     /// R47
     #[error(
-        "no held change with these codes belongs to {0}; the report of the last run lists the changes of each code (R47)"
+        "no held change with these codes belongs to {account}{}; the report of the last run lists the changes of each code (R47)",
+        instead(other.as_ref())
     )]
-    NotHeld(SmtpAddress),
+    NotHeld {
+        account: SmtpAddress,
+        /// The account of a held change that names this one.
+        other: Option<SmtpAddress>,
+    },
     /// R47
     #[error(
         "nothing{} is rejected with the code {code:?}; `cloud-sync reject` lists what is (R47)",
@@ -168,7 +173,7 @@ impl RunError {
             | Self::OtherApproval { .. }
             | Self::ApprovalInPreview
             | Self::FourEyes(..)
-            | Self::NotHeld(_)
+            | Self::NotHeld { .. }
             | Self::NotRejected { .. }
             | Self::NoPlan(..)
             | Self::UnknownAccounts(_)
@@ -223,6 +228,13 @@ fn not_of_this_run(code: &str, undone: Option<&str>, second_person: Option<&str>
         }
     };
     format!("the code {code:?} is not of this run: {whose}; nothing was written (R27)")
+}
+
+/// The account of the held change that names an address.
+fn instead(account: Option<&SmtpAddress>) -> String {
+    account.map_or_else(String::new, |account| {
+        format!(", but one of the account {account} names it: give {account}")
+    })
 }
 
 /// ` of anna@corp.example`

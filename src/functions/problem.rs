@@ -128,7 +128,7 @@ impl From<RunError> for Problem {
             RunError::UnknownApproval(_)
             | RunError::ExpiredApproval(_)
             | RunError::OtherApproval { .. }
-            | RunError::NotHeld(_)
+            | RunError::NotHeld { .. }
             | RunError::NotRejected { .. } => ProblemKind::ApprovalStale,
             RunError::ApprovalInPreview => ProblemKind::ApprovalInPreview,
             RunError::UnknownRun(_)

@@ -446,12 +446,20 @@ fn know_accounts<'a>(
     approvals: impl Iterator<Item = &'a Approval>,
     accounts: &BTreeSet<SmtpAddress>,
 ) -> Result<(), RunError> {
-    let changes = approvals.flat_map(|approval| approval.changes_of(accounts));
-    let known: BTreeSet<&SmtpAddress> = changes.map(|change| &change.address).collect();
-    match accounts.iter().find(|account| !known.contains(account)) {
-        Some(account) => Err(RunError::NotHeld(account.clone())),
-        None => Ok(()),
-    }
+    let changes: Vec<&HeldChange> = approvals.flat_map(|approval| &approval.changes).collect();
+    let is_known = |account: &SmtpAddress| changes.iter().any(|change| change.address == *account);
+    let Some(account) = accounts.iter().find(|account| !is_known(account)) else {
+        return Ok(());
+    };
+    let names = |text: &str| text == account.as_str();
+    let mut others = changes
+        .iter()
+        .filter(|it| names(&it.before) || names(&it.after));
+    let other = others.next().map(|it| it.address.clone());
+    Err(RunError::NotHeld {
+        account: account.clone(),
+        other,
+    })
 }
 
 /// Whether Zivver cannot have made an action. An action that failed without an answer may have been made.

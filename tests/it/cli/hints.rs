@@ -138,6 +138,28 @@ async fn r27_r39_the_command_of_a_held_set_makes_what_it_shows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn r47_the_new_address_of_a_held_rename_leads_to_its_account() {
+    let bench = Bench::start(bench::small()).await.with("MAX_RENAMES", "0");
+    bench.sandbox.exchange.with_state(|tenant| {
+        let anna = tenant.mailbox_mut("anna@corp.example").unwrap();
+        anna.primary_smtp_address = "ann@corp.example".to_owned();
+        anna.email_addresses = vec!["SMTP:ann@corp.example".to_owned()];
+    });
+    let preview: Report = bench.run(&["preview", "--json"]).json();
+    let mut sets = preview.held.iter();
+    let set = sets.find(|it| it.changes[0].what == "rename").unwrap();
+    for command in [
+        &["apply", "--approve", &set.code][..],
+        &["reject", &set.code],
+    ] {
+        let ended = bench.run(&[command, &["--account", "ann@corp.example"]].concat());
+        assert_eq!(ended.code, 1, "{ended:?}");
+        let told = "belongs to ann@corp.example, but one of the account anna@corp.example names it: give anna@corp.example; ";
+        assert!(ended.err.contains(told), "{ended:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn r47_the_command_of_a_held_set_rejects_what_it_shows() {
     let bench = Bench::start(bench::small()).await;
     let preview = bench.run(&["preview"]);
