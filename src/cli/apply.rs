@@ -98,12 +98,12 @@ fn write_plan(file: &Path, report: &Report, output: Output) -> Result<(), CliErr
         .map_err(|error| CliError::Failed(format!("cannot write {name}: {error}")))?;
     let command = words::apply_command([&*file.to_string_lossy()]);
     let text = match (report.actions.is_empty(), report.counts.held) {
-        (false, _) => format!("the plan is in {name}: {command} makes exactly these changes"),
+        (false, _) => format!("the plan is in {name}: `{command}` makes exactly these changes"),
         (true, 0) => format!("the plan is in {name}, and has no change"),
         (true, held) => {
             let held = words::number(held, "change is", "changes are");
             format!(
-                "the plan is in {name}, and has no change that {command} would make: {held} held"
+                "the plan is in {name}, and has no change that `{command}` would make: {held} held"
             )
         }
     };

@@ -90,7 +90,7 @@ fn write_decision(out: &mut String, explained: &Explanation) -> fmt::Result {
         if held.code.is_empty() {
             writeln!(
                 out,
-                "    run {CYAN}cloud-sync preview{CYAN:#} to get a code  {DIM}no run has shown this set yet, or its code has expired{DIM:#}"
+                "    run `{CYAN}cloud-sync preview{CYAN:#}` to get a code  {DIM}no run has shown this set yet, or its code has expired{DIM:#}"
             )?;
             continue;
         }
@@ -100,7 +100,7 @@ fn write_decision(out: &mut String, explained: &Explanation) -> fmt::Result {
         }
         writeln!(
             out,
-            "    cloud-sync apply --approve {CYAN}{}{CYAN:#}  {DIM}approves its whole set, with --account {} only this account; all changes that are not held are made too{DIM:#}",
+            "    `cloud-sync apply --approve {CYAN}{}{CYAN:#}`  {DIM}approves its whole set, with --account {} only this account; all changes that are not held are made too{DIM:#}",
             held.code,
             inert(change.address.as_str())
         )?;

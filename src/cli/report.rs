@@ -381,7 +381,7 @@ fn write_held_set(
     } else if set.can_be_made() {
         writeln!(
             out,
-            "      approve with: {} {CYAN}{}{CYAN:#}  {DIM}within 24 hours; {scope} (R27){DIM:#}",
+            "      approve with: `{} {CYAN}{}{CYAN:#}`  {DIM}within 24 hours; {scope} (R27){DIM:#}",
             inert(command),
             set.code
         )?;
@@ -392,7 +392,7 @@ fn write_held_set(
     };
     writeln!(
         out,
-        "      or reject them: cloud-sync reject {}  {DIM}{commands} --account ADDRESS for single accounts (R47){DIM:#}",
+        "      or reject them: `cloud-sync reject {}`  {DIM}{commands} --account ADDRESS for single accounts (R47){DIM:#}",
         set.code
     )
 }

@@ -98,7 +98,7 @@ pub(super) fn columns(text: &str) -> usize {
 }
 
 /// Breaks lines at spaces so that they have at most `columns_max` columns. Continuation lines are indented below the
-/// first. A word longer than a line, such as a command to copy, is not broken.
+/// first. A word longer than a line is not broken, nor is a command to copy between backquotes.
 pub(super) fn wrap(page: &str, columns_max: usize) -> String {
     let mut out = String::with_capacity(page.len());
     for line in page.split_inclusive('\n') {
@@ -116,7 +116,12 @@ fn wrap_line(out: &mut String, line: &str, columns_max: usize) {
     }
     let indent = plain.len() - plain.trim_start_matches(' ').len() + HANGING;
     let mut at = 0;
-    for word in line.split_inclusive(' ') {
+    let mut is_quoted = false;
+    let is_end = |c: char| {
+        is_quoted ^= c == '`';
+        c == ' ' && !is_quoted
+    };
+    for word in line.split_inclusive(is_end) {
         let shown = anstream::adapter::strip_str(word).to_string();
         let is_text = !shown.trim().is_empty();
         if is_text && at > indent && at + columns(shown.trim_end()) > columns_max {
@@ -173,9 +178,11 @@ mod tests {
         ] {
             assert_eq!(wrap(text, 10), wrapped);
         }
-        assert_eq!(
-            wrap("ab cloud-sync-command cd\n", 10),
-            "ab\n  cloud-sync-command\n  cd\n"
-        );
+        for command in ["cloud-sync-command", "`cloud-sync undo RUN`"] {
+            assert_eq!(
+                wrap(&format!("ab {command} cd\n"), 10),
+                format!("ab\n  {command}\n  cd\n")
+            );
+        }
     }
 }

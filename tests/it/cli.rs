@@ -337,7 +337,7 @@ async fn r47_a_go_live_goes_in_waves() {
             .contains("restricted with --only create,update --first 1 (R47)"),
         "{preview:?}"
     );
-    let hint = "cloud-sync apply --only create,update --first 1 makes these changes";
+    let hint = "`cloud-sync apply --only create,update --first 1` makes these changes";
     assert!(preview.out.contains(hint), "{preview:?}");
     let first = bench.run(&["apply", "--only", "create,update", "--first", "1"]);
     assert_eq!(first.code, 3, "{first:?}");

@@ -321,7 +321,8 @@ impl Drop for Running {
 /// The first code that a report shows.
 fn code(report: &str) -> &str {
     let (_, after) = report.split_once("--approve ").expect("something is held");
-    after.split_whitespace().next().unwrap()
+    let (code, _) = after.split_once('`').unwrap();
+    code
 }
 
 #[track_caller]

@@ -230,7 +230,7 @@ fn write_planned(out: &mut String, report: &Report) -> fmt::Result {
             writeln!(out, ". {}", words::OUTDATED)?;
         } else {
             let command = words::apply_command_of(report);
-            writeln!(out, ": {} makes these changes.", inert(&command))?;
+            writeln!(out, ": `{}` makes these changes.", inert(&command))?;
         }
     }
     Ok(())

@@ -205,7 +205,7 @@ async fn r40_every_case_has_its_answer() {
     What is held
       suspend supplier@corp.example: active → suspended
         1 change; MAX_STRAYS=0 allows none (R26)
-        run cloud-sync preview to get a code  no run has shown this set yet, or its code has expired
+        run `cloud-sync preview` to get a code  no run has shown this set yet, or its code has expired
 
     "#);
 }

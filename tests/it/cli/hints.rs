@@ -43,16 +43,16 @@ async fn type_hint(cautious: &[(&str, &str)], before: &str, after: &str) -> Vec<
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r37_the_commands_of_an_undo_do_what_its_page_shows() {
-    let (before, after) = ("Nothing was written: ", " makes these changes");
+    let (before, after) = ("Nothing was written: `", "` makes these changes");
     assert_eq!(type_hint(&[], before, after).await.len(), 3);
     let cautious = [("CLOUD_SYNC__MAX_SUSPEND", "0")];
-    let approved = type_hint(&cautious, "approve with: ", "  within 24 hours").await;
+    let approved = type_hint(&cautious, "approve with: `", "`  within 24 hours").await;
     assert_eq!(approved[3], "--approve");
 }
 
 /// The text around the command that makes the changes of a page.
-const APPLY: (&str, &str) = ("Nothing was written: ", " makes these changes");
-const RELEASE: (&str, &str) = ("approve with: ", "  within 24 hours");
+const APPLY: (&str, &str) = ("Nothing was written: `", "` makes these changes");
+const RELEASE: (&str, &str) = ("approve with: `", "`  within 24 hours");
 
 /// Runs the command that a page shows.
 fn follow(bench: &Bench, page: &Ended, (before, after): (&str, &str)) -> Report {
@@ -103,8 +103,8 @@ async fn r28_the_command_of_a_saved_plan_makes_what_it_shows() {
     let bench = Bench::start(bench::small()).await;
     let preview = bench.run(&["preview", "--out", "plan.json"]);
     let planned = shown(&bench);
-    let (_, command) = preview.err.split_once(": cloud-sync ").unwrap();
-    let (command, _) = command.split_once(" makes exactly these changes").unwrap();
+    let (_, command) = preview.err.split_once(": `cloud-sync ").unwrap();
+    let (command, _) = command.split_once("` makes exactly these changes").unwrap();
     let arguments: Vec<&str> = command.split(' ').chain(["--json"]).collect();
     assert_eq!(actions(&bench.run(&arguments).json()), planned);
 }
@@ -163,7 +163,7 @@ async fn r47_the_new_address_of_a_held_rename_leads_to_its_account() {
 async fn r47_the_command_of_a_held_set_rejects_what_it_shows() {
     let bench = Bench::start(bench::small()).await;
     let preview = bench.run(&["preview"]);
-    let command = hint(&preview.out, "or reject them: ", "  both");
+    let command = hint(&preview.out, "or reject them: `", "`  both");
     let arguments: Vec<&str> = command.iter().map(String::as_str).collect();
     assert_eq!(bench.run(&arguments).code, 0);
     let again: Report = bench.run(&["preview", "--json"]).json();
@@ -235,7 +235,7 @@ async fn r41_with_four_eyes_no_page_shows_a_command_that_approves() {
         "{tip}"
     );
     let preview = bench.run(&["preview"]).out;
-    let reject = "or reject them: cloud-sync reject ";
+    let reject = "or reject them: `cloud-sync reject ";
     let (_, command) = preview.split_once(reject).unwrap();
     assert!(command.contains("it takes --account ADDRESS"), "{preview}");
 }

@@ -20,15 +20,15 @@ async fn a_preview_reads_like_a_plan() {
     Held back 1 change  until a person approves them
       ! accounts that never had a mailbox: 1 change; MAX_STRAYS=0 allows none (R26)
           supplier@corp.example  suspend  active → suspended
-          approve with: cloud-sync apply --approve a8cbbd54d9  within 24 hours; exactly these, and all changes that are not held (R27)
-          or reject them: cloud-sync reject a8cbbd54d9  both commands take --account ADDRESS for single accounts (R47)
+          approve with: `cloud-sync apply --approve a8cbbd54d9`  within 24 hours; exactly these, and all changes that are not held (R27)
+          or reject them: `cloud-sync reject a8cbbd54d9`  both commands take --account ADDRESS for single accounts (R47)
 
     Left alone 1 finding  nothing to do about it
           1  room, equipment or another kind that is not synchronised  R3
              room@corp.example  a mailbox of kind "RoomMailbox" is not synchronised
 
     Needs attention: 2 accounts to create, 1 change held back.
-    2 writes, in less than a second at Zivver's rate. Nothing was written: cloud-sync apply makes these changes.
+    2 writes, in less than a second at Zivver's rate. Nothing was written: `cloud-sync apply` makes these changes.
     read 4 mailboxes, 3 in scope; Zivver has 2 users and 0 functional, 2 active
     asked Exchange 5 times and Zivver 2 times
     run

@@ -13,7 +13,7 @@ async fn r45_a_quick_preview_says_what_it_covers_and_its_plan_stays_quick() {
     let preview = bench.run(&["preview", "--quick", "--out", "plan.json"]);
     for text in [
         "a quick run: it compares status, names, addresses and aliases, and reads no permissions",
-        "cloud-sync apply --quick makes these changes",
+        "`cloud-sync apply --quick` makes these changes",
         "(quick preview)",
     ] {
         assert!(preview.out.contains(text), "{text}: {preview:?}");

@@ -86,7 +86,7 @@ async fn a_failed_run_of_the_history_is_shown_with_its_cause() {
 async fn a_preview_after_which_a_run_wrote_promises_nothing() {
     let bench = Bench::start(bench::small()).await;
     let preview: Report = bench.run(&["preview", "--json"]).json();
-    let promise = "Nothing was written: cloud-sync apply makes these changes.";
+    let promise = "Nothing was written: `cloud-sync apply` makes these changes.";
     let shown = bench.run(&["runs", &preview.id]);
     assert!(shown.out.contains(promise), "{shown:?}");
     bench.run(&["apply"]);

@@ -29,7 +29,7 @@ async fn a_plan_in_a_file_is_applied_exactly() {
     assert_eq!(preview.code, 3, "{preview:?}");
     assert_eq!(
         preview.err,
-        "the plan is in my plan.json: cloud-sync apply 'my plan.json' makes exactly these changes\n"
+        "the plan is in my plan.json: `cloud-sync apply 'my plan.json'` makes exactly these changes\n"
     );
     hire(&bench, "carl@corp.example");
     let applied = bench.run(&["apply", "my plan.json", "--json"]);
@@ -103,7 +103,7 @@ async fn a_plan_for_one_account_is_for_that_account() {
     let preview = bench.run(&["preview", "bob@corp.example", "--out", "bob.json"]);
     assert!(
         preview.out.contains(
-            "Nothing was written: cloud-sync apply bob@corp.example makes these changes."
+            "Nothing was written: `cloud-sync apply bob@corp.example` makes these changes."
         ),
         "{preview:?}"
     );
