@@ -80,7 +80,6 @@ struct Shared {
     state: OnceCell<State>,
     reached: OnceCell<()>,
     zivver: OnceCell<Arc<ZivverClient>>,
-    exchange: OnceCell<Transport>,
     progress: Watcher,
     unrecorded: Mutex<Option<Unrecorded>>,
 }
@@ -121,7 +120,6 @@ impl Engine {
                 state,
                 reached,
                 zivver: OnceCell::new(),
-                exchange: OnceCell::new(),
                 progress: Watcher::default(),
                 unrecorded: Mutex::default(),
             }),
@@ -146,24 +144,18 @@ impl Engine {
         Ok(state)
     }
 
-    /// A new client with its own token and counters that shares the connections.
-    async fn exchange(&self) -> Result<ExchangeClient, RunError> {
-        self.exchange_by(self.shared.settings.exo_permissions).await
+    /// A new client with its own token, counters and connections.
+    fn exchange(&self) -> Result<ExchangeClient, RunError> {
+        self.exchange_by(self.shared.settings.exo_permissions)
     }
 
-    async fn exchange_by(&self, strategy: Strategy) -> Result<ExchangeClient, RunError> {
+    fn exchange_by(&self, strategy: Strategy) -> Result<ExchangeClient, RunError> {
         let settings = &self.shared.settings;
         let connections = settings.exo_concurrency;
-        let transport = self
-            .shared
-            .exchange
-            .get_or_try_init(|| async {
-                match &self.shared.links.exchange {
-                    Some(transport) => Ok(transport.clone()),
-                    None => Transport::network(&settings.exo_url, connections),
-                }
-            })
-            .await?;
+        let transport = match &self.shared.links.exchange {
+            Some(transport) => transport.clone(),
+            None => Transport::network(&settings.exo_url, connections)?,
+        };
         let mut config = ExchangeConfig::new(settings.exo_url.clone());
         config.strategy = strategy;
         config.concurrency_max = connections;
@@ -173,7 +165,7 @@ impl Engine {
         Ok(ExchangeClient::new(
             config,
             settings.identity.clone(),
-            transport.clone(),
+            transport,
         )?)
     }
 

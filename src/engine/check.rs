@@ -273,7 +273,7 @@ impl Engine {
     }
 
     async fn check_identity(&self, checkup: &mut Checkup) -> bool {
-        let facts = async { Ok::<_, RunError>(self.exchange().await?.usable_token().await?) };
+        let facts = async { Ok::<_, RunError>(self.exchange()?.usable_token().await?) };
         match facts.await {
             Ok(facts) => {
                 let text = format!(
@@ -326,7 +326,7 @@ impl Engine {
     /// Reads Exchange while Zivver cannot be read, so that one check names the problems of both.
     async fn check_exchange(&self, checkup: &mut Checkup) {
         let listed = async {
-            let exchange = self.exchange().await?;
+            let exchange = self.exchange()?;
             let listed = exchange.normalised_mailboxes(|_| ()).await?;
             Ok::<_, RunError>(Directory::of(listed))
         };
@@ -379,7 +379,7 @@ impl Engine {
             .filter(|(ix, _)| policy.wants_permissions(directory, *ix))
             .collect();
         let key = wanted.first().and_then(|(_, mailbox)| key(mailbox));
-        let (Some(key), Ok(exchange)) = (key, self.exchange().await) else {
+        let (Some(key), Ok(exchange)) = (key, self.exchange()) else {
             checkup.add(
                 Level::Warning,
                 "exchange",

@@ -34,7 +34,7 @@ impl Engine {
             .await?
             .map(|stored| stored.value)
             .unwrap_or_default();
-        let exchange = self.exchange().await?;
+        let exchange = self.exchange()?;
         let policy = self.policy();
         let now = self.now().as_second();
         let reader = Fetcher {

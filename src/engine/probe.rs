@@ -17,7 +17,7 @@ impl Engine {
             version: env!("CARGO_PKG_VERSION"),
             ..AnswerSheet::default()
         };
-        let sample = self.exchange().await?.probe(&mut sheet).await?;
+        let sample = self.exchange()?.probe(&mut sheet).await?;
         let get = self.milliseconds(Strategy::Get, &sample).await?;
         let batch = self.milliseconds(Strategy::Batch, &sample).await?;
         let in_words = |ms: Option<u128>| ms.map_or("fails".to_owned(), |ms| format!("{ms} ms"));
@@ -42,7 +42,7 @@ impl Engine {
         strategy: Strategy,
         sample: &[MailboxKey],
     ) -> Result<Option<u128>, RunError> {
-        let client = self.exchange_by(strategy).await?;
+        let client = self.exchange_by(strategy)?;
         let started = Instant::now();
         let answers: Vec<_> = client.permissions(sample.to_vec()).collect().await;
         let took = started.elapsed();

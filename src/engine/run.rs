@@ -166,13 +166,14 @@ impl Running<'_> {
     async fn work(&mut self, lock: Option<&LockGuard>) -> Result<(), RunError> {
         let unreadable = self.engine.end_abandoned_runs().await?;
         self.report.warnings.extend(unreadable);
-        let exchange = self.engine.exchange().await?;
+        let exchange = self.engine.exchange()?;
         let zivver = self.engine.zivver().await?;
         let zivver = Arc::new(zivver.for_run(may_write(lock)));
         let before = zivver.counters().read();
-        let result = self.stages(&exchange, &zivver, lock).await;
+        let asked = exchange.counters().clone();
+        let result = self.stages(exchange, &zivver, lock).await;
         self.report.requests = Requests {
-            exchange: requests(&exchange.counters().read(), &RequestCounts::default()),
+            exchange: requests(&asked.read(), &RequestCounts::default()),
             zivver: requests(&zivver.counters().read(), &before),
         };
         result
@@ -180,14 +181,14 @@ impl Running<'_> {
 
     async fn stages(
         &mut self,
-        exchange: &ExchangeClient,
+        exchange: ExchangeClient,
         zivver: &Arc<ZivverClient>,
         lock: Option<&LockGuard>,
     ) -> Result<(), RunError> {
         let present = self.engine.policy();
         let policy = self.policy()?;
         let reader = Fetcher {
-            exchange,
+            exchange: &exchange,
             zivver,
             policy: policy.as_ref().unwrap_or(&present),
             present: policy.as_ref().map(|_| &present),
@@ -230,6 +231,8 @@ impl Running<'_> {
             self.hand_over();
             return Ok(());
         }
+        // Its idle connections need memory, and nothing else is asked.
+        drop(exchange);
         // If another run has taken over the lock, it stores its own plans (R29).
         lock.permit().check()?;
         self.carry_out(&mut fetched, &plan, zivver).await?;
