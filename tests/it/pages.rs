@@ -218,7 +218,10 @@ async fn r28_the_dashboard_says_which_run_failed() {
         page.contains("The last apply, of ") && page.contains(&failed.id),
         "{page}"
     );
-    assert!(page.contains("Runs succeed; some things wait"), "{page}");
+    assert!(
+        page.contains("The runs of the timer succeed, but another run failed."),
+        "{page}"
+    );
     assert!(page.contains("apply: failed, 0 accounts changed"), "{page}");
     assert!(page.contains("Last full preview that succeeded"), "{page}");
     // A preview that failed before an apply that ended well.

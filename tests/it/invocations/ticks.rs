@@ -104,7 +104,7 @@ async fn r34_answers_that_another_process_kept_meanwhile_are_kept() {
 async fn r34_a_try_that_fails_keeps_the_answers_of_the_tries_before_it() {
     let bench = Bench::open(newcomers(60), &[]).await;
     let exchange = bench.world.sandbox.exchange.control();
-    let mut preview = RunRequest::new(Mode::Preview, Trigger::Http);
+    let mut preview = RunRequest::new(Mode::Preview, Trigger::Timer);
     let id = bench
         .recorded(&preview, RunState::Continues, &hours_ago(1))
         .await;
@@ -116,12 +116,7 @@ async fn r34_a_try_that_fails_keeps_the_answers_of_the_tries_before_it() {
 
     exchange.clear_faults();
     preview.time_budget = None;
-    let refused = FaultKind::Status {
-        status: 403,
-        headers: Vec::new(),
-        body: String::new(),
-    };
-    exchange.inject(Fault::always(refused).path("Mailbox?"));
+    exchange.inject(Fault::always(FaultKind::HtmlError { status: 200 }).path("Mailbox?"));
     let failed = bench.engine(None).run(&preview).await.unwrap();
     assert_eq!(failed.outcome, RunOutcome::Failed);
 
