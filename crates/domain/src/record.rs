@@ -110,7 +110,7 @@ pub struct Entry {
     pub created: Option<ScimId>,
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub problems: Vec<String>,
-    /// R34: see [`ActionReport::left`].
+    /// R34: see [`crate::action::ActionReport::left`].
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub left: Vec<AttributeChange>,
 }
