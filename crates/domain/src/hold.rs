@@ -411,7 +411,7 @@ impl Guarding<'_> {
     /// R27: an approved key is written also if nothing else in the extension is.
     fn mark_approved_key(&mut self, at: usize) {
         let delta = &mut self.deltas[at];
-        if delta.key_change != Some(KeyChange::First) {
+        if self.approved.is_empty() || delta.key_change != Some(KeyChange::First) {
             return;
         }
         let key = delta.changes().into_iter().find(Change::is_sign_in_key);

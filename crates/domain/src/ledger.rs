@@ -68,10 +68,12 @@ impl Ledger<'_> {
             let rejections = &mut memory.rejections;
             rejections.retain(|it| !ended.contains(&it.change.fingerprint));
         }
-        let mut untaken = self.plan.untaken.clone();
-        let sent_again = keys(self.plan.approved.deltas(), &self.world.accounts);
-        untaken.retain(|key, _| sent_again.contains(key) || !memory.may_show_late(key, self.now));
-        memory.give_back(&untaken);
+        if !self.plan.untaken.is_empty() {
+            let mut untaken = self.plan.untaken.clone();
+            let again = keys(self.plan.approved.deltas(), &self.world.accounts);
+            untaken.retain(|key, _| again.contains(key) || !memory.may_show_late(key, self.now));
+            memory.give_back(&untaken);
+        }
     }
 
     /// R22, R35: if the run ends before an account that names a delegate is written with the new address, a later run must
